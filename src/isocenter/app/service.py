@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: MIT
+"""The one door between a person's interface (window or command line) and the scanner.
+
+Everything that crosses it is a frozen value that survives pickling. No call waits for hardware: it returns at once, and the
+outcome comes back as an event.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from isocenter.domain.events import ScanFacts
+from isocenter.domain.geometry import PatientPosition
+from isocenter.domain.parameters import Parameter
+from isocenter.domain.patient import Exam, Patient
+from isocenter.domain.scan import Protocol as ScanProtocol
+from isocenter.domain.scan import ScanProgress, SequenceInfo
+from isocenter.domain.scanner import Scanner
+from isocenter.domain.volume import Volume
+
+
+class Health(StrEnum):
+    """State of something that can be good, bad or unknown. Unknown is never shown as good."""
+
+    GOOD = "good"
+    WARNING = "warning"
+    BAD = "bad"
+    UNKNOWN = "unknown"
+
+
+class ItemState(StrEnum):
+    """State of a queue entry."""
+
+    WAITING = "waiting"
+    PREPARING = "preparing"
+    SCANNING = "scanning"
+    RECONSTRUCTING = "reconstructing"
+    DONE = "done"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProtocolCheck:
+    """What a protocol would do, computed from the compiled events.
+
+    Attributes
+    ----------
+    facts
+        None when it cannot be built.
+    voxel_m
+        Along image columns, rows and slices [m], None when it cannot be built.
+    problem, remedy
+        Why it cannot be played and what would fix it; empty when it can.
+    warnings
+        Plain sentences.
+    """
+
+    facts: ScanFacts | None
+    voxel_m: tuple[float, float, float] | None = None
+    problem: str = ""
+    remedy: str = ""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def is_playable(self) -> bool:
+        """True when it may be started."""
+        return self.facts is not None and not self.problem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueItem:
+    """One entry of the exam's queue.
+
+    Attributes
+    ----------
+    item_id
+        Stable for the life of the exam.
+    check
+        None while it is being computed.
+    note
+        Why it failed or stopped, with what to do; empty otherwise.
+    folder
+        Where its data are, once there are any.
+    """
+
+    item_id: str
+    protocol: ScanProtocol
+    state: ItemState
+    check: ProtocolCheck | None = None
+    progress: ScanProgress | None = None
+    note: str = ""
+    folder: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Light:
+    """One status light: what, how it is, and in words."""
+
+    name: str
+    health: Health
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceStatus:
+    """Everything the permanent parts of the window show.
+
+    Attributes
+    ----------
+    is_virtual
+        True while the virtual scanner is driven; shown on every screen.
+    is_running
+        True while the queue is being worked off.
+    larmor_hz, larmor_age_s
+        Last measured frequency and how long ago, NaN when never measured.
+    seconds_left
+        Of the whole queue, NaN when not known.
+    """
+
+    lights: tuple[Light, ...]
+    is_virtual: bool
+    is_running: bool
+    activity: str
+    larmor_hz: float
+    larmor_age_s: float
+    seconds_left: float
+
+
+# --- events, delivered to listeners from any thread -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusChanged:
+    """The permanent parts of the window have news."""
+
+    status: ServiceStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExamChanged:
+    """An exam began or ended; None when nobody is on the table."""
+
+    exam: Exam | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueChanged:
+    """The queue, in the order in which it runs."""
+
+    items: tuple[QueueItem, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageChanged:
+    """New pictures of one queue entry.
+
+    Attributes
+    ----------
+    exam_id, item_id
+        To whom and what they belong.
+    volumes
+        Magnitude images, one for each stack (a three-plane localizer has three).
+    fraction
+        Part of k-space measured so far, 1 when final.
+    """
+
+    exam_id: str
+    item_id: str
+    title: str
+    volumes: tuple[Volume, ...]
+    fraction: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageRaised:
+    """Something the operator must read.
+
+    Attributes
+    ----------
+    health
+        How bad.
+    problem, remedy
+        One sentence each.
+    """
+
+    health: Health
+    problem: str
+    remedy: str
+
+
+ServiceEvent = StatusChanged | ExamChanged | QueueChanged | ImageChanged | MessageRaised
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Programme:
+    """A named list of protocols, such as ``Brain, routine``."""
+
+    name: str
+    body_part: str
+    protocols: tuple[ScanProtocol, ...] = field(default=())
+
+
+class ScannerService(Protocol):
+    """What a window or a script can ask for. Every method returns at once."""
+
+    @property
+    def scanner(self) -> Scanner:
+        """The scanner that is driven."""
+        ...
+
+    @property
+    def status(self) -> ServiceStatus:
+        """The newest snapshot."""
+        ...
+
+    @property
+    def exam(self) -> Exam | None:
+        """Who is on the table, None for nobody."""
+        ...
+
+    @property
+    def queue(self) -> tuple[QueueItem, ...]:
+        """The exam's queue in the order in which it runs."""
+        ...
+
+    def listen(self, listener: Callable[[ServiceEvent], None]) -> Callable[[], None]:
+        """Call ``listener`` with every event, from any thread; returns a function that ends it."""
+        ...
+
+    def sequences(self) -> tuple[SequenceInfo, ...]:
+        """Every sequence there is."""
+        ...
+
+    def parameters(self, sequence: str) -> tuple[Parameter, ...]:
+        """Declared parameters of a sequence; none for a ``.seq`` file."""
+        ...
+
+    def programmes(self) -> tuple[Programme, ...]:
+        """Named lists of protocols."""
+        ...
+
+    def check(self, protocol: ScanProtocol) -> Future[ProtocolCheck]:
+        """Build, compile and check a protocol in the worker; never raises for a bad protocol, the check says why."""
+        ...
+
+    def start_exam(self, patient: Patient, position: PatientPosition, body_part: str, description: str = "") -> Exam:
+        """Register who is on the table. Ends a running exam; refused (WrongState) while scanning."""
+        ...
+
+    def end_exam(self) -> None:
+        """Nobody is on the table any more; what still waited in the queue is dropped. Refused while scanning."""
+        ...
+
+    def add(self, protocol: ScanProtocol) -> QueueItem:
+        """Put a protocol at the end of the queue."""
+        ...
+
+    def update(self, item_id: str, protocol: ScanProtocol) -> None:
+        """Change a waiting entry."""
+        ...
+
+    def remove(self, item_id: str) -> None:
+        """Take a waiting entry out."""
+        ...
+
+    def move(self, item_id: str, to_index: int) -> None:
+        """Move a waiting entry; the queue runs in the order shown."""
+        ...
+
+    def start(self) -> None:
+        """Work off the queue from the first waiting entry."""
+        ...
+
+    def stop(self) -> None:
+        """Stop now. Needs no confirmation, never waits, may be called from any thread at any time."""
+        ...
+
+    def export(self, item_ids: tuple[str, ...], folder: Path) -> "Future[tuple[Path, ...]]":
+        """Write DICOM and NIfTI files of finished entries."""
+        ...
+
+    def close(self) -> None:
+        """Stop, make safe, end all workers. May wait up to a few seconds."""
+        ...

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Pulseq events to the console's event table."""

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Reading Pulseq files, column by column."""

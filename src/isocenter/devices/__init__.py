@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Drivers: the console and everything else on a wire."""

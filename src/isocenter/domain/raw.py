@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: MIT
+"""Measured k-space with everything that a reconstruction needs to know."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isocenter.domain.events import Encoding, ScanFacts
+from isocenter.domain.geometry import Placement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawScan:
+    """The imaging readouts of one scan, complete or not.
+
+    Attributes
+    ----------
+    samples
+        complex64, shape ``(n_readouts, n_channels, n_samples)``, demodulated, filtered, on the sequence's sample times.
+    labels
+        int32 by Pulseq label name, shape ``(n_readouts,)``.
+    dwell_s
+        Sample spacing [s].
+    lo_hz
+        Frequency of the local oscillator [Hz].
+    encoding
+        Cartesian encoding in device axes, None if the scan has none.
+    placement
+        Where the patient lay and the sequence pointed.
+    facts
+        Times and angles; None for data from elsewhere that do not say.
+    definitions
+        The sequence's definitions.
+    n_expected
+        Readouts that the whole scan has; more than ``len(samples)`` when it was cut short.
+    name
+        What the scan is called.
+    """
+
+    samples: NDArray[np.complex64]
+    labels: dict[str, NDArray[np.int32]]
+    dwell_s: float
+    lo_hz: float
+    encoding: Encoding | None
+    placement: Placement
+    facts: ScanFacts | None
+    definitions: dict[str, str] = field(default_factory=dict)
+    n_expected: int = 0
+    name: str = ""
+
+    @property
+    def is_complete(self) -> bool:
+        """True when every readout of the scan is here."""
+        return len(self.samples) >= self.n_expected
+
+    def label(self, name: str) -> NDArray[np.int32]:
+        """One label for each readout; zeros where the sequence never sets it."""
+        return self.labels.get(name, np.zeros(len(self.samples), dtype=np.int32))

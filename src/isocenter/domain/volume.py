@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: MIT
+"""Images with their place in the patient."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isocenter.domain.geometry import PatientPosition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageGeometry:
+    """Where the voxels of an array of shape ``(n_slices, n_rows, n_cols)`` lie, in patient axes (LPS).
+
+    Attributes
+    ----------
+    first_voxel_m
+        Centre of voxel [0, 0, 0] [m], shape (3,).
+    row_direction, column_direction, slice_direction
+        Unit vectors along increasing column index (along a row), increasing row index, increasing slice index.
+    spacing_m
+        Distance between slices, rows, columns [m], in array order.
+    slice_thickness_m
+        Thickness of a slice [m].
+    position
+        How the patient lay.
+    """
+
+    first_voxel_m: NDArray[np.float64]
+    row_direction: NDArray[np.float64]
+    column_direction: NDArray[np.float64]
+    slice_direction: NDArray[np.float64]
+    spacing_m: tuple[float, float, float]
+    slice_thickness_m: float
+    position: PatientPosition = PatientPosition.HFS
+
+    def lps_m(self, index: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Patient coordinates [m] of voxel indices (slice, row, column), shape (..., 3)."""
+        step = np.stack(
+            [
+                self.slice_direction * self.spacing_m[0],
+                self.column_direction * self.spacing_m[1],
+                self.row_direction * self.spacing_m[2],
+            ]
+        )
+        return self.first_voxel_m + np.asarray(index, dtype=np.float64) @ step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Volume:
+    """One series of images.
+
+    Attributes
+    ----------
+    data
+        complex64 or float32, shape ``(n_slices, n_rows, n_cols)`` [a.u.].
+    geometry
+        Where it lies.
+    provenance
+        What was done to the data, in order: name of each step and its parameters as text.
+    """
+
+    data: NDArray[np.complex64] | NDArray[np.float32]
+    geometry: ImageGeometry
+    provenance: tuple[tuple[str, str], ...] = field(default=())

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""From samples to images: receive filters, Fourier transforms, corrections."""

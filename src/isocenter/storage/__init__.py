@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Scan folders, raw data, and images on disk."""
