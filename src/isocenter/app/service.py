@@ -117,7 +117,7 @@ class ServiceStatus:
         True while the queue is being worked off.
     larmor_hz, larmor_age_s
         Last measured frequency and how long ago, NaN when never measured.
-    seconds_left
+    remaining_s
         Of the whole queue, NaN when not known.
     """
 
@@ -127,7 +127,7 @@ class ServiceStatus:
     activity: str
     larmor_hz: float
     larmor_age_s: float
-    seconds_left: float
+    remaining_s: float
 
 
 # --- events, delivered to listeners from any thread -------------------------------------------------------------------

@@ -26,4 +26,4 @@ def raw_sample_ticks(window_tick: float, decimation: int, n_raw: int) -> NDArray
 
 def cic_response(frequency_per_raw: NDArray[np.float64]) -> NDArray[np.float64]:
     """Amplitude response at a frequency given in cycles per raw sample, 1 at zero."""
-    return np.power(np.sinc(frequency_per_raw), CIC_ORDER).astype(np.float64)
+    return np.power(np.sinc(frequency_per_raw), CIC_ORDER, dtype=np.float64)
