@@ -166,7 +166,7 @@ class Encoding:
     centre_sample, centre_lin, centre_par
         Where k is zero, in samples and label values, float.
     n_samples, n_lin, n_par
-        Samples of a line; full extent of the labels, from the file's definitions where it says so, else the largest seen + 1.
+        Samples of a line; extent of the labels, from the file's definitions where it says so, else the largest seen + 1.
     slice_positions_m, slice_normal_device, slice_thickness_m
         For slice-selective scans: centre of each SLC along the normal [m], shape (n_slices,); the normal; the thickness [m].
         Empty, zero vector and 0 otherwise.

@@ -26,4 +26,5 @@ def raw_sample_ticks(window_tick: float, decimation: int, n_raw: int) -> NDArray
 
 def cic_response(frequency_per_raw: NDArray[np.float64]) -> NDArray[np.float64]:
     """Amplitude response at a frequency given in cycles per raw sample, 1 at zero."""
-    return np.power(np.sinc(frequency_per_raw), CIC_ORDER, dtype=np.float64)
+    response: NDArray[np.float64] = np.sinc(frequency_per_raw) ** CIC_ORDER
+    return response
