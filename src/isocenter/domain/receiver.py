@@ -20,11 +20,10 @@ MAX_DECIMATION: Final = 4095
 
 def raw_sample_ticks(window_tick: float, decimation: int, n_raw: int) -> NDArray[np.float64]:
     """Centre of each raw sample of a window [ticks], shape ``(n_raw,)``."""
-    emitted = (np.arange(n_raw) + 1.0) * decimation - 1.0
+    emitted = np.arange(1, n_raw + 1, dtype=np.float64) * decimation - 1.0
     return window_tick + emitted - CIC_ORDER * (decimation - 1) / 2
 
 
 def cic_response(frequency_per_raw: NDArray[np.float64]) -> NDArray[np.float64]:
     """Amplitude response at a frequency given in cycles per raw sample, 1 at zero."""
-    response: NDArray[np.float64] = np.sinc(frequency_per_raw) ** CIC_ORDER
-    return response
+    return np.asarray(np.sinc(frequency_per_raw) ** CIC_ORDER, dtype=np.float64)
