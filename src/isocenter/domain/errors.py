@@ -22,9 +22,19 @@
 Siblings differ only where a caller reacts differently. All survive pickling, since work runs in other processes.
 """
 
+from typing import Any
+
 
 class ConsoleError(Exception):
-    """Every deliberate error: what is wrong, and what the person at the screen does next."""
+    """Every deliberate error: what is wrong, and what the person at the screen does next.
+
+    Attributes
+    ----------
+    partial
+        What had arrived before it went wrong, such as the complex64 samples of a segment; None when nothing had.
+    """
+
+    partial: Any = None
 
     def __init__(self, problem: str, remedy: str) -> None:
         super().__init__(problem, remedy)  # positional, so that it survives a process pool
