@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: MIT
+"""From a protocol to a compiled, checked scan. Pure: everything it needs is an argument, so it runs in any process."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from isocenter import sequences as framework
+from isocenter.app import catalogue
+from isocenter.app.service import ProtocolCheck
+from isocenter.compiler.check import SafetyReport, check_scan
+from isocenter.compiler.interpret import compile_scan
+from isocenter.compiler.pulseq import read_pulseq
+from isocenter.domain.errors import ConsoleError, SequenceError
+from isocenter.domain.events import CompiledScan, Encoding
+from isocenter.domain.geometry import PatientPosition, Placement, place
+from isocenter.domain.scan import Protocol, SequenceInfo
+from isocenter.domain.scanner import Calibration, Scanner
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedScan:
+    """A protocol that may be played: built, compiled, and let through the last gate.
+
+    Attributes
+    ----------
+    seq
+        The Pulseq text that was compiled.
+    report
+        What the sequence itself reports, such as its effective echo time; text or numbers by name.
+    """
+
+    protocol: Protocol
+    info: SequenceInfo
+    seq: bytes
+    scan: CompiledScan
+    placement: Placement
+    calibration: Calibration
+    safety: SafetyReport
+    report: dict[str, str | float]
+
+
+def prepare(protocol: Protocol, scanner: Scanner, calibration: Calibration, position: PatientPosition) -> PreparedScan:
+    """Build, compile and check a protocol.
+
+    Raises
+    ------
+    SequenceError, LimitError, CompileError
+        It cannot be played; the message says why and what would fix it.
+    """
+    info = catalogue.find(protocol.sequence)
+    seq, report = _sequence_text(protocol, scanner)
+    wanted = protocol.prescription
+    placement = place(wanted.orientation, position, wanted.centre_lps_m, wanted.tilt_rad, wanted.swap_read_phase)
+    scan = compile_scan(read_pulseq(seq, name=info.name), scanner, calibration, placement)
+    safety = check_scan(scan, scanner, calibration)
+    safety.raise_if_refused()
+    return PreparedScan(
+        protocol=protocol,
+        info=info,
+        seq=seq,
+        scan=scan,
+        placement=placement,
+        calibration=calibration,
+        safety=safety,
+        report=report,
+    )
+
+
+def check(protocol: Protocol, scanner: Scanner, calibration: Calibration, position: PatientPosition) -> ProtocolCheck:
+    """What a protocol would do; a protocol that cannot be played is an answer here, not an error."""
+    try:
+        prepared = prepare(protocol, scanner, calibration, position)
+    except ConsoleError as error:
+        return ProtocolCheck(facts=None, problem=error.problem, remedy=error.remedy)
+    except Exception as error:  # noqa: BLE001  the job boundary: a researcher's sequence may raise anything
+        _log.exception("Preparing %s failed", protocol.sequence)
+        return ProtocolCheck(
+            facts=None,
+            problem=f"The sequence {protocol.sequence} failed with {type(error).__name__}: {error}.",
+            remedy="Change the parameter you changed last, or mend the sequence; the log has the details.",
+        )
+    return ProtocolCheck(
+        facts=prepared.scan.facts, voxel_m=voxel_size_m(prepared.scan.encoding), warnings=prepared.scan.warnings
+    )
+
+
+def voxel_size_m(encoding: Encoding | None) -> tuple[float, float, float] | None:
+    """Voxel along read, phase and slice [m], from the compiled k-space steps; None if the scan makes no image."""
+    if encoding is None:
+        return None
+    sizes = []
+    for step, count in (
+        (encoding.step_read_per_m, encoding.n_samples),
+        (encoding.step_lin_per_m, encoding.n_lin),
+        (encoding.step_par_per_m, encoding.n_par),
+    ):
+        extent_per_m = float(np.linalg.norm(step)) * count
+        sizes.append(1 / extent_per_m if extent_per_m > 0 else encoding.slice_thickness_m)
+    return sizes[0], sizes[1], sizes[2]
+
+
+def _sequence_text(protocol: Protocol, scanner: Scanner) -> tuple[bytes, dict[str, str | float]]:
+    if not catalogue.is_file(protocol.sequence):
+        built = framework.build(protocol.sequence, protocol.parameters, scanner)
+        return built.seq, dict(built.report)
+    if protocol.parameters:
+        raise SequenceError(
+            "A .seq file has no parameters.", "Leave the parameters away, or use one of the named sequences."
+        )
+    try:
+        return Path(protocol.sequence).read_bytes(), {}
+    except OSError as error:
+        raise SequenceError(
+            f"The file '{protocol.sequence}' cannot be read: {error.strerror}.", "Check the path and its permissions."
+        ) from None

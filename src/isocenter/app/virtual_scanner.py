@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: MIT
+"""A virtual scanner of our own, in a process beside this one.
+
+It listens on this machine only and ends with the process that started it. A process, not a thread: its simulation would
+otherwise compete with the window for the interpreter.
+"""
+
+import contextlib
+import multiprocessing
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+
+from isocenter.domain.errors import ConnectError
+from isocenter.domain.geometry import PatientPosition
+from isocenter.domain.scanner import Scanner
+
+_START_TIMEOUT_S = 120.0  # the first start on a machine compiles the simulation
+_STOP_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VirtualSetup:
+    """What lies in the virtual scanner, and how it behaves.
+
+    Attributes
+    ----------
+    scenario
+        Name of a scenario; it says which phantom lies in which field.
+    phantom
+        Name of a phantom, empty for the scenario's own.
+    position
+        How the phantom lies.
+    n_spins
+        Spins to simulate, 0 for the scenario's own number.
+    has_noise
+        False switches the noise of the receive chain off.
+    seed
+        Makes everything random repeatable.
+    time_scale
+        1 plays as slowly as a real scanner, 0 as fast as this machine can.
+    """
+
+    scenario: str = "osii-one-brain"
+    phantom: str = ""
+    position: PatientPosition = PatientPosition.HFS
+    n_spins: int = 0
+    has_noise: bool = True
+    seed: int = 1
+    time_scale: float = 0.0
+
+
+@contextlib.contextmanager
+def virtual_scanner(scanner: Scanner, setup: VirtualSetup) -> Iterator[Scanner]:
+    """Run a virtual scanner; yields the scanner with the address at which it listens.
+
+    Raises
+    ------
+    ConnectError
+        It did not start.
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve_child, args=(scanner, setup, theirs), name="virtual-scanner", daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        host, port = _wait_for_address(ours)
+        yield replace(scanner, console=replace(scanner.console, host=host, port=port))
+    finally:
+        ours.close()  # which the child notices, also when this process dies
+        process.join(_STOP_TIMEOUT_S)
+        if process.is_alive():
+            process.terminate()
+            process.join(_STOP_TIMEOUT_S)
+        process.close()
+
+
+def serve(
+    scanner: Scanner, setup: VirtualSetup, host: str, port: int
+) -> "contextlib.AbstractContextManager[tuple[str, int]]":
+    """A virtual scanner in this process, for ``isocenter virtual-scanner``; the context gives its address."""
+    return _server(scanner, setup, host, port)
+
+
+def _wait_for_address(ours: Connection) -> tuple[str, int]:
+    try:
+        if ours.poll(_START_TIMEOUT_S):
+            host, port = ours.recv()
+            return str(host), int(port)
+    except EOFError:
+        pass
+    raise ConnectError("The virtual scanner did not start.", "Run `isocenter doctor`; its output says what is missing.")
+
+
+def _serve_child(scanner: Scanner, setup: VirtualSetup, theirs: Connection) -> None:
+    with contextlib.suppress(KeyboardInterrupt), _server(scanner, setup, "127.0.0.1", 0) as address:
+        theirs.send(address)
+        while True:
+            try:
+                theirs.recv()  # nothing is ever sent: this ends when the parent goes away
+            except (EOFError, OSError):
+                return
+            except KeyboardInterrupt:
+                continue  # Ctrl-C reaches the whole group; the parent decides when this ends
+
+
+@contextlib.contextmanager
+def _server(scanner: Scanner, setup: VirtualSetup, host: str, port: int) -> Iterator[tuple[str, int]]:
+    from isocenter.virtual.console import VirtualConsoleServer
+    from isocenter.virtual.physics import build_model
+
+    model = build_model(scanner, setup)
+    with VirtualConsoleServer(host, port, signal_model=model, time_scale=setup.time_scale) as server:
+        yield server.address

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: MIT
+"""``isocenter compile``."""
+
+import json
+from pathlib import Path
+
+import click
+
+from isocenter.cli.options import (
+    json_option,
+    out_option,
+    parameter_option,
+    prescription,
+    prescription_options,
+    scanner_option,
+)
+
+
+@click.command()
+@click.argument("sequence", metavar="SEQUENCE_OR_FILE")
+@scanner_option
+@out_option
+@parameter_option
+@prescription_options
+@json_option
+def command(
+    sequence: str,
+    scanner_name: str,
+    out: Path,
+    parameters: tuple[str, ...],
+    position: str,
+    orientation: str,
+    centre: tuple[float, ...],
+    tilt: tuple[float, ...],
+    swap_read_phase: bool,
+    as_json: bool,
+) -> None:
+    r"""Compile a sequence, or any Pulseq file, into the console's words; nothing is played.
+
+    The scan passes the same last gate as before playing: what a scanner may not do is refused here.
+
+    \b
+    Written to --out:
+      segment-NNN.words   program of each segment, little-endian uint32
+      events.npz          for each channel NAME_ticks, NAME_values and NAME_segment
+      sequence.seq        the Pulseq text that was compiled
+      compiled.json       times, sizes, what one code is
+
+    \b
+    Examples:
+      isocenter compile tse_3d --scanner osii-one --out build -p echo_train_length=8
+      isocenter compile my.seq --scanner physio-72mT --out build --orientation coronal
+    """
+    from isocenter.app.catalogue import parse_assignments
+    from isocenter.app.compile_files import write_compiled
+    from isocenter.app.prepare import prepare
+    from isocenter.config import load_scanner
+    from isocenter.domain.geometry import PatientPosition
+    from isocenter.domain.scan import Protocol
+    from isocenter.domain.scanner import nominal_calibration
+
+    scanner = load_scanner(scanner_name)
+    protocol = Protocol(
+        name=sequence,
+        sequence=sequence,
+        parameters=parse_assignments(sequence, parameters),
+        prescription=prescription(orientation, centre, tilt, swap_read_phase=swap_read_phase),
+    )
+    prepared = prepare(protocol, scanner, nominal_calibration(scanner), PatientPosition(position))
+    summary = write_compiled(prepared, scanner, out)
+    if as_json:
+        click.echo(json.dumps(summary, indent=2))
+        return
+    words = sum(item["words"] for item in summary["segments"])
+    click.echo(
+        f"{summary['sequence']} on {scanner.title}: {summary['duration_s']:.1f} s, {summary['readouts']} readouts, "
+        f"{len(summary['segments'])} segments, {words} words. Written to {out}."
+    )
+    for warning in summary["warnings"]:
+        click.echo(f"Note: {warning}")

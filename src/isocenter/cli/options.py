@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+"""Options that several commands share, and how their text is read."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from isocenter.domain.geometry import Orientation, PatientPosition
+from isocenter.domain.scan import Prescription
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+scanner_option = click.option(
+    "--scanner", "scanner_name", default="osii-one", show_default=True, help="Name of a hardware file, or its path."
+)
+parameter_option = click.option(
+    "-p",
+    "--parameter",
+    "parameters",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Set a parameter, such as tr_s=500ms; `isocenter sequences NAME` lists them. May be given many times.",
+)
+out_option = click.option(
+    "--out", "out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder for everything written."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+
+
+def prescription_options(function: F) -> F:
+    """Options that say where to scan."""
+    for option in (
+        click.option("--swap-read-phase", is_flag=True, help="Read out along image columns instead of rows."),
+        click.option(
+            "--tilt",
+            default="0,0",
+            metavar="A,B",
+            callback=_numbers(2),
+            help="Tilt about the image rows, then about its columns [degrees].",
+        ),
+        click.option(
+            "--centre",
+            default="0,0,0",
+            metavar="L,P,S",
+            callback=_numbers(3),
+            help="Centre of the field of view in patient axes, relative to isocenter [mm].",
+        ),
+        click.option(
+            "--orientation",
+            type=click.Choice([item.value for item in Orientation]),
+            default="axial",
+            show_default=True,
+            help="Of the slices or the slab.",
+        ),
+        click.option(
+            "--position",
+            type=click.Choice([item.value for item in PatientPosition]),
+            default="HFS",
+            show_default=True,
+            help="How the patient lies: head (H) or feet (F) first; supine, prone, right or left side down.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def prescription(
+    orientation: str, centre: tuple[float, ...], tilt: tuple[float, ...], *, swap_read_phase: bool
+) -> Prescription:
+    """Prescription from command line values in mm and degrees."""
+    return Prescription(
+        orientation=Orientation(orientation),
+        centre_lps_m=(centre[0] * 1e-3, centre[1] * 1e-3, centre[2] * 1e-3),
+        tilt_rad=(math.radians(tilt[0]), math.radians(tilt[1])),
+        swap_read_phase=swap_read_phase,
+    )
+
+
+def _numbers(count: int) -> Callable[[click.Context, click.Parameter, str], tuple[float, ...]]:
+    def convert(ctx: click.Context, parameter: click.Parameter, text: str) -> tuple[float, ...]:
+        try:
+            numbers = tuple(float(part) for part in text.split(","))
+        except ValueError:
+            numbers = ()
+        if len(numbers) != count or not all(map(math.isfinite, numbers)):
+            raise click.BadParameter(f"give {count} numbers separated by commas, not '{text}'.", ctx, parameter)
+        return numbers
+
+    return convert
