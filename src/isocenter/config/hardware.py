@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: MIT
+"""Hardware files to ``domain.scanner.Scanner``. docs/hardware-files.md tells how such a file is written."""
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ValidationError
+
+from isocenter.config.paths import search_dirs, user_dir
+from isocenter.config.problems import explain, where
+from isocenter.config.schema import AxisTable, Count, GradientsTable, HardwareFile, Quantity, Wiring
+from isocenter.domain.errors import ConfigError
+from isocenter.domain.scanner import (
+    ConsoleLink,
+    GradientAxis,
+    GradientBoard,
+    GradientSystem,
+    Magnet,
+    Origin,
+    Receiver,
+    RfSystem,
+    Scanner,
+)
+
+_LARGEST_FILE_BYTES = 1_000_000
+
+
+def list_scanners() -> tuple[str, ...]:
+    """Names of all hardware files found, the user's and the shipped ones, sorted. They are not read."""
+    return tuple(sorted({path.stem for folder in search_dirs("hardware_configs") for path in folder.glob("*.toml")}))
+
+
+def load_scanner(name_or_path: str | Path) -> Scanner:
+    """The scanner that a hardware file describes.
+
+    Parameters
+    ----------
+    name_or_path
+        A name such as ``osii-one``, looked for in the user's folder and then among the shipped ones, or the path of a file.
+
+    Raises
+    ------
+    ConfigError
+        When there is no such file or something in it is wrong; names file, line, key, what was found, what is allowed.
+    """
+    path = _find(name_or_path)
+    text = _read(path)
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(
+            f"{path} is not valid TOML: {error}.", "Correct that line; docs/hardware-files.md shows a whole file."
+        ) from None
+    try:
+        file = HardwareFile.model_validate(raw)
+    except ValidationError as error:
+        raise explain(path, text, error.errors()) from None
+    _cross_check(path, text, file)
+    return _scanner(path.stem, file)
+
+
+def board_minimum_s(board: GradientBoard, spi_divider: int, clock_hz: float) -> float:
+    """Shortest time between two updates of one channel that the board can do, all three channels in use [s].
+
+    Source
+    ------
+    reference marcos.md 11.1: OCRA1 24 (div + 1) + 5 ticks, all channels at once; GPA-FHDO 26 (div + 1) + 2 ticks for each of
+    its channels, one after the other.
+    """
+    if board is GradientBoard.OCRA1:
+        return (24 * (spi_divider + 1) + 5) / clock_hz
+    return 3 * (26 * (spi_divider + 1) + 2) / clock_hz
+
+
+def _find(name_or_path: str | Path) -> Path:
+    text = str(name_or_path)
+    if isinstance(name_or_path, Path) or text.endswith(".toml") or "/" in text or "\\" in text:
+        return Path(name_or_path)
+    for folder in search_dirs("hardware_configs"):
+        path = folder / f"{text}.toml"
+        if path.is_file():
+            return path
+    names = list_scanners()
+    near = difflib.get_close_matches(text, names, n=1)
+    hint = f"Did you mean '{near[0]}'? " if near else ""
+    raise ConfigError(
+        f"There is no scanner '{text}'.",
+        f"{hint}Use one of: {', '.join(names)}; or put {text}.toml into {user_dir('hardware_configs')}.",
+    )
+
+
+def _read(path: Path) -> str:
+    choose = "Choose a hardware file (.toml), or one of: " + ", ".join(list_scanners()) + "."
+    try:
+        if not path.is_file():
+            what = "is not a file" if path.exists() else "does not exist"
+            raise ConfigError(f"{path} {what}.", choose)
+        if path.stat().st_size > _LARGEST_FILE_BYTES:
+            raise ConfigError(f"{path} is larger than 1 MB; that is no hardware file.", choose)
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path} is not UTF-8 text: byte {error.start} is 0x{error.object[error.start]:02x}.",
+            "Save the file as UTF-8 in your editor.",
+        ) from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}.", choose) from None
+
+
+def _cross_check(path: Path, text: str, file: HardwareFile) -> None:
+    """What only two values together can say."""
+
+    def refuse(key: str, found: str, remedy: str) -> None:
+        raise ConfigError(f"{where(path, text, key.split('.'))}: {found}.", remedy)
+
+    grads, rf, magnet = file.gradients, file.rf, file.magnet
+    smallest_divider = 2 if grads.board is GradientBoard.GPA_FHDO else 1
+    if grads.spi_divider.value < smallest_divider:
+        refuse(
+            "gradients.spi_divider",
+            f"found {grads.spi_divider.value}; allowed for a {grads.board} is {smallest_divider} to 63",
+            "Use 4 for a GPA-FHDO or 19 for an OCRA1: those are known to work.",
+        )
+    shortest_s = board_minimum_s(grads.board, grads.spi_divider.value, file.console.clock_hz.value)
+    if grads.update_interval_s.value < shortest_s:
+        refuse(
+            "gradients.update_interval_s",
+            f"found {grads.update_interval_s.value:g} s; a {grads.board} with spi_divider {grads.spi_divider.value} needs "
+            f"at least {shortest_s:.4g} s for its three channels",
+            f"Set update_interval_s to {shortest_s:.4g} or more, or lower spi_divider.",
+        )
+    if rf.dead_time_s.value < rf.hold_s.value:
+        refuse(
+            "rf.dead_time_s",
+            f"found {rf.dead_time_s.value:g} s; allowed is hold_s ({rf.hold_s.value:g} s) or more",
+            "Reception cannot start while the RF amplifier is unblanked: raise dead_time_s or lower hold_s.",
+        )
+    if magnet.imaging_diameter_m.value > magnet.bore_m.value:
+        refuse(
+            "magnet.imaging_diameter_m",
+            f"found {magnet.imaging_diameter_m.value:g} m; allowed is bore_m ({magnet.bore_m.value:g} m) or less",
+            "The imaging sphere lies inside the bore.",
+        )
+    if magnet.search_span_hz.value >= magnet.larmor_hz.value:
+        refuse(
+            "magnet.search_span_hz",
+            f"found {magnet.search_span_hz.value:g} Hz; allowed is less than larmor_hz ({magnet.larmor_hz.value:g} Hz)",
+            "Give the half width of the window around larmor_hz.",
+        )
+    if 2 * (magnet.larmor_hz.value + magnet.search_span_hz.value) >= file.console.clock_hz.value:
+        refuse(
+            "magnet.larmor_hz",
+            f"found {magnet.larmor_hz.value:g} Hz; allowed is below half of clock_hz ({file.console.clock_hz.value / 2:g} Hz)",
+            "Correct the frequency or the clock.",
+        )
+    for name in "xyz":
+        _check_axis(name, getattr(grads, name), refuse)
+
+
+def _check_axis(name: str, axis: AxisTable, refuse: Any) -> None:
+    full_scale = axis.full_scale_t_per_m.value
+    if axis.max_t_per_m.value > full_scale:
+        refuse(
+            f"gradients.{name}.max_t_per_m",
+            f"found {axis.max_t_per_m.value:g} T/m; allowed is full_scale_t_per_m ({full_scale:g} T/m) or less",
+            "More than full scale cannot be played: lower max_t_per_m.",
+        )
+    if axis.max_rms_t_per_m.value > axis.max_t_per_m.value:
+        refuse(
+            f"gradients.{name}.max_rms_t_per_m",
+            f"found {axis.max_rms_t_per_m.value:g} T/m; allowed is max_t_per_m ({axis.max_t_per_m.value:g} T/m) or less",
+            "A root mean square cannot exceed the peak: lower max_rms_t_per_m.",
+        )
+
+
+def _origins(table: BaseModel, prefix: str = "") -> dict[str, Origin]:
+    origins: dict[str, Origin] = {}
+    for name in type(table).model_fields:
+        entry = getattr(table, name)
+        if not isinstance(entry, BaseModel):
+            continue
+        if isinstance(entry, Quantity | Count | Wiring):
+            origins[prefix + name] = Origin(evidence=entry.evidence, source=entry.source)
+        else:
+            origins |= _origins(entry, f"{prefix}{name}.")
+    return origins
+
+
+def _values(table: BaseModel) -> dict[str, Any]:
+    """Plain values of one table by name, tables inside it left out."""
+    entries = {name: getattr(table, name) for name in type(table).model_fields}
+    plain = {name: entry for name, entry in entries.items() if not isinstance(entry, BaseModel)}
+    return plain | {name: entry.value for name, entry in entries.items() if isinstance(entry, Quantity | Count | Wiring)}
+
+
+def _gradients(table: GradientsTable) -> GradientSystem:
+    matrix = np.array(table.channel_from_device.value, dtype=np.float64)
+    matrix.flags.writeable = False
+    x, y, z = (GradientAxis(**_values(axis)) for axis in (table.x, table.y, table.z))
+    return GradientSystem(**(_values(table) | {"channel_from_device": matrix, "axes": (x, y, z)}))
+
+
+def _scanner(name: str, file: HardwareFile) -> Scanner:
+    return Scanner(
+        name=name,
+        magnet=Magnet(**_values(file.magnet)),
+        gradients=_gradients(file.gradients),
+        rf=RfSystem(**_values(file.rf)),
+        receiver=Receiver(**_values(file.receiver)),
+        console=ConsoleLink(**_values(file.console)),
+        origins=_origins(file),
+        **_values(file),
+    )

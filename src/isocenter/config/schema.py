@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: MIT
+"""What a hardware file may say. Keys are those of ``domain.scanner``, in SI, with the unit in the name.
+
+Numbers come as ``{ value, evidence, source }``. Ranges are wide: they catch a wrong unit or a slipped digit, they do not
+judge a design.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import AfterValidator, BaseModel, ConfigDict, Strict, StringConstraints
+
+from isocenter.domain.scanner import Evidence, GradientBoard
+
+Text = Annotated[str, Strict(), StringConstraints(max_length=64, strip_whitespace=True)]
+NonEmpty = Annotated[str, Strict(), StringConstraints(min_length=1, max_length=64, strip_whitespace=True)]
+Source = Annotated[str, Strict(), StringConstraints(min_length=3, strip_whitespace=True)]
+
+
+class Table(BaseModel):
+    """A table of the file: no key that is not declared."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Quantity(Table):
+    """One number, how well it is known, and where it comes from."""
+
+    value: Annotated[float, Strict()]
+    evidence: Evidence
+    source: Source
+
+
+class Count(Table):
+    """One whole number, how well it is known, and where it comes from."""
+
+    value: Annotated[int, Strict()]
+    evidence: Evidence
+    source: Source
+
+
+class Wiring(Table):
+    """``channel = value @ device``: rows are the channels x, y, z, columns the device axes X, Y, Z."""
+
+    value: tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]
+    evidence: Evidence
+    source: Source
+
+
+def within(low: float, high: float, unit: str, *, may_be_unknown: bool = False) -> AfterValidator:
+    """Validator: the value lies in a range; ``nan`` stands for unknown where that is allowed."""
+
+    def check(quantity: Any) -> Any:
+        if may_be_unknown and math.isnan(quantity.value):
+            return quantity
+        if not low <= quantity.value <= high:  # in this form NaN fails too
+            unknown = ", or nan for unknown" if may_be_unknown else ""
+            raise ValueError(f"found {quantity.value:g}; allowed is {low:g} to {high:g} {unit}{unknown}".replace(" ,", ","))
+        return quantity
+
+    return AfterValidator(check)
+
+
+def _signed_permutation(wiring: Wiring) -> Wiring:
+    matrix = np.array(wiring.value)
+    if not np.array_equal(matrix @ matrix.T, np.eye(3)) or not np.all(np.isin(matrix, (-1.0, 0.0, 1.0))):
+        raise ValueError(
+            f"found {[list(map(float, row)) for row in wiring.value]}; allowed are the numbers -1, 0 and 1 with exactly one "
+            "that is not 0 in each row and each column"
+        )
+    return wiring
+
+
+def _words(allowed: frozenset[str]) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
+    def check(values: tuple[str, ...]) -> tuple[str, ...]:
+        for value in values:
+            if value not in allowed:
+                raise ValueError(f"found '{value}'; allowed are {', '.join(sorted(allowed))}")
+        return values
+
+    return check
+
+
+# A subset of the defined terms of DICOM PS3.16 annex L that a low-field scanner meets.
+BODY_PARTS = frozenset(
+    {"ABDOMEN", "ANKLE", "BRAIN", "BREAST", "CSPINE", "ELBOW", "EXTREMITY", "FOOT", "HAND", "HEAD", "KNEE", "LSPINE", "NECK"}
+    | {"PHANTOM", "SHOULDER", "WRIST"}
+)
+
+
+class MagnetTable(Table):
+    """``[magnet]``."""
+
+    larmor_hz: Annotated[Quantity, within(1e5, 6e7, "Hz")]
+    search_span_hz: Annotated[Quantity, within(1e2, 1e6, "Hz")]
+    bore_m: Annotated[Quantity, within(0.01, 1.5, "m")]
+    imaging_diameter_m: Annotated[Quantity, within(0.005, 1.0, "m")]
+    homogeneity_ppm: Annotated[Quantity, within(0.01, 1e5, "ppm", may_be_unknown=True)]
+    drift_hz_per_c: Annotated[Quantity, within(-1e5, 1e5, "Hz per degree")]
+
+
+class AxisTable(Table):
+    """``[gradients.x]``, ``[gradients.y]``, ``[gradients.z]``."""
+
+    full_scale_t_per_m: Annotated[Quantity, within(1e-5, 1.0, "T/m")]
+    max_t_per_m: Annotated[Quantity, within(1e-5, 1.0, "T/m")]
+    max_slew_t_per_m_s: Annotated[Quantity, within(0.1, 1000.0, "T/m/s")]
+    max_rms_t_per_m: Annotated[Quantity, within(1e-6, 1.0, "T/m")]
+    delay_s: Annotated[Quantity, within(0.0, 1e-3, "s")]
+
+
+class GradientsTable(Table):
+    """``[gradients]``."""
+
+    board: GradientBoard
+    spi_divider: Annotated[Count, within(1, 63, "")]
+    update_interval_s: Annotated[Quantity, within(1e-6, 1e-3, "s")]
+    channel_from_device: Annotated[Wiring, AfterValidator(_signed_permutation)]
+    x: AxisTable
+    y: AxisTable
+    z: AxisTable
+
+
+class RfTable(Table):
+    """``[rf]``."""
+
+    full_scale_t: Annotated[Quantity, within(1e-7, 0.01, "T")]
+    warmup_s: Annotated[Quantity, within(0.0, 5e-3, "s")]
+    hold_s: Annotated[Quantity, within(0.0, 5e-3, "s")]
+    dead_time_s: Annotated[Quantity, within(0.0, 0.01, "s")]
+    max_pulse_s: Annotated[Quantity, within(1e-5, 0.1, "s")]
+    max_duty: Annotated[Quantity, within(1e-4, 1.0, "(a fraction)")]
+
+
+class ReceiverTable(Table):
+    """``[receiver]``. DICOM's coil name is a short string of at most 16 characters."""
+
+    oversampling: Annotated[Count, within(1, 64, "")]
+    volts_per_unit: Annotated[Quantity, within(1e-9, 100.0, "V", may_be_unknown=True)]
+    coil_bandwidth_hz: Annotated[Quantity, within(10.0, 1e7, "Hz", may_be_unknown=True)]
+    coil_name: Annotated[str, Strict(), StringConstraints(min_length=1, max_length=16, strip_whitespace=True)]
+
+
+def _port(port: int) -> int:
+    if not 1 <= port <= 65535:
+        raise ValueError(f"found {port}; allowed is 1 to 65535")
+    return port
+
+
+class ConsoleTable(Table):
+    """``[console]``."""
+
+    family: Literal["marcos"]
+    host: NonEmpty
+    port: Annotated[int, Strict(), AfterValidator(_port)]
+    clock_hz: Annotated[Quantity, within(1e6, 1e9, "Hz")]
+    segment_gap_s: Annotated[Quantity, within(1e-3, 10.0, "s")]
+
+
+class HardwareFile(Table):
+    """A whole hardware file."""
+
+    title: NonEmpty
+    manufacturer: NonEmpty
+    model: NonEmpty
+    serial_number: Text
+    station_name: Annotated[str, Strict(), StringConstraints(min_length=1, max_length=16, strip_whitespace=True)]
+    institution: Text
+    body_parts: Annotated[tuple[str, ...], AfterValidator(_words(BODY_PARTS))]
+    magnet: MagnetTable
+    gradients: GradientsTable
+    rf: RfTable
+    receiver: ReceiverTable
+    console: ConsoleTable
