@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+"""Is everything there that a scan needs? Each answer comes from a real try."""
+
+import importlib
+import platform
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from isocenter.app.lights import disk_light
+from isocenter.app.paths import at_address
+from isocenter.app.service import Health
+from isocenter.config import load_scanner
+from isocenter.domain.errors import ConsoleError
+from isocenter.domain.scanner import Scanner
+
+_LIBRARIES = ("numpy", "scipy", "numba", "h5py", "ismrmrd", "pypulseq", "pydicom", "nibabel", "msgpack", "PIL")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One checked thing: what, how it is, in words, and what to do when it is not good."""
+
+    what: str
+    health: Health
+    text: str
+    remedy: str = ""
+
+
+def examine(scanner_name: str, data_folder: Path, *, with_console: bool, host: str = "", port: int = 0) -> Iterator[Finding]:
+    """Check computer, libraries, hardware file and, if asked, the console; yields findings as they come."""
+    yield Finding(
+        what="Python",
+        health=Health.GOOD if sys.version_info >= (3, 11) else Health.BAD,
+        text=f"{platform.python_version()} on {platform.platform(terse=True)}",
+    )
+    yield _attempt("Libraries", _import_libraries, "Run `make setup` again.")
+    yield _attempt("Window", _import_window, "Linux: run `make console`, which installs what Qt needs, or names it.")
+    yield _attempt(
+        "Data folder", lambda: _write_probe(data_folder), f"Make {data_folder} writable, or choose another with --out."
+    )
+    light = disk_light(data_folder)
+    yield Finding(what="Disk", health=light.health, text=light.text, remedy="Move old exams elsewhere.")
+    try:
+        scanner = load_scanner(scanner_name)
+    except ConsoleError as error:
+        yield Finding(what="Hardware file", health=Health.BAD, text=error.problem, remedy=error.remedy)
+        return
+    yield _hardware_finding(scanner)
+    if with_console:
+        yield _console_finding(at_address(scanner, host, port))
+
+
+def _attempt(what: str, work: Callable[[], str], remedy: str) -> Finding:
+    try:
+        return Finding(what=what, health=Health.GOOD, text=work())
+    except (ImportError, OSError) as error:
+        return Finding(what=what, health=Health.BAD, text=str(error), remedy=remedy)
+
+
+def _import_libraries() -> str:
+    versions = [f"{name} {getattr(importlib.import_module(name), '__version__', '')}".strip() for name in _LIBRARIES]
+    return ", ".join(versions)
+
+
+def _import_window() -> str:
+    # The window lives above this layer, so it is found by name.
+    importlib.import_module("isocenter.ui.main")
+    widgets = importlib.import_module("PySide6.QtWidgets")
+    return f"Qt {widgets.__name__.split('.')[0]} {importlib.import_module('PySide6').__version__}"
+
+
+def _write_probe(folder: Path) -> str:
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=folder) as probe:
+        probe.write(b"isocenter")
+        probe.flush()
+    return str(folder)
+
+
+def _hardware_finding(scanner: Scanner) -> Finding:
+    assumed = sorted(key for key, origin in scanner.origins.items() if origin.evidence.value == "assumed")
+    text = f"{scanner.title}: {scanner.magnet.b0_t * 1e3:.1f} mT, {scanner.gradients.board.value}"
+    if not assumed:
+        return Finding(what="Hardware file", health=Health.GOOD, text=text)
+    return Finding(
+        what="Hardware file",
+        health=Health.WARNING,
+        text=f"{text}; {len(assumed)} of {len(scanner.origins)} values are assumed, not measured",
+        remedy=f"Measure them on your scanner: {', '.join(assumed)}.",
+    )
+
+
+def _console_finding(scanner: Scanner) -> Finding:
+    from isocenter.devices.marcos import MarcosConsole
+
+    address = f"{scanner.console.host}, port {scanner.console.port}"
+    console = MarcosConsole(scanner.console, scanner.gradients)
+    try:
+        identity = console.open()
+    except ConsoleError as error:
+        return Finding(what="Console", health=Health.BAD, text=error.problem, remedy=error.remedy)
+    finally:
+        console.close()
+    return Finding(
+        what="Console", health=Health.GOOD, text=f"{identity.kind} {identity.family} {identity.version} at {address}"
+    )

@@ -1,0 +1,349 @@
+# SPDX-License-Identifier: MIT
+"""The service behind the window: who is on the table, the queue, and the thread that works it off.
+
+One worker thread runs scans one after another in the order shown; one process builds and compiles; the console belongs to
+the session's hardware thread. State is guarded by one lock, held for assignments only.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+from isocenter.app import catalogue, programmes
+from isocenter.app.exam_queue import ExamQueue
+from isocenter.app.exams import new_exam
+from isocenter.app.export import export_scan
+from isocenter.app.lights import disk_light, frequency_light, link_light, unmonitored_lights
+from isocenter.app.prepare import PreparedScan
+from isocenter.app.service import (
+    ExamChanged,
+    Health,
+    ImageChanged,
+    ItemState,
+    MessageRaised,
+    Programme,
+    ProtocolCheck,
+    QueueChanged,
+    QueueItem,
+    ServiceEvent,
+    ServiceStatus,
+    StatusChanged,
+)
+from isocenter.app.session import ScannerSession, ScanOutcome
+from isocenter.app.workers import PreparationPool
+from isocenter.domain.errors import ConsoleError, ScanAborted, WrongState
+from isocenter.domain.geometry import PatientPosition
+from isocenter.domain.parameters import Parameter
+from isocenter.domain.patient import Exam, Patient
+from isocenter.domain.scan import EndReason, ScanProgress, SequenceInfo
+from isocenter.domain.scan import Protocol as ScanProtocol
+from isocenter.domain.scanner import Scanner
+from isocenter.domain.volume import Volume
+
+_log = logging.getLogger(__name__)
+_STOP_WAIT_S = 10.0
+
+
+class ExamService:
+    """``ScannerService`` on a real or a virtual scanner.
+
+    Parameters
+    ----------
+    session
+        The scanner, not yet connected; the service closes it.
+    data_folder
+        Where exams are kept.
+    """
+
+    def __init__(self, session: ScannerSession, data_folder: Path) -> None:
+        self._session = session
+        self._data_folder = data_folder
+        self._pool = PreparationPool()
+        self._lock = threading.RLock()
+        self._listeners: list[Callable[[ServiceEvent], None]] = []
+        self._exam: Exam | None = None
+        self._queue = ExamQueue()
+        self._activity = "Idle"
+        self._cancel = threading.Event()
+        self._wake = threading.Event()
+        self._running = False
+        self._closing = False
+        self._worker = threading.Thread(target=self._work, name="scan-queue", daemon=True)
+        self._worker.start()
+        self._pool.warm_up()
+
+    # --- what there is ----------------------------------------------------------------------------------------------
+
+    @property
+    def scanner(self) -> Scanner:
+        """The scanner that is driven."""
+        return self._session.scanner
+
+    @property
+    def exam(self) -> Exam | None:
+        """Who is on the table, None for nobody."""
+        return self._exam
+
+    @property
+    def queue(self) -> tuple[QueueItem, ...]:
+        """The exam's queue in the order in which it runs."""
+        return self._queue.items
+
+    @property
+    def status(self) -> ServiceStatus:
+        """The newest snapshot."""
+        session = self._session
+        return ServiceStatus(
+            lights=(
+                link_light(session.identity, session.link_problem),
+                frequency_light(session.calibration),
+                *unmonitored_lights(is_virtual=session.is_virtual),
+                disk_light(self._data_folder),
+            ),
+            is_virtual=session.is_virtual,
+            is_running=self._running,
+            activity=self._activity,
+            larmor_hz=session.calibration.larmor_hz if session.calibration.measured_at else float("nan"),
+            larmor_age_s=session.calibration_age_s,
+            remaining_s=self._queue.remaining_s,
+        )
+
+    def listen(self, listener: Callable[[ServiceEvent], None]) -> Callable[[], None]:
+        """Call ``listener`` with every event, from any thread; returns a function that ends it."""
+        with self._lock:
+            self._listeners.append(listener)
+
+        def forget() -> None:
+            with self._lock:
+                if listener in self._listeners:
+                    self._listeners.remove(listener)
+
+        return forget
+
+    def sequences(self) -> tuple[SequenceInfo, ...]:
+        """Every sequence there is."""
+        return catalogue.sequences()
+
+    def parameters(self, sequence: str) -> tuple[Parameter, ...]:
+        """Declared parameters of a sequence; none for a ``.seq`` file."""
+        return catalogue.parameters(sequence)
+
+    def programmes(self) -> tuple[Programme, ...]:
+        """Named lists of protocols."""
+        return programmes.programmes()
+
+    def check(self, protocol: ScanProtocol) -> "Future[ProtocolCheck]":
+        """Build, compile and check a protocol in the worker process; never raises for a bad protocol."""
+        position = self._exam.position if self._exam else PatientPosition.HFS
+        return self._pool.check(protocol, self.scanner, self._session.calibration, position)
+
+    # --- exam and queue ---------------------------------------------------------------------------------------------
+
+    def start_exam(self, patient: Patient, position: PatientPosition, body_part: str, description: str = "") -> Exam:
+        """Register who is on the table. Ends a running exam; refused while scanning."""
+        self.end_exam()
+        exam = new_exam(patient, position, body_part, description)
+        with self._lock:
+            self._exam = exam
+        self._emit(ExamChanged(exam=exam))
+        self._publish()
+        return exam
+
+    def end_exam(self) -> None:
+        """Nobody is on the table any more; what still waited is dropped. Refused while scanning."""
+        with self._lock:
+            if self._running:
+                raise WrongState("A scan is running.", "Wait until it ends, or press Stop, then end the exam.")
+            had_exam, self._exam = self._exam is not None, None
+            self._queue.clear()
+        if had_exam:
+            self._emit(ExamChanged(exam=None))
+            self._publish()
+
+    def add(self, protocol: ScanProtocol) -> QueueItem:
+        """Put a protocol at the end of the queue."""
+        if self._exam is None:
+            raise WrongState("Nobody is on the table.", "Register a patient or a phantom first.")
+        item = self._queue.add(self._exam.exam_id, protocol)
+        self._publish()
+        self._check_item(item.item_id, protocol)
+        return item
+
+    def update(self, item_id: str, protocol: ScanProtocol) -> None:
+        """Change a waiting entry."""
+        self._queue.update(item_id, protocol)
+        self._publish()
+        self._check_item(item_id, protocol)
+
+    def remove(self, item_id: str) -> None:
+        """Take a waiting entry out."""
+        self._queue.remove(item_id)
+        self._publish()
+
+    def move(self, item_id: str, to_index: int) -> None:
+        """Move a waiting entry; what has run or is running stays in front."""
+        self._queue.move(item_id, to_index)
+        self._publish()
+
+    # --- running ----------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Work off the queue from the first waiting entry."""
+        with self._lock:
+            if self._running:
+                return
+            if self._exam is None:
+                raise WrongState("Nobody is on the table.", "Register a patient or a phantom first.")
+            if not self._queue.has_waiting:
+                raise WrongState("Nothing waits in the queue.", "Add a protocol first.")
+            self._cancel.clear()
+            self._running = True
+        self._wake.set()
+        self._publish()
+
+    def stop(self) -> None:
+        """Stop now. Needs no confirmation, never waits, may be called from any thread at any time."""
+        self._cancel.set()
+        if not self._running:
+            self._session.request_safe()
+
+    def export(self, item_ids: tuple[str, ...], folder: Path) -> "Future[tuple[Path, ...]]":
+        """Write DICOM and NIfTI files of finished entries."""
+        folders = [item.folder for item in self._queue.items if item.item_id in item_ids and item.folder is not None]
+        future: Future[tuple[Path, ...]] = Future()
+
+        def write() -> None:
+            try:
+                future.set_result(tuple(path for source in folders for path in export_scan(source, folder)))
+            except ConsoleError as error:
+                future.set_exception(error)
+
+        threading.Thread(target=write, name="export", daemon=True).start()
+        return future
+
+    def close(self) -> None:
+        """Stop, make safe, end all workers."""
+        self._closing = True
+        self._cancel.set()
+        self._wake.set()
+        self._worker.join(_STOP_WAIT_S)
+        self._session.close()
+        self._pool.close()
+
+    # --- the worker thread ------------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            if self._closing:
+                return
+            if self._running:
+                self._work_off()
+
+    def _work_off(self) -> None:
+        try:
+            while not self._cancel.is_set():
+                item = self._queue.take_next()
+                if item is None or not self._run_item(item):
+                    break
+        finally:
+            with self._lock:
+                self._running = False
+                self._activity = "Stopped" if self._cancel.is_set() else "Idle"
+            self._publish()
+
+    def _run_item(self, item: QueueItem) -> bool:
+        """Run one entry; False when the queue should not go on by itself."""
+        exam = self._exam
+        assert exam is not None  # ending an exam is refused while running
+        try:
+            outcome = self._scan(item, exam)
+        except ScanAborted as stopped:
+            self._change(item.item_id, state=ItemState.STOPPED, note=str(stopped), progress=None)
+            return False
+        except ConsoleError as error:
+            self._fail(item, error.problem, error.remedy)
+            return False
+        except Exception as error:  # noqa: BLE001  the job boundary: the operator must learn of anything
+            _log.exception("Scan %s failed", item.protocol.name)
+            self._fail(
+                item, f"{item.protocol.name} failed: {error}.", "Repeat the scan; if it fails again, save the log and ask."
+            )
+            return False
+        state = ItemState.DONE if outcome.reason is EndReason.COMPLETED else ItemState.STOPPED
+        self._change(item.item_id, state=state, folder=outcome.folder, progress=None, note=outcome.note)
+        return state is ItemState.DONE
+
+    def _scan(self, item: QueueItem, exam: Exam) -> ScanOutcome:
+        session = self._session
+        self._say(f"Connecting to {self.scanner.title}" if session.identity is None else f"Preparing {item.protocol.name}")
+        session.connect()
+        folder = self._data_folder / exam.exam_id
+        if session.needs_frequency():
+            self._say("Prescan: finding the frequency")
+            session.find_frequency(exam, folder, cancel=self._cancel)
+            self._publish()
+        self._say(f"Preparing {item.protocol.name}")
+        prepared: PreparedScan = self._pool.prepare(item.protocol, self.scanner, session.calibration, exam.position).result()
+        if self._cancel.is_set():
+            raise ScanAborted("Stopped before the scan began.", "Press Start to run it.")
+        self._change(item.item_id, state=ItemState.SCANNING)
+        self._say(f"Scanning {item.protocol.name}")
+        title = item.protocol.name
+
+        def on_progress(progress: ScanProgress) -> None:
+            self._change(item.item_id, progress=progress)
+
+        def on_volumes(volumes: tuple[Volume, ...], fraction: float) -> None:
+            self._emit(
+                ImageChanged(exam_id=exam.exam_id, item_id=item.item_id, title=title, volumes=volumes, fraction=fraction)
+            )
+
+        return session.scan(
+            prepared,
+            exam,
+            folder,
+            cancel=self._cancel,
+            on_progress=on_progress,
+            on_volumes=on_volumes,
+            on_message=lambda health, problem, remedy: self._emit(
+                MessageRaised(health=health, problem=problem, remedy=remedy)
+            ),
+        )
+
+    def _fail(self, item: QueueItem, problem: str, remedy: str) -> None:
+        self._change(item.item_id, state=ItemState.FAILED, note=f"{problem}\nWhat to do: {remedy}", progress=None)
+        self._emit(MessageRaised(health=Health.BAD, problem=problem, remedy=remedy))
+
+    # --- state ------------------------------------------------------------------------------------------------------
+
+    def _check_item(self, item_id: str, protocol: ScanProtocol) -> None:
+        def checked(future: "Future[ProtocolCheck]") -> None:
+            if future.cancelled() or future.exception() is not None:
+                return
+            if self._queue.set_check(item_id, protocol, future.result()):
+                self._publish()
+
+        self.check(protocol).add_done_callback(checked)
+
+    def _change(self, item_id: str, **changes: Any) -> None:
+        self._queue.change(item_id, **changes)
+        self._publish()
+
+    def _say(self, activity: str) -> None:
+        self._activity = activity
+        self._publish()
+
+    def _publish(self) -> None:
+        self._emit(QueueChanged(items=self._queue.items))
+        self._emit(StatusChanged(status=self.status))
+
+    def _emit(self, event: ServiceEvent) -> None:
+        with self._lock:
+            listeners = list(self._listeners)
+        for listener in listeners:
+            listener(event)

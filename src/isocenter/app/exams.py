@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: MIT
+"""Registering who is examined."""
+
+import re
+import uuid
+from datetime import datetime
+
+from isocenter.domain.errors import WrongState
+from isocenter.domain.geometry import PatientPosition
+from isocenter.domain.patient import Exam, Patient
+
+_LONGEST_TEXT = 64  # DICOM LO and one component group of PN
+
+
+def new_uid() -> str:
+    """A DICOM identifier of our own, ``2.25.`` and a random UUID as a number (PS3.5 B.2)."""
+    return f"2.25.{uuid.uuid4().int}"
+
+
+def new_exam(patient: Patient, position: PatientPosition, body_part: str, description: str = "", operator: str = "") -> Exam:
+    """An exam of a patient, with identifiers allocated once and for all.
+
+    Raises
+    ------
+    WrongState
+        The patient cannot be told apart: name or ID is missing, or too long for DICOM.
+    """
+    for name, text in (("patient ID", patient.patient_id), ("family name", patient.family_name)):
+        if not text.strip():
+            raise WrongState(f"The {name} is missing.", f"Enter the {name}; without it images cannot be told apart.")
+    for name, text in (("patient ID", patient.patient_id), ("name", patient.dicom_name)):
+        if len(text) > _LONGEST_TEXT:
+            raise WrongState(f"The {name} has {len(text)} characters; {_LONGEST_TEXT} fit.", f"Shorten the {name}.")
+        if "\\" in text or any(ord(character) < 32 for character in text):
+            raise WrongState(f"The {name} holds a character that DICOM does not allow.", f"Remove it from the {name}.")
+    now = datetime.now().astimezone()
+    stem = re.sub(r"[^A-Za-z0-9]+", "-", patient.patient_id).strip("-")[:24] or "patient"
+    return Exam(
+        exam_id=f"{now:%Y%m%d-%H%M%S}-{stem}-{uuid.uuid4().hex[:4]}",
+        patient=patient,
+        position=position,
+        study_uid=new_uid(),
+        frame_of_reference_uid=new_uid(),
+        body_part=body_part,
+        started_at=now.isoformat(timespec="seconds"),
+        study_description=description,
+        operator=operator,
+    )
+
+
+def phantom_patient() -> Patient:
+    """The test object that stands in when nobody was registered."""
+    return Patient(patient_id="PHANTOM", family_name="Phantom", given_name="Virtual", is_phantom=True)

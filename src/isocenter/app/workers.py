@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: MIT
+"""The process in which sequences are built and compiled, so that the window never waits for Python loops."""
+
+import multiprocessing
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+from isocenter.app.prepare import PreparedScan, check, prepare
+from isocenter.app.service import ProtocolCheck
+from isocenter.domain.geometry import PatientPosition
+from isocenter.domain.scan import Protocol
+from isocenter.domain.scanner import Calibration, Scanner
+
+T = TypeVar("T")
+
+
+class PreparationPool:
+    """One worker process; replaced by a new one when a sequence takes it down."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pool: ProcessPoolExecutor | None = None
+
+    def warm_up(self) -> None:
+        """Start the process and let it import what it will need."""
+        self._submit(_warm)
+
+    def check(
+        self, protocol: Protocol, scanner: Scanner, calibration: Calibration, position: PatientPosition
+    ) -> "Future[ProtocolCheck]":
+        """``prepare.check`` in the worker."""
+        return self._submit(check, protocol, scanner, calibration, position)
+
+    def prepare(
+        self, protocol: Protocol, scanner: Scanner, calibration: Calibration, position: PatientPosition
+    ) -> "Future[PreparedScan]":
+        """``prepare.prepare`` in the worker."""
+        return self._submit(prepare, protocol, scanner, calibration, position)
+
+    def close(self) -> None:
+        """End the process."""
+        with self._lock:
+            if self._pool is not None:
+                self._pool.shutdown(wait=True, cancel_futures=True)
+                self._pool = None
+
+    def _submit(self, work: Callable[..., T], *arguments: object) -> "Future[T]":
+        with self._lock:
+            if self._pool is None:
+                self._pool = self._new()
+            try:
+                return self._pool.submit(work, *arguments)
+            except BrokenProcessPool:
+                self._pool = self._new()
+                return self._pool.submit(work, *arguments)
+
+    @staticmethod
+    def _new() -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn"))
+
+
+def _warm() -> None:
+    import pypulseq  # noqa: F401  a second of imports, done before anybody waits for it

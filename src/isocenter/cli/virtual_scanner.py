@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MIT
+"""``isocenter virtual-scanner``."""
+
+import json
+import threading
+
+import click
+
+from isocenter.cli.options import json_option, scanner_option
+from isocenter.domain.geometry import PatientPosition
+
+
+@click.command()
+@scanner_option
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; the default is this machine only."
+)
+@click.option("--port", default=11111, show_default=True, help="Port to listen on; 0 picks a free one.")
+@click.option("--scenario", default="osii-one-brain", show_default=True, help="Which phantom lies in which field.")
+@click.option("--phantom", default="", help="Another phantom than the scenario's: head, block, cylinder, vials, sphere.")
+@click.option(
+    "--position",
+    type=click.Choice([item.value for item in PatientPosition]),
+    default="HFS",
+    show_default=True,
+    help="How it lies.",
+)
+@click.option("--spins", default=0, help="Spins to simulate; 0 leaves it to the scenario.")
+@click.option("--noise/--no-noise", default=True, show_default=True, help="Thermal noise of the receive chain.")
+@click.option("--seed", default=1, show_default=True, help="Makes everything random repeatable.")
+@click.option("--time-scale", default=1.0, show_default=True, help="1 plays like a real scanner, 0 as fast as it can.")
+@json_option
+def command(
+    scanner_name: str,
+    host: str,
+    port: int,
+    scenario: str,
+    phantom: str,
+    position: str,
+    spins: int,
+    noise: bool,
+    seed: int,
+    time_scale: float,
+    as_json: bool,
+) -> None:
+    r"""Serve a virtual scanner that speaks the MaRCoS protocol; any client can use it. Ctrl-C ends it.
+
+    It decodes the console's words and plays them through a Bloch simulation of a phantom in an imperfect magnet.
+
+    \b
+    Examples:
+      isocenter virtual-scanner
+      isocenter scan fid --scanner osii-one --host 127.0.0.1 --port 11111 --out fid
+    """
+    from isocenter.app.virtual_scanner import VirtualSetup, serve
+    from isocenter.config import load_scanner
+
+    setup = VirtualSetup(
+        scenario=scenario,
+        phantom=phantom,
+        position=PatientPosition(position),
+        n_spins=spins,
+        has_noise=noise,
+        seed=seed,
+        time_scale=time_scale,
+    )
+    with serve(load_scanner(scanner_name), setup, host, port) as (address, actual_port):
+        if as_json:
+            click.echo(json.dumps({"host": address, "port": actual_port}))
+        else:
+            click.echo(f"The virtual scanner listens on {address}, port {actual_port}. Ctrl-C ends it.")
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            click.echo("Ended.", err=True)
