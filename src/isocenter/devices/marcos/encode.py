@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: MIT
+"""Segment to instruction words for marga: every value at its pin in exactly its tick, or a refusal that says why not."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isocenter.devices.marcos import isa
+from isocenter.devices.marcos.isa import PIN_CYCLE_OFFSET, Buffer
+from isocenter.devices.marcos.queues import Queue, at_time, build_queues, check_tracks
+from isocenter.devices.marcos.receive import check_windows
+from isocenter.domain.errors import CompileError
+from isocenter.domain.events import Segment
+from isocenter.domain.scanner import GradientSystem
+
+_PREAMBLE_FREE_CYCLE = 40  # the initial writes have left their buffers
+_REFILL_WORDS_PER_CYCLE = 5e6 / isa.CLOCK_HZ  # the server writes a word in 158 ns; reference marcos.md 4, 14
+_REFILL_RESERVE_WORDS = 16_384 + 256  # below, the server warns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarcosProgram:
+    """A segment as words for the console.
+
+    Attributes
+    ----------
+    index
+        Index of the segment.
+    words
+        Instruction words, uint32, shape ``(n,)``; FINISH is the last.
+    n_raw
+        Raw samples that the receiver will deliver.
+    duration_s
+        From the first word to FINISH [s].
+    window_decimation, window_n_raw
+        Ticks per sample, and samples, of each receive window, int32.
+    control
+        Value of GRAD_CTRL that the words were made for.
+    """
+
+    index: int
+    words: NDArray[np.uint32]
+    n_raw: int
+    duration_s: float
+    window_decimation: NDArray[np.int32]
+    window_n_raw: NDArray[np.int32]
+    control: int
+
+
+def encode_segment(segment: Segment, lo_hz: float, gradients: GradientSystem, *, cic_shift: bool = False) -> MarcosProgram:
+    """Encode one segment for a MaRCoS console.
+
+    A value with tick t is at its pin in cycle ``t + isa.PIN_CYCLE_OFFSET``: TX values are issued one cycle early, gradient
+    values earlier by the time of the board's serial line. Cycle 0 executes word 0. Delays are at most 127, no buffer ever
+    holds more than three waiting entries, and the program ends with FINISH behind the last event by ``isa.TAIL_TICKS``.
+
+    Parameters
+    ----------
+    segment
+        Tracks, whose first events lie at ``isa.LEAD_IN_TICKS`` or later, and the readouts that they contain.
+    lo_hz
+        Frequency of oscillator 0, for transmitter and receiver [Hz].
+    gradients
+        Board and SPI divider.
+    cic_shift
+        Also send the decimator's shift word, for bitstreams whose decimator needs one.
+
+    Raises
+    ------
+    CompileError
+        When the segment cannot be played exactly; the message names time and channel.
+
+    Source
+    ------
+    reference marcos.md 6, 8 (initial writes), 10, 11.
+    """
+    isa.check_divider(gradients.board, gradients.spi_divider)
+    if not 0 <= abs(lo_hz) < isa.CLOCK_HZ / 2:
+        raise CompileError(
+            f"The console cannot make {lo_hz / 1e6:g} MHz; its oscillator reaches {isa.CLOCK_HZ / 2e6:g} MHz.",
+            "Correct the frequency of the scanner's hardware file or the calibration.",
+        )
+    check_tracks(segment.tracks, segment.end_tick, gradients)
+    check_windows(segment)
+    queues = build_queues(segment.tracks, lo_hz, gradients, cic_shift)
+    last = max([segment.end_tick + PIN_CYCLE_OFFSET, *(int(queue.cycles[-1]) for queue in queues)])
+    finish = last + isa.TAIL_TICKS
+    control = isa.gradient_control(gradients.board, gradients.spi_divider, msb_strobes=True)
+    words = _words(queues, finish, control)
+    return MarcosProgram(
+        index=segment.index,
+        words=words,
+        n_raw=int(segment.readouts.n_raw.sum()),
+        duration_s=(finish + 1) / isa.CLOCK_HZ,
+        window_decimation=segment.readouts.decimation,
+        window_n_raw=segment.readouts.n_raw,
+        control=control,
+    )
+
+
+def initial_words(control: int) -> list[int]:
+    """First write to every buffer: all zero, then the gradient board's control word last."""
+    return [
+        isa.data_word(buffer, control if buffer == Buffer.GRAD_CTRL else 0, delay)
+        for delay, buffer in enumerate(reversed(Buffer))
+    ]
+
+
+def _words(queues: list[Queue], finish: int, control: int) -> NDArray[np.uint32]:
+    from isocenter.devices.marcos import schedule
+
+    targets = np.concatenate([queue.cycles for queue in queues])
+    values = np.concatenate([queue.values for queue in queues])
+    lengths = [len(queue.cycles) for queue in queues]
+    buffers = np.array([queue.buffer for queue in queues], dtype=np.int64)
+    queues.clear()  # their arrays are copied; a dense segment should not be in memory twice
+    starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    cycles = np.empty(len(targets), dtype=np.int64)
+    data = np.empty(len(targets), dtype=np.uint32)
+    failed = schedule.issue(targets, values, starts, buffers, _PREAMBLE_FREE_CYCLE, cycles, data)
+    if failed >= 0:
+        buffer = Buffer(int(buffers[int(np.searchsorted(starts, failed, side="right")) - 1]))
+        raise CompileError(
+            f"Too many values change within a few ticks of {at_time(targets[failed] - PIN_CYCLE_OFFSET)}: "
+            f"{_channel_names(buffer)} cannot be delivered in time.",
+            "Spread the changes, or use a coarser RF or gradient raster.",
+        )
+    del targets, values
+    first = initial_words(control)
+    n_words = schedule.count_words(cycles, len(first), finish) + len(first)
+    _check_size(cycles, n_words, len(first))
+    words = np.empty(n_words, dtype=np.uint32)
+    words[: len(first)] = first
+    schedule.assemble(cycles, data, len(first), finish, words[len(first) :])
+    return words
+
+
+def _check_size(cycles: NDArray[np.int64], n_words: int, start: int) -> None:
+    from isocenter.devices.marcos import schedule
+
+    remedy = "Use a coarser raster for RF or gradients, or cut the scan into shorter segments."
+    if n_words > isa.MAX_PROGRAM_WORDS:
+        raise CompileError(
+            f"The segment needs {n_words} instruction words; the console takes {isa.MAX_PROGRAM_WORDS} at once.", remedy
+        )
+    if n_words > isa.PROGRAM_MEMORY_WORDS:
+        short = schedule.refill_shortage(
+            cycles, start, n_words, isa.PROGRAM_MEMORY_WORDS, _REFILL_RESERVE_WORDS, _REFILL_WORDS_PER_CYCLE
+        )
+        if short >= 0:
+            raise CompileError(
+                f"Around {at_time(short - PIN_CYCLE_OFFSET)} the segment changes values faster than the console "
+                "can load them (5 words per microsecond).",
+                remedy,
+            )
+
+
+def _channel_names(buffer: Buffer) -> str:
+    names = {
+        Buffer.GRAD_LSB: "a gradient channel",
+        Buffer.GRAD_MSB: "a gradient channel",
+        Buffer.RX0_RATE: "rx0_rate",
+        Buffer.TX0_I: "tx0_i",
+        Buffer.TX0_Q: "tx0_q",
+        Buffer.GATES_LEDS: "a gate or output (tx_gate, rx_gate, trig_out, leds)",
+        Buffer.RX_CTRL: "rx0_en or rx0_rate",
+    }
+    return names.get(buffer, buffer.name)
