@@ -153,7 +153,7 @@ def _cross_check(path: Path, text: str, file: HardwareFile) -> None:
     if 2 * (magnet.larmor_hz.value + magnet.search_span_hz.value) >= file.console.clock_hz.value:
         refuse(
             "magnet.larmor_hz",
-            f"found {magnet.larmor_hz.value:g} Hz; allowed is below half of clock_hz ({file.console.clock_hz.value / 2:g} Hz)",
+            f"found {magnet.larmor_hz.value:g} Hz; allowed is below half the clock ({file.console.clock_hz.value / 2:g} Hz)",
             "Correct the frequency or the clock.",
         )
     for name in "xyz":

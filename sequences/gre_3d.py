@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: MIT
+"""3D gradient echo with RF spoiling.
+
+The phase of the pulse grows quadratically in steps of 117° and the receiver follows it; phase encodes are rewound and a
+spoiler follows each readout, so that only the longitudinal magnetisation is in a steady state.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from isocenter.sequences.kit import (
+    Player,
+    SequenceError,
+    System,
+    dwell_for,
+    encode,
+    grid_lines,
+    integer,
+    nearest,
+    number,
+    pp,
+    show,
+    switch,
+    up,
+)
+
+TITLE = "3D gradient echo"
+SUMMARY = "Spoiled gradient echo of the whole coil's volume: T1 contrast, fast."
+RECON = "cartesian"
+CLINICAL = True
+
+PI = 3.141592653589793
+# 117 degrees: Zur, Wood, Neuringer, Magn Reson Med 1991;21:251.
+SPOIL_STEP_RAD = 117 / 180 * PI
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameters:
+    """What can be chosen."""
+
+    fov_read_m: float = number(
+        0.22, "Field of view, read", unit="mm", low=0.01, high=0.5, help="Along the readout.", group="Geometry"
+    )
+    fov_phase_m: float = number(
+        0.22, "Field of view, phase", unit="mm", low=0.01, high=0.5, help="Along the first phase encoding.", group="Geometry"
+    )
+    fov_slab_m: float = number(
+        0.18,
+        "Field of view, slab",
+        unit="mm",
+        low=0.01,
+        high=0.5,
+        help="Along the second phase encoding. Must cover what the coil sees.",
+        group="Geometry",
+    )
+    n_read: int = integer(96, "Matrix, read", low=8, high=512, help="Samples of a line.", group="Geometry")
+    n_phase: int = integer(80, "Matrix, phase", low=1, high=256, help="Lines.", group="Geometry")
+    n_slab: int = integer(24, "Partitions", low=1, high=256, help="Second phase encoding.", group="Geometry")
+    tr_s: float = number(0.03, "TR", unit="ms", low=0.003, high=5.0, help="From one pulse to the next.", group="Contrast")
+    te_s: float = number(0.008, "TE", unit="ms", low=0.001, high=0.2, help="From the pulse to the echo.", group="Contrast")
+    flip_rad: float = number(
+        PI / 6, "Flip angle", unit="deg", low=PI / 180, high=PI / 2, help="Of each pulse.", group="Contrast"
+    )
+    bandwidth_hz: float = number(
+        20e3, "Bandwidth", unit="kHz", low=2e3, high=250e3, help="Over the field of view in read.", group="Readout"
+    )
+    averages: int = integer(1, "Averages", low=1, high=64, help="Times that everything is measured.", group="Readout")
+    dummy_shots: int = integer(
+        20, "Dummy shots", low=0, high=200, help="Pulses before the first measurement.", group="Readout"
+    )
+    elliptical: bool = switch(
+        False, "Elliptical", help="Leave the corners of k-space out: a fifth less time.", group="Readout"
+    )
+    rf_spoiling: bool = switch(True, "RF spoiling", help="Change the phase of the pulse from shot to shot.", group="RF")
+    rf_s: float = number(100e-6, "RF pulse length", unit="us", low=10e-6, high=2e-3, help="Of the hard pulse.", group="RF")
+
+
+def build(p: Parameters, system: System) -> Any:
+    """Sequence for one scanner."""
+    dwell_s = dwell_for(p.bandwidth_hz)
+    excite = system.hard_pulse(p.flip_rad, p.rf_s, use="excitation", name="rf_s")
+    readout = system.readout(p.fov_read_m, p.n_read, dwell_s, bandwidth_name="bandwidth_hz", fov_name="fov_read_m")
+    step_z = p.n_slab / p.fov_slab_m
+    edges = (encode(0, p.n_phase, p.fov_phase_m), encode(0, p.n_slab, p.fov_slab_m), readout.area_per_m / 2)
+    largest = max(abs(edge) for edge in edges)
+    spoil_area = max(2 * step_z, readout.area_per_m)
+
+    encode_needs_s = up(max(system.lobe_s(largest), system.dead_time_s + readout.guard_s))
+    te_s, tr_s, half_s = nearest(p.te_s), nearest(p.tr_s), readout.duration_s / 2
+    shortest_te_s = up(excite.after_s + encode_needs_s + half_s)
+    if te_s < shortest_te_s - 1e-9:
+        raise SequenceError(
+            f"TE (te_s) {show(te_s, 'ms', 4)} is too short: pulse, phase encoding and half the readout of "
+            f"{show(readout.duration_s, 'ms', 4)} need {show(shortest_te_s, 'ms', 4)}.",
+            f"Set TE to {shortest_te_s * 1e3:.2f} ms or more, or raise the bandwidth.",
+        )
+    encode_s = round(te_s - excite.after_s - half_s, 9)
+    # The rewinder carries the spoiler on x, where the readout has already turned the phase the same way.
+    rewind_s = up(max(system.lobe_s(max(largest + step_z, spoil_area)), readout.guard_s))
+    shot_s = round(excite.centre_s + te_s + half_s + rewind_s, 9)
+    if tr_s < shot_s - 1e-9:
+        raise SequenceError(
+            f"TR (tr_s) {show(tr_s, 'ms', 4)} is too short: pulse, readout and spoiler take {show(shot_s, 'ms', 4)}.",
+            f"Set TR to {shot_s * 1e3:.2f} ms or more, or shorten TE, or raise the bandwidth.",
+        )
+
+    player = Player(system)
+    forth_s = min(encode_s, max(2e-3, encode_needs_s))
+    forth, back = system.lobe(largest, forth_s), system.lobe(max(largest, spoil_area), rewind_s)
+    gx_pre = player.once(forth.make("x", -readout.area_per_m / 2))
+    gx = player.once(readout.gradient())
+    gx_spoil = player.once(back.make("x", spoil_area))
+    gy = [player.once(forth.make("y", encode(line, p.n_phase, p.fov_phase_m))) for line in range(p.n_phase)]
+    gy_back = [player.once(back.make("y", -encode(line, p.n_phase, p.fov_phase_m))) for line in range(p.n_phase)]
+    gz = [player.once(forth.make("z", encode(par, p.n_slab, p.fov_slab_m))) for par in range(p.n_slab)]
+    gz_back = [player.once(back.make("z", -encode(par, p.n_slab, p.fov_slab_m))) for par in range(p.n_slab)]
+    phased: dict[int, tuple[Any, Any]] = {}
+
+    def spoiled(count: int) -> tuple[Any, Any]:
+        # n(n+1)/2 * 117 degrees repeats after 80 shots, since 117 * 40 is a multiple of 360.
+        degrees = 117 * (count * (count + 1) // 2) % 360 if p.rf_spoiling else 0
+        if degrees not in phased:
+            phase_rad = degrees / 180 * PI
+            pulse = system.hard_pulse(p.flip_rad, p.rf_s, use="excitation", name="rf_s", phase_rad=phase_rad)
+            phased[degrees] = player.once(pulse.event), player.once(readout.adc(system, phase_rad))
+        return phased[degrees]
+
+    lines = grid_lines(p.n_phase, p.n_slab, elliptical=p.elliptical)
+    plan = [(p.n_phase // 2, p.n_slab // 2, -1)] * p.dummy_shots
+    plan += [(line, par, average) for average in range(p.averages) for line, par in lines]
+    for count, (line, par, average) in enumerate(plan):
+        rf, adc = spoiled(count)
+        player.block(excite.block_s, rf)
+        player.block(encode_s, gx_pre, gy[line], gz[par])
+        player.block(
+            readout.duration_s, gx, *([adc, *player.labels(LIN=line, PAR=par, AVG=average)] if average >= 0 else [])
+        )
+        player.block(rewind_s + tr_s - shot_s, gx_spoil, gy_back[line], gz_back[par])
+
+    return player.define(
+        FOV=[p.fov_read_m, p.fov_phase_m, p.fov_slab_m],
+        Matrix=[p.n_read, p.n_phase, p.n_slab],
+        RepetitionTime=tr_s,
+        EffectiveEchoTime=te_s,
+        EchoTrainLength=1,
+        Bandwidth=1 / dwell_s,
+        FlipAngle=p.flip_rad,
+        Averages=p.averages,
+    )

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: MIT
+"""2D spin echo of several slices, interleaved.
+
+Both pulses are slice-selective sinc pulses. The slices of a TR are excited in the order 0, 2, 4 ... 1, 3, 5 ..., each at its
+own frequency. Crushers of equal area stand on both sides of the 180°. Slice 0 lies furthest towards negative z.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from isocenter.sequences.kit import (
+    RASTER_S,
+    Player,
+    Pulse,
+    SequenceError,
+    System,
+    dwell_for,
+    encode,
+    integer,
+    interleaved,
+    nearest,
+    number,
+    pp,
+    show,
+    up,
+)
+
+TITLE = "2D spin echo"
+SUMMARY = "Slices one by one, each from a 90° and a 180° pulse; the plainest contrast."
+RECON = "cartesian"
+CLINICAL = True
+
+PI = 3.141592653589793
+TIME_BANDWIDTH = 4.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameters:
+    """What can be chosen."""
+
+    fov_read_m: float = number(
+        0.22, "Field of view, read", unit="mm", low=0.01, high=0.5, help="Along the readout.", group="Geometry"
+    )
+    fov_phase_m: float = number(
+        0.22, "Field of view, phase", unit="mm", low=0.01, high=0.5, help="Along the phase encoding.", group="Geometry"
+    )
+    n_read: int = integer(64, "Matrix, read", low=8, high=512, help="Samples of a line.", group="Geometry")
+    n_phase: int = integer(64, "Matrix, phase", low=1, high=256, help="Lines.", group="Geometry")
+    slices: int = integer(5, "Slices", low=1, high=64, help="Measured within one TR.", group="Geometry")
+    thickness_m: float = number(0.008, "Thickness", unit="mm", low=0.001, high=0.1, help="Of one slice.", group="Geometry")
+    gap_m: float = number(0.002, "Gap", unit="mm", low=0.0, high=0.1, help="Between two slices.", group="Geometry")
+    tr_s: float = number(
+        0.5, "TR", unit="ms", low=0.01, high=10.0, help="From one excitation of a slice to the next.", group="Contrast"
+    )
+    te_s: float = number(
+        0.02, "TE", unit="ms", low=0.004, high=0.5, help="From the excitation to the echo.", group="Contrast"
+    )
+    bandwidth_hz: float = number(
+        20e3, "Bandwidth", unit="kHz", low=2e3, high=250e3, help="Over the field of view in read.", group="Readout"
+    )
+    averages: int = integer(1, "Averages", low=1, high=64, help="Times that everything is measured.", group="Readout")
+    dummy_shots: int = integer(
+        1,
+        "Dummy shots",
+        low=0,
+        high=20,
+        help="Times that all slices are excited before the first measurement.",
+        group="Readout",
+    )
+    rf_s: float = number(
+        3e-3,
+        "RF pulse length",
+        unit="us",
+        low=0.5e-3,
+        high=20e-3,
+        help="Of both pulses; longer pulses need less gradient.",
+        group="RF",
+    )
+    crusher: float = number(
+        4.0,
+        "Crushers",
+        unit="",
+        low=0.0,
+        high=16.0,
+        help="Turns of phase across a slice on each side of the 180° pulse.",
+        group="RF",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selective:
+    """A selective pulse: the block's pulse and gradient, and the area of the gradient after the pulse's centre."""
+
+    pulse: Pulse
+    gradient: Any
+    half_area_per_m: float
+
+
+def build(p: Parameters, system: System) -> Any:
+    """Sequence for one scanner."""
+    dwell_s = dwell_for(p.bandwidth_hz)
+    readout = system.readout(p.fov_read_m, p.n_read, dwell_s, bandwidth_name="bandwidth_hz", fov_name="fov_read_m")
+    excite = _selective(p, system, PI / 2, "excitation", 0.0)
+    refocus = _selective(p, system, PI, "refocusing", PI / 2)
+    crusher = p.crusher / p.thickness_m
+    before = crusher - excite.half_area_per_m
+    edge = abs(encode(0, p.n_phase, p.fov_phase_m))
+
+    te_s, tr_s, half_s = nearest(p.te_s, 2 * RASTER_S), nearest(p.tr_s), readout.duration_s / 2
+    before_needs_s = up(system.lobe_s(max(abs(before), readout.area_per_m / 2)))
+    after_needs_s = up(max(system.lobe_s(max(crusher, edge)), system.dead_time_s + readout.guard_s))
+    shortest_te_s = up(
+        2
+        * max(
+            excite.pulse.after_s + before_needs_s + refocus.pulse.centre_s, refocus.pulse.after_s + after_needs_s + half_s
+        ),
+        2 * RASTER_S,
+    )
+    if te_s < shortest_te_s - 1e-9:
+        raise SequenceError(
+            f"TE (te_s) {show(te_s, 'ms', 4)} is too short: pulses, crushers and half the readout of "
+            f"{show(readout.duration_s, 'ms', 4)} need {show(shortest_te_s, 'ms', 5)}.",
+            f"Set TE to {shortest_te_s * 1e3:.2f} ms or more, or raise the bandwidth, or shorten the RF pulses.",
+        )
+    before_s = round(te_s / 2 - excite.pulse.after_s - refocus.pulse.centre_s, 9)
+    after_s = round(te_s / 2 - refocus.pulse.after_s - half_s, 9)
+    spoil_area = 4 / p.thickness_m
+    spoil_s = max(2e-3, up(max(system.lobe_s(max(spoil_area, edge)), readout.guard_s)))
+    shot_s = round(excite.pulse.centre_s + te_s + half_s + spoil_s, 9)
+    slot_s = nearest(tr_s / p.slices - RASTER_S / 2 + 1e-9)
+    if slot_s < shot_s - 1e-9:
+        fits = int(tr_s / shot_s)
+        fewer = f", or measure {fits} slices or fewer" if fits >= 1 else ""
+        raise SequenceError(
+            f"TR (tr_s) {show(tr_s, 'ms', 5)} is too short for {p.slices} slices of {show(shot_s, 'ms', 4)} each.",
+            f"Set TR to {up(shot_s * p.slices + RASTER_S * p.slices, 1e-4) * 1e3:.1f} ms or more{fewer}.",
+        )
+
+    player = Player(system)
+    lobe_before, lobe_spoil = (
+        system.lobe(max(abs(before), readout.area_per_m / 2), before_s),
+        system.lobe(max(spoil_area, edge), spoil_s),
+    )
+    lobe_after = system.lobe(max(crusher, edge), min(after_s, max(2e-3, after_needs_s)))
+    gx_pre, gz_pre = player.once(lobe_before.make("x", readout.area_per_m / 2)), player.once(lobe_before.make("z", before))
+    gz_crush, gz_spoil = player.once(lobe_after.make("z", crusher)), player.once(lobe_spoil.make("z", spoil_area))
+    gx, gz90, gz180 = player.once(readout.gradient()), player.once(excite.gradient), player.once(refocus.gradient)
+    gy = [player.once(lobe_after.make("y", encode(line, p.n_phase, p.fov_phase_m))) for line in range(p.n_phase)]
+    gy_back = [player.once(lobe_spoil.make("y", -encode(line, p.n_phase, p.fov_phase_m))) for line in range(p.n_phase)]
+    adcs = [player.once(readout.adc(system, phase)) for phase in (0.0, PI)]
+    positions = [(number_of - (p.slices - 1) / 2) * (p.thickness_m + p.gap_m) for number_of in range(p.slices)]
+    rf90 = [[player.once(_at(excite, position, phase)) for position in positions] for phase in (0.0, PI)]
+    rf180 = [player.once(_at(refocus, position, 0.0)) for position in positions]
+
+    plan = [(p.n_phase // 2, -1)] * p.dummy_shots
+    plan += [(line, average) for average in range(p.averages) for line in range(p.n_phase)]
+    rest_s = round(tr_s - p.slices * slot_s, 9)
+    for line, average in plan:
+        for place, number_of in enumerate(interleaved(p.slices)):
+            measured = [adcs[average % 2], *player.labels(LIN=line, SLC=number_of, AVG=average)] if average >= 0 else []
+            player.block(excite.pulse.block_s, rf90[average % 2][number_of], gz90)
+            player.block(before_s, gx_pre, gz_pre)
+            player.block(refocus.pulse.block_s, rf180[number_of], gz180)
+            player.block(after_s, gy[line], gz_crush)
+            player.block(readout.duration_s, gx, *measured)
+            fill_s = slot_s - shot_s + (rest_s if place == p.slices - 1 else 0.0)
+            player.block(spoil_s + fill_s, gy_back[line], gz_spoil)
+
+    return player.define(
+        FOV=[p.fov_read_m, p.fov_phase_m, p.slices * p.thickness_m + (p.slices - 1) * p.gap_m],
+        Matrix=[p.n_read, p.n_phase, p.slices],
+        SliceThickness=p.thickness_m,
+        SliceGap=p.gap_m,
+        RepetitionTime=tr_s,
+        EffectiveEchoTime=te_s,
+        EchoTrainLength=1,
+        Bandwidth=1 / dwell_s,
+        FlipAngle=PI / 2,
+        Averages=p.averages,
+    )
+
+
+def _selective(p: Parameters, system: System, flip_rad: float, use: str, phase_rad: float) -> Selective:
+    """Sinc pulse with its slice gradient, or what must change for it to be possible."""
+    duration_s = nearest(p.rf_s, 2 * RASTER_S)
+    system.check_length(duration_s, "rf_s")
+    amplitude = TIME_BANDWIDTH / duration_s / p.thickness_m
+    if amplitude > system.max_grad_hz_per_m:
+        longer_s = up(TIME_BANDWIDTH / (system.max_grad_hz_per_m * p.thickness_m), 2 * RASTER_S)
+        thicker_m = TIME_BANDWIDTH / (system.max_grad_hz_per_m * duration_s)
+        longer = f", or the RF pulse length to {longer_s * 1e6:.0f} us" if longer_s <= system.scanner.rf.max_pulse_s else ""
+        raise SequenceError(
+            f"Slices (thickness_m) of {show(p.thickness_m, 'mm')} with pulses of {show(duration_s, 'us', 4)} need a stronger "
+            "gradient than this scanner may use.",
+            f"Set the thickness to {up(thicker_m, 1e-4) * 1e3:.1f} mm or more{longer}.",
+        )
+    rise_s = max(1e-4, up(amplitude / system.max_slew_hz_per_m_s), up(system.warmup_s))
+    rise_s = max(rise_s, up(system.hold_s))
+    event = pp.make_sinc_pulse(
+        flip_angle=flip_rad,
+        duration=duration_s,
+        delay=rise_s,
+        apodization=0.46,
+        time_bw_product=TIME_BANDWIDTH,
+        phase_offset=phase_rad,
+        system=system.opts,
+        use=use,
+    )
+    peak = float(abs(event.signal).max())
+    if peak > system.max_b1_hz:
+        raise SequenceError(
+            f"The {flip_rad / PI * 180:.0f}° pulse of {show(duration_s, 'us', 4)} (rf_s) needs {peak / system.max_b1_hz:.2f} times "
+            "what this scanner's transmitter gives.",
+            f"Set the RF pulse length to {up(duration_s * peak / system.max_b1_hz, 2 * RASTER_S) * 1e6:.0f} us or more.",
+        )
+    gradient = pp.make_trapezoid(
+        channel="z", amplitude=amplitude, rise_time=rise_s, flat_time=duration_s, fall_time=rise_s, system=system.opts
+    )
+    half_s = rise_s + duration_s / 2
+    pulse = Pulse(event=event, centre_s=round(half_s, 9), block_s=round(2 * half_s, 9))
+    return Selective(pulse=pulse, gradient=gradient, half_area_per_m=amplitude * (duration_s + rise_s) / 2)
+
+
+def _at(selective: Selective, position_m: float, phase_rad: float) -> Any:
+    """Copy of a pulse for a slice at a position; its phase at the centre is that of the pulse plus the given one."""
+    event = selective.pulse.event
+    copy = type(event)(**vars(event))
+    copy.freq_offset = selective.gradient.amplitude * position_m
+    copy.phase_offset = event.phase_offset + phase_rad - 2 * PI * copy.freq_offset * event.center
+    return copy

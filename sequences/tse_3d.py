@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: MIT
+"""3D turbo spin echo with hard pulses.
+
+Each shot: 90° (phase 0), then a train of 180° pulses (phase 90°, CPMG), one line of k-space per echo.
+
+- Half the readout's area lies before the first 180°, so every echo has k = 0 at its centre sample, where the spin echo is.
+- Phase encodes are rewound before the next 180°; crushers of equal area stand on both sides of each 180°.
+- All shots of a partition measure the same band of lines at the same echo, see ``echo_trains``.
+- Every second average has the 90° and the receiver turned by 180°, which cancels what the 180° pulses alone give.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from isocenter.sequences.kit import (
+    DWELL_RASTER_S,
+    EMPTY,
+    ORDERS,
+    RASTER_S,
+    Player,
+    Pulse,
+    Readout,
+    SequenceError,
+    System,
+    centre_echo,
+    choice,
+    dwell_for,
+    echo_trains,
+    encode,
+    integer,
+    nearest,
+    number,
+    pp,
+    show,
+    up,
+)
+
+TITLE = "3D turbo spin echo"
+SUMMARY = "Echo trains after one excitation, the whole coil's volume in thin partitions: T2, proton density or T1 contrast."
+RECON = "cartesian"
+CLINICAL = True
+
+PI = 3.141592653589793
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameters:
+    """What can be chosen."""
+
+    fov_read_m: float = number(
+        0.22, "Field of view, read", unit="mm", low=0.01, high=0.5, help="Along the readout.", group="Geometry"
+    )
+    fov_phase_m: float = number(
+        0.22, "Field of view, phase", unit="mm", low=0.01, high=0.5, help="Along the first phase encoding.", group="Geometry"
+    )
+    fov_slab_m: float = number(
+        0.18,
+        "Field of view, slab",
+        unit="mm",
+        low=0.01,
+        high=0.5,
+        help="Along the second phase encoding. The pulses excite everything in the coil, so this must cover it.",
+        group="Geometry",
+    )
+    n_read: int = integer(96, "Matrix, read", low=8, high=512, help="Samples of a line.", group="Geometry")
+    n_phase: int = integer(80, "Matrix, phase", low=1, high=256, help="Lines.", group="Geometry")
+    n_slab: int = integer(24, "Partitions", low=1, high=256, help="Second phase encoding.", group="Geometry")
+    tr_s: float = number(
+        0.5, "TR", unit="ms", low=0.01, high=10.0, help="From one excitation to the next.", group="Contrast"
+    )
+    echo_spacing_s: float = number(
+        0.012,
+        "Echo spacing",
+        unit="ms",
+        low=0.001,
+        high=0.1,
+        help="From one echo of the train to the next.",
+        group="Contrast",
+    )
+    echo_train_length: int = integer(
+        8, "Echo train length", low=1, high=128, help="Echoes after one excitation.", group="Contrast"
+    )
+    order: str = choice(
+        "linear",
+        "Order",
+        choices=ORDERS,
+        help="When the centre of k-space is measured: in mid-train, first or last. This sets the effective echo time.",
+        group="Contrast",
+    )
+    bandwidth_hz: float = number(
+        20e3,
+        "Bandwidth",
+        unit="kHz",
+        low=2e3,
+        high=250e3,
+        help="Over the field of view in read. More needs more gradient and gives more noise, less needs more time.",
+        group="Readout",
+    )
+    averages: int = integer(1, "Averages", low=1, high=64, help="Times that everything is measured.", group="Readout")
+    dummy_shots: int = integer(
+        2,
+        "Dummy shots",
+        low=0,
+        high=20,
+        help="Shots before the first measurement, to reach the steady state.",
+        group="Readout",
+    )
+    rf_s: float = number(
+        80e-6,
+        "RF pulse length",
+        unit="us",
+        low=10e-6,
+        high=1e-3,
+        help="Of the 90° pulse; the 180° pulse lasts twice as long at the same amplitude.",
+        group="RF",
+    )
+    flip_rad: float = number(
+        PI / 2, "Flip angle", unit="deg", low=PI / 36, high=PI / 2, help="Of the excitation.", group="RF"
+    )
+    crusher: float = number(
+        2.0,
+        "Crushers",
+        unit="",
+        low=0.0,
+        high=8.0,
+        help="Turns of phase across a partition on each side of a 180° pulse.",
+        group="RF",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """Lengths of the blocks between two pulses and the readout, for one dwell time."""
+
+    readout: Readout
+    prephase_s: float
+    encode_s: float
+    rewind_s: float
+    shortest_s: float
+
+
+def build(p: Parameters, system: System) -> Any:
+    """Sequence for one scanner."""
+    excite = system.hard_pulse(p.flip_rad, p.rf_s, use="excitation", name="rf_s, 90° pulse")
+    refocus = system.hard_pulse(PI, 2 * p.rf_s, use="refocusing", name="twice rf_s, 180° pulse", phase_rad=PI / 2)
+    spacing_s = nearest(p.echo_spacing_s, 2 * RASTER_S)
+    timing = _timing(p, system, excite, refocus, spacing_s, dwell_for(p.bandwidth_hz))
+    if spacing_s < timing.shortest_s - 1e-9:
+        raise _too_short(p, system, excite, refocus, spacing_s, timing)
+    trains = echo_trains(p.n_phase, p.echo_train_length, p.order)
+    n_echoes = trains.shape[1]
+
+    crusher = _crusher(p)
+    largest = _largest_area(p)
+    spoil_area = 2 * crusher + 4 * p.n_slab / p.fov_slab_m
+    spoil_s = max(2e-3, up(system.lobe_s(spoil_area)))
+    shot_s = round(excite.centre_s + (n_echoes + 0.5) * spacing_s - refocus.centre_s + spoil_s, 9)
+    tr_s = nearest(p.tr_s)
+    if tr_s < shot_s - 1e-9:
+        fits = int((tr_s - spoil_s - excite.centre_s + refocus.centre_s) / spacing_s - 0.5)
+        fewer = f", or echo train length to {fits} or less" if fits >= 1 else ""
+        raise SequenceError(
+            f"TR (tr_s) {show(tr_s, 'ms', 5)} is too short: a train of {n_echoes} echoes takes {show(shot_s, 'ms', 5)}.",
+            f"Set TR to {up(shot_s, 1e-4) * 1e3:.1f} ms or more{fewer}.",
+        )
+
+    player = Player(system)
+    lobe_s = min(timing.encode_s, timing.rewind_s, max(2e-3, up(system.lobe_s(largest))))
+    lobe = system.lobe(largest, lobe_s)
+    prephase = system.lobe(max(timing.readout.area_per_m / 2, crusher), timing.prephase_s)
+    gx_pre = player.once(prephase.make("x", timing.readout.area_per_m / 2))
+    gz_pre = player.once(prephase.make("z", crusher))
+    gx = player.once(timing.readout.gradient())
+    spoil = player.once(system.lobe(spoil_area, spoil_s).make("z", spoil_area))
+    rf_refocus = player.once(refocus.event)
+    turned = [
+        (player.once(_turned(excite.event, phase)), player.once(timing.readout.adc(system, phase))) for phase in (0.0, PI)
+    ]
+    gy, gz = {}, {}
+    for line in range(p.n_phase):
+        area = encode(line, p.n_phase, p.fov_phase_m)
+        gy[line] = player.once(lobe.make("y", area)), player.once(lobe.make("y", -area))
+    for par in range(p.n_slab):
+        area = encode(par, p.n_slab, p.fov_slab_m)
+        gz[par] = player.once(lobe.make("z", crusher + area)), player.once(lobe.make("z", crusher - area))
+
+    def shot(lines: list[int], par: int, average: int, *, measured: bool) -> None:
+        rf_excite, adc = turned[average % 2]
+        player.block(excite.block_s, rf_excite)
+        player.block(timing.prephase_s, gx_pre, gz_pre)
+        for line in lines:
+            taken = measured and line != EMPTY
+            forth, back = gy[line if taken else p.n_phase // 2]
+            player.block(refocus.block_s, rf_refocus)
+            player.block(timing.encode_s, forth, gz[par][0])
+            if taken:
+                player.block(timing.readout.duration_s, gx, adc, *player.labels(LIN=line, PAR=par, AVG=average))
+            else:
+                player.block(timing.readout.duration_s, gx)
+            player.block(timing.rewind_s, back, gz[par][1])
+        player.block(spoil_s + tr_s - shot_s, spoil)
+
+    for _ in range(p.dummy_shots):
+        shot([EMPTY] * n_echoes, p.n_slab // 2, 0, measured=False)
+    for average in range(p.averages):
+        for par in range(p.n_slab):
+            for train in trains.tolist():
+                shot(train, par, average, measured=True)
+
+    return player.define(
+        FOV=[p.fov_read_m, p.fov_phase_m, p.fov_slab_m],
+        Matrix=[p.n_read, p.n_phase, p.n_slab],
+        RepetitionTime=tr_s,
+        EchoSpacing=spacing_s,
+        EffectiveEchoTime=round((centre_echo(trains, p.n_phase) + 1) * spacing_s, 9),
+        EchoTrainLength=n_echoes,
+        Bandwidth=1 / timing.readout.dwell_s,
+        FlipAngle=p.flip_rad,
+        Averages=p.averages,
+        Order=p.order,
+    )
+
+
+def _turned(event: Any, phase_rad: float) -> Any:
+    copy = pp.make_block_pulse(flip_angle=1.0, duration=1e-3, delay=1e-3, use="excitation")
+    copy.__dict__.update(event.__dict__ | {"phase_offset": phase_rad})
+    return copy
+
+
+def _crusher(p: Parameters) -> float:
+    """Area of one crusher [1/m]."""
+    return p.crusher * p.n_slab / p.fov_slab_m
+
+
+def _largest_area(p: Parameters) -> float:
+    """Largest area of a phase-encoding lobe, crusher included [1/m]."""
+    return max(abs(encode(0, p.n_phase, p.fov_phase_m)), abs(encode(0, p.n_slab, p.fov_slab_m)) + _crusher(p))
+
+
+def _timing(p: Parameters, system: System, excite: Pulse, refocus: Pulse, spacing_s: float, dwell_s: float) -> Timing:
+    """Blocks that put the spin echo and k = 0 on the same sample, and the shortest echo spacing."""
+    readout = system.readout(p.fov_read_m, p.n_read, dwell_s, bandwidth_name="bandwidth_hz", fov_name="fov_read_m")
+    half_s, centre_s = spacing_s / 2, readout.duration_s / 2
+    encode_needs_s = up(max(system.lobe_s(_largest_area(p)), system.dead_time_s + readout.guard_s))
+    rewind_needs_s = up(max(system.lobe_s(_largest_area(p)), readout.guard_s))
+    prephase_needs_s = up(system.lobe_s(max(readout.area_per_m / 2, _crusher(p))))
+    shortest_s = 2 * max(
+        excite.after_s + prephase_needs_s + refocus.centre_s,
+        refocus.after_s + encode_needs_s + centre_s,
+        centre_s + rewind_needs_s + refocus.centre_s,
+    )
+    return Timing(
+        readout=readout,
+        prephase_s=round(half_s - excite.after_s - refocus.centre_s, 9),
+        encode_s=round(half_s - refocus.after_s - centre_s, 9),
+        rewind_s=round(half_s - centre_s - refocus.centre_s, 9),
+        shortest_s=up(shortest_s, 2 * RASTER_S),
+    )
+
+
+def _too_short(
+    p: Parameters, system: System, excite: Pulse, refocus: Pulse, spacing_s: float, timing: Timing
+) -> SequenceError:
+    """The refusal, with the bandwidth that would do where there is one."""
+    remedy = f"Set echo spacing to {timing.shortest_s * 1e3:.2f} ms or more"
+    dwell_s = timing.readout.dwell_s - DWELL_RASTER_S
+    while dwell_s > 0 and 1 / (dwell_s * p.fov_read_m) <= system.max_grad_hz_per_m and 1 / dwell_s <= 250e3:
+        if _timing(p, system, excite, refocus, spacing_s, dwell_s).shortest_s <= spacing_s + 1e-9:
+            remedy += f", or raise the bandwidth to {show(1 / dwell_s, 'kHz', 4)} or more"
+            break
+        dwell_s = round(dwell_s - DWELL_RASTER_S, 9)
+    return SequenceError(
+        f"Echo spacing (echo_spacing_s) {show(spacing_s, 'ms', 4)} is too short: pulses, phase encoding and this readout of "
+        f"{show(timing.readout.duration_s, 'ms', 4)} need at least {timing.shortest_s * 1e3:.2f} ms.",
+        f"{remedy}.",
+    )
