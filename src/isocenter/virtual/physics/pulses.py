@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: MIT
+"""Which pulses of a run are the same up to their phase, so that each is composed once for every spin.
+
+The phase of a pulse turns its axis and nothing else, so it is left to the precession before and after. Rounding to DAC
+codes makes rotated copies of a pulse differ by a code or so; such copies count as the same pulse. Where the gradient
+differs by a few codes (the compiler's error diffusion does that), half of the difference in its moment goes to the
+precession on either side, which keeps every moment exact.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isocenter.virtual.physics.waveforms import Waveforms
+
+ENVELOPE_TOLERANCE: Final = 1.5
+"""Largest difference of two envelopes that are one pulse [codes]."""
+GRADIENT_TOLERANCE: Final = 3
+"""Largest difference of two gradients that are one pulse [codes]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pulse:
+    """One distinct pulse.
+
+    Attributes
+    ----------
+    ticks
+        Length of each step, int64.
+    envelope
+        Complex codes of each step, turned so that their sum is real and positive or the first is.
+    gradient
+        Codes of the three channels in each step, int64, shape (n_steps, 3).
+    key
+        The same as bytes.
+    """
+
+    ticks: NDArray[np.int64]
+    envelope: NDArray[np.complex128]
+    gradient: NDArray[np.int64]
+    key: bytes
+
+
+@dataclass(slots=True)
+class PulseTable:
+    """The distinct pulses of a run and how each window uses them.
+
+    Attributes
+    ----------
+    pulses
+        Distinct pulses.
+    index
+        Which pulse each window plays.
+    phase_turns
+        Phase of each use relative to the pulse [turns].
+    area_error
+        Area of the window's gradient minus that of the pulse [code ticks], shape (3,) each.
+    """
+
+    pulses: list[Pulse] = field(default_factory=list)
+    index: list[int] = field(default_factory=list)
+    phase_turns: list[float] = field(default_factory=list)
+    area_error: list[NDArray[np.float64]] = field(default_factory=list)
+
+
+def find_pulses(waves: Waveforms) -> PulseTable:
+    """Find the distinct pulses of a run."""
+    table = PulseTable()
+    exact: dict[bytes, tuple[int, float, NDArray[np.float64]]] = {}
+    similar: dict[bytes, list[int]] = {}
+    for start, end in waves.windows:
+        ticks, envelope, gradient = _steps(waves, int(start), int(end))
+        key = ticks.tobytes() + envelope.tobytes() + gradient.tobytes()
+        if key not in exact:
+            exact[key] = _match(table, similar.setdefault(ticks.tobytes(), []), ticks, envelope, gradient)
+        index, phase, error = exact[key]
+        table.index.append(index)
+        table.phase_turns.append(phase)
+        table.area_error.append(error)
+    return table
+
+
+def _steps(waves: Waveforms, start: int, end: int) -> tuple[NDArray[np.int64], NDArray[np.complex128], NDArray[np.int64]]:
+    """Lengths, envelope and gradients of the steps of one window, cut wherever anything changes."""
+    cuts = [waves.rf_ticks[np.searchsorted(waves.rf_ticks, start) : np.searchsorted(waves.rf_ticks, end)]]
+    for channel in waves.gradients:
+        first, last = np.searchsorted(channel.ticks, (start, end), side="right")
+        cuts.append(channel.ticks[first:last])
+    edges = np.unique(np.concatenate([[start], *cuts]))
+    edges = edges[edges < end]
+    envelope = waves.rf_codes[np.searchsorted(waves.rf_ticks, edges, side="right") - 1]
+    gradient = np.stack(
+        [channel.codes[np.searchsorted(channel.ticks, edges, side="right") - 1] for channel in waves.gradients], axis=1
+    )
+    return np.diff(np.append(edges, end)), envelope, gradient
+
+
+def _match(
+    table: PulseTable,
+    candidates: list[int],
+    ticks: NDArray[np.int64],
+    envelope: NDArray[np.complex128],
+    gradient: NDArray[np.int64],
+) -> tuple[int, float, NDArray[np.float64]]:
+    """Pulse that this is a copy of, its phase, and what is left of the gradient's area; a new pulse if it is none."""
+    for index in candidates:
+        pulse = table.pulses[index]
+        overlap = np.vdot(pulse.envelope, envelope)
+        turned = envelope * np.exp(-1j * np.angle(overlap))
+        if np.abs(turned - pulse.envelope).max() > ENVELOPE_TOLERANCE:
+            continue
+        if np.abs(gradient - pulse.gradient).max() > GRADIENT_TOLERANCE:
+            continue
+        error = (ticks[:, None] * (gradient - pulse.gradient)).sum(axis=0).astype(np.float64)
+        return index, float(np.angle(overlap)) / (2 * np.pi), error
+    phase = float(np.angle(envelope[np.argmax(np.abs(envelope))]))
+    turned = envelope * np.exp(-1j * phase)
+    key = ticks.tobytes() + np.round(turned, 1).tobytes() + gradient.tobytes()
+    candidates.append(len(table.pulses))
+    table.pulses.append(Pulse(ticks=ticks, envelope=turned, gradient=gradient, key=key))
+    return candidates[-1], phase / (2 * np.pi), np.zeros(3)
+
+
+def steps_of(pulse: Pulse, waves: Waveforms, frequency_hz: float) -> NDArray[np.float64]:
+    """Rows (time, bx, by, gx, gy, gz, frequency) [s, Hz, Hz/m] of a pulse, shape (n_steps, 7)."""
+    envelope_hz = pulse.envelope * waves.rf_hz_per_code
+    return np.column_stack(
+        [
+            pulse.ticks * waves.tick_s,
+            envelope_hz.real,
+            envelope_hz.imag,
+            pulse.gradient * waves.hz_per_m_per_code,
+            np.full(len(pulse.ticks), frequency_hz),
+        ]
+    )

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: MIT
+"""Where the signal is really computed, and how raw samples follow from that.
+
+The receiver delivers several raw samples for each one that the image needs. Within a stretch of constant gradient the
+signal is a sum of exponentials whose frequencies lie between known bounds, so fewer samples say all there is: about
+1.3 x bandwidth x time + 15, on an even grid that reaches a little over both ends. The matrix from there to the raw
+samples is a least-squares fit over the whole band, its error is measured, and the grid refined until it is below
+``TOLERANCE``. On ramps, where samples are uneven in k, an interpolative decomposition over spins from the edge and the
+inside of the object picks those samples that determine the rest.
+
+Source of the decomposition: Cheng, Gimbutas, Martinsson, Rokhlin, SIAM J. Sci. Comput. 26 (2005) 1389, by pivoted QR.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import qr, solve_triangular
+
+TOLERANCE: Final = 4e-5
+"""Largest error of an interpolated sample relative to the sum of the spins' magnitudes."""
+BEYOND: Final = 4
+"""Points of the coarse grid beyond either end of a stretch."""
+SHORTEST_UNIFORM: Final = 12
+"""Fewer samples than this at constant gradient are computed one by one."""
+LONGEST: Final = 1024
+"""Longer stretches are cut [raw samples]."""
+LONGEST_NODES: Final = 96
+"""Longer uneven stretches are cut [raw samples]."""
+BAND_STEP: Final = 1.03
+"""Bandwidths are rounded up to powers of this, so that one matrix serves many readouts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extent:
+    """Spins that stand for all: corners of the object in position and frequency, and some from inside.
+
+    Attributes
+    ----------
+    position_m
+        Channel axes [m], float64, shape (n, 3).
+    offset_hz
+        Frequency [Hz], shape (n,).
+    damping_hz
+        Bandwidth that relaxation adds on either side [Hz].
+    """
+
+    position_m: NDArray[np.float64]
+    offset_hz: NDArray[np.float64]
+    damping_hz: float
+
+    def band_hz(self, gradient_hz_per_m: NDArray[np.float64], duration_s: float) -> tuple[float, float]:
+        """Centre and half width of the band of all spins under a gradient [Hz]."""
+        frequency = self.position_m @ gradient_hz_per_m
+        low = float(frequency.min() + self.offset_hz.min())
+        high = float(frequency.max() + self.offset_hz.max())
+        return (low + high) / 2, 1.03 * (high - low) / 2 + self.damping_hz + 0.5 / duration_s
+
+
+def extent_of(position_m: NDArray[np.floating], offset_hz: NDArray[np.floating], shortest_t2_s: float) -> Extent:
+    """Corners of an object along 128 directions, each with the extremes of frequency, and 64 spins from inside."""
+    rng = np.random.default_rng(1)
+    position = np.asarray(position_m, dtype=np.float64)
+    directions = np.concatenate([np.eye(3), rng.normal(size=(61, 3))])
+    # Float32 matrix product in slabs: a million spins times 64 directions would otherwise be half a gigabyte.
+    slabs = [position_m[first : first + 65536] @ directions.T.astype(np.float32) for first in range(0, len(position), 65536)]
+    starts = np.arange(len(slabs)) * 65536
+    best: list[int] = []
+    for pick in (np.argmax, np.argmin):
+        rows = np.stack([pick(slab, axis=0) for slab in slabs])
+        values = np.stack([slab[row, np.arange(64)] for slab, row in zip(slabs, rows, strict=True)])
+        slab_of = pick(values, axis=0)
+        best.extend((rows[slab_of, np.arange(64)] + starts[slab_of]).tolist())
+    corners = position[np.unique(best)]
+    inside = rng.integers(0, len(position), 64)
+    low, high = float(offset_hz.min()), float(offset_hz.max())
+    return Extent(
+        position_m=np.concatenate([corners, corners, position[inside]]),
+        offset_hz=np.concatenate(
+            [np.full(len(corners), low), np.full(len(corners), high), np.asarray(offset_hz, dtype=np.float64)[inside]]
+        ),
+        damping_hz=1 / (np.pi * shortest_t2_s),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Coarse grid for n raw samples: its places in units of the raw spacing from the first, and the matrix back."""
+
+    first: float
+    step: float
+    n: int
+    matrix: NDArray[np.float64]
+
+
+def grid(n: int, half_band: float) -> Grid | None:
+    """Grid for ``n`` even raw samples of a band of +-``half_band`` [cycles per raw sample], None if it saves nothing."""
+    exponent = int(np.ceil(np.log(max(half_band, 1e-5)) / np.log(BAND_STEP)))
+    return _grid(n, exponent)
+
+
+@lru_cache(maxsize=256)
+def _grid(n: int, exponent: int) -> Grid | None:
+    half_band = BAND_STEP**exponent
+    n_coarse = int(2.3 * half_band * (n - 1)) + 2 * BEYOND + 4
+    while n_coarse < 0.8 * n:
+        step = (n - 1) / (n_coarse - 1 - 2 * BEYOND)
+        matrix, error = _fit(n, n_coarse, step, half_band)
+        if error < TOLERANCE:
+            return Grid(-BEYOND * step, step, n_coarse, matrix)
+        n_coarse += max(2, n_coarse // 16)
+    return None
+
+
+def _fit(n: int, n_coarse: int, step: float, half_band: float) -> tuple[NDArray[np.float64], float]:
+    """Least-squares matrix from coarse to raw samples over a band, and its largest error between the fitted points."""
+    raw = np.arange(n) - (n - 1) / 2
+    coarse = (np.arange(n_coarse) - (n_coarse - 1) / 2) * step
+    fitted = half_band * np.cos((np.arange(2 * n_coarse) + 0.5) * np.pi / (4 * n_coarse))
+
+    def waves(places: NDArray[np.floating]) -> NDArray[np.float64]:
+        angle = 2 * np.pi * places[:, None] * fitted
+        return np.concatenate([np.cos(angle), np.sin(angle)], axis=1, dtype=np.float64)
+
+    left, singular, right = np.linalg.svd(waves(coarse), full_matrices=False)
+    keep = singular > 1e-5 * singular[0]
+    matrix = (waves(raw) @ right[keep].T / singular[keep]) @ left[:, keep].T
+    between = np.linspace(0, half_band, 3 * n_coarse + 1)
+    exact = np.exp(2j * np.pi * raw[:, None] * between)
+    error = float(np.abs(exact - matrix @ np.exp(2j * np.pi * coarse[:, None] * between)).max())
+    return matrix, error
+
+
+def decompose(
+    k_per_m: NDArray[np.float64], time_s: NDArray[np.float64], extent: Extent
+) -> tuple[NDArray[np.int64], NDArray[np.complex128]]:
+    """Samples that determine all of an uneven stretch, and the matrix from them to all.
+
+    Parameters
+    ----------
+    k_per_m, time_s
+        Of each sample, shapes ``(n, 3)`` and ``(n,)``.
+
+    Returns
+    -------
+        Indices of the chosen samples, shape ``(m,)``, and the matrix, shape ``(n, m)``.
+    """
+    k = k_per_m - k_per_m[0]
+    turns = extent.position_m @ k.T + extent.offset_hz[:, None] * (time_s - time_s[0])
+    signals = np.exp(2j * np.pi * turns)
+    _, triangle, order = qr(signals, mode="economic", pivoting=True)
+    size = np.abs(np.diag(triangle))
+    rank = int(np.count_nonzero(size > TOLERANCE * size[0]))
+    matrix = np.zeros((len(k), rank), dtype=np.complex128)
+    matrix[order[:rank]] = np.eye(rank)
+    matrix[order[rank:]] = solve_triangular(triangle[:rank, :rank], triangle[:rank, rank:]).T
+    return order[:rank].astype(np.int64), matrix

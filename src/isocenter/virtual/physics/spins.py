@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: MIT
+"""Isochromats: the flat arrays that the Bloch engine turns."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+BLOCK: Final = 256
+"""Spins that walk through the whole sequence together, so that their state stays in the first-level cache."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpinSet:
+    """What is in the magnet, one row an isochromat; arrays of length n.
+
+    Attributes
+    ----------
+    position_m
+        Device axes [m], shape (n, 3), float32.
+    tissue
+        Index into ``t1_s`` and ``t2_s``, int16.
+    t1_s, t2_s
+        Relaxation times of each tissue [s], float64, shape (n_tissues,).
+    weight
+        Receiver signal of this isochromat at full transverse magnetisation [1 = receiver full scale], complex64:
+        density, volume and receive sensitivity.
+    offset_hz
+        Deviation of its frequency from the magnet's centre frequency [Hz], float32: field map, T2', chemical shift.
+    b1_scale
+        Transmit field over the nominal, float32.
+    """
+
+    position_m: NDArray[np.float32]
+    tissue: NDArray[np.int16]
+    t1_s: NDArray[np.float64]
+    t2_s: NDArray[np.float64]
+    weight: NDArray[np.complex64]
+    offset_hz: NDArray[np.float32]
+    b1_scale: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        n = len(self.position_m)
+        if not n:
+            raise ValueError("a spin set needs at least one spin")
+        for name in ("tissue", "weight", "offset_hz", "b1_scale"):
+            if len(getattr(self, name)) != n:
+                raise ValueError(f"{name} has {len(getattr(self, name))} rows, position_m has {n}")
+        if np.any(self.t1_s <= 0) or np.any(self.t2_s <= 0):
+            raise ValueError("relaxation times must be positive")
+
+    def __len__(self) -> int:
+        return len(self.position_m)
+
+
+def spin_set(
+    position_m: NDArray[np.floating],
+    *,
+    t1_s: float | NDArray[np.floating] = np.inf,
+    t2_s: float | NDArray[np.floating] = np.inf,
+    weight: complex | NDArray[np.inexact] = 1.0,
+    offset_hz: float | NDArray[np.floating] = 0.0,
+    b1_scale: float | NDArray[np.floating] = 1.0,
+) -> SpinSet:
+    """Spin set from values for each spin or for all; tissues are the distinct pairs of T1 and T2."""
+    n = len(position_m)
+    pairs = np.stack([np.broadcast_to(t1_s, n), np.broadcast_to(t2_s, n)], axis=1).astype(np.float64)
+    unique, tissue = np.unique(pairs, axis=0, return_inverse=True)
+    return SpinSet(
+        position_m=np.asarray(position_m, dtype=np.float32).reshape(n, 3),
+        tissue=tissue.reshape(n).astype(np.int16),
+        t1_s=unique[:, 0].copy(),
+        t2_s=unique[:, 1].copy(),
+        weight=np.broadcast_to(weight, n).astype(np.complex64),
+        offset_hz=np.broadcast_to(offset_hz, n).astype(np.float32),
+        b1_scale=np.broadcast_to(b1_scale, n).astype(np.float32),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockedSpins:
+    """The same spins sorted by tissue and padded with silent ones, so that each block holds one tissue.
+
+    Attributes
+    ----------
+    x_m, y_m, z_m
+        Position along gradient *channels* [m], float32, shape (n_blocks * BLOCK,).
+    offset_hz, b1_scale, weight_re, weight_im
+        As in ``SpinSet``; padding has weight 0.
+    block_tissue
+        Tissue of each block, int64.
+    """
+
+    x_m: NDArray[np.float32]
+    y_m: NDArray[np.float32]
+    z_m: NDArray[np.float32]
+    offset_hz: NDArray[np.float32]
+    b1_scale: NDArray[np.float32]
+    weight_re: NDArray[np.float32]
+    weight_im: NDArray[np.float32]
+    block_tissue: NDArray[np.int64]
+
+    @property
+    def n_blocks(self) -> int:
+        """Number of blocks."""
+        return len(self.block_tissue)
+
+
+def block_spins(spins: SpinSet, channel_from_device: NDArray[np.float64]) -> BlockedSpins:
+    """Sort by tissue, pad to whole blocks, and turn positions into the axes of the gradient channels."""
+    order = np.argsort(spins.tissue, kind="stable")
+    counts = np.bincount(spins.tissue, minlength=len(spins.t1_s))
+    blocks = -(-counts // BLOCK)
+    first_slot = np.concatenate([[0], np.cumsum(blocks)[:-1]]) * BLOCK
+    first_spin = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    sorted_tissue = spins.tissue[order]
+    slot = first_slot[sorted_tissue] + np.arange(len(spins)) - first_spin[sorted_tissue]
+    n = int(blocks.sum()) * BLOCK
+
+    def spread(values: NDArray[np.floating]) -> NDArray[np.float32]:
+        out = np.zeros(n, dtype=np.float32)
+        out[slot] = values[order]
+        return out
+
+    channel = spins.position_m.astype(np.float64) @ channel_from_device.T
+    return BlockedSpins(
+        x_m=spread(channel[:, 0]),
+        y_m=spread(channel[:, 1]),
+        z_m=spread(channel[:, 2]),
+        offset_hz=spread(spins.offset_hz),
+        b1_scale=spread(spins.b1_scale),
+        weight_re=spread(spins.weight.real),
+        weight_im=spread(spins.weight.imag),
+        block_tissue=np.repeat(np.arange(len(blocks)), blocks).astype(np.int64),
+    )
