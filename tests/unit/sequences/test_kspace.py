@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: MIT
+"""Each sample lands where its labels say, at the echo time that is reported. k-space is computed by pypulseq."""
+
+import numpy as np
+import pypulseq as pp
+import pytest
+
+from isocenter.config.hardware import load_scanner
+from isocenter.sequences.build import build
+
+SCANNERS = ("osii-one", "physio-72mT", "osii-mini")
+
+
+def read(built, tmp_path):
+    path = tmp_path / "a.seq"
+    path.write_bytes(built.seq)
+    seq = pp.Sequence()
+    seq.read(str(path))
+    return seq
+
+
+class Scan:
+    """k-space, times and labels of every readout of a built sequence."""
+
+    def __init__(self, name, values, scanner, tmp_path):
+        self.built = build(name, values, load_scanner(scanner))
+        seq = read(self.built, tmp_path)
+        k, _, self.excited_s, self.refocused_s, t = seq.calculate_kspace()
+        self.labels = {key: np.asarray(value) for key, value in seq.evaluate_labels(evolution="adc").items()}
+        count = len(self.labels[next(iter(self.labels))])
+        self.k = k.reshape(3, count, -1)
+        self.t = t.reshape(count, -1)
+
+    def check_grid(self, fov, matrix):
+        n = np.array(matrix)
+        wanted = np.zeros_like(self.k)
+        wanted[0] = (np.arange(n[0]) - n[0] // 2) / fov[0]
+        wanted[1] = ((self.labels["LIN"] - n[1] // 2) / fov[1])[:, None]
+        if "PAR" in self.labels:
+            wanted[2] = ((self.labels["PAR"] - n[2] // 2) / fov[2])[:, None]
+        # amplitudes are written with six digits
+        np.testing.assert_allclose(self.k, wanted, rtol=0, atol=2e-5 * np.abs(wanted).max() + 0.01)
+
+
+@pytest.mark.parametrize("scanner", SCANNERS)
+@pytest.mark.parametrize("order", ["linear", "centre-out", "reversed"])
+@pytest.mark.parametrize(
+    ("n", "etl"), [((16, 13, 3), 4), ((17, 12, 4), 5), ((24, 8, 1), 8), ((16, 1, 4), 3), ((16, 7, 2), 1)]
+)
+def test_tse_every_line_once_at_its_place_and_time(scanner, order, n, etl, tmp_path):
+    fov = (0.2, 0.16, 0.1)
+    values = {
+        **dict(zip(("fov_read_m", "fov_phase_m", "fov_slab_m"), fov, strict=True)),
+        **dict(zip(("n_read", "n_phase", "n_slab"), n, strict=True)),
+        "echo_train_length": etl,
+        "order": order,
+        "averages": 2,
+        "dummy_shots": 1,
+    }
+    scan = Scan("tse_3d", values, scanner, tmp_path)
+    scan.check_grid(fov, n)
+    measured = list(zip(scan.labels["AVG"].tolist(), scan.labels["PAR"].tolist(), scan.labels["LIN"].tolist(), strict=True))
+    assert sorted(measured) == [(a, z, y) for a in range(2) for z in range(n[2]) for y in range(n[1])]
+
+    report = scan.built.report
+    excited = np.array(scan.excited_s)
+    shot = np.searchsorted(excited, scan.t[:, 0]) - 1
+    echo_s = scan.t[:, n[0] // 2] - excited[shot]
+    spacing_s = report["EchoSpacing"]
+    np.testing.assert_allclose(echo_s / spacing_s, np.round(echo_s / spacing_s), rtol=0, atol=1e-6)
+    centre = scan.labels["LIN"] == n[1] // 2
+    np.testing.assert_allclose(echo_s[centre], report["EffectiveEchoTime"], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(np.diff(excited), report["RepetitionTime"], rtol=0, atol=1e-9)
+    # CPMG: the first refocusing pulse at half the spacing, the others a spacing apart
+    first = np.searchsorted(scan.refocused_s, excited)
+    np.testing.assert_allclose(np.array(scan.refocused_s)[first] - excited, spacing_s / 2, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize(("order", "te_s"), [("linear", 0.05), ("centre-out", 0.01), ("reversed", 0.08)])
+def test_tse_effective_echo_time_follows_the_order(order, te_s):
+    values = {"n_phase": 64, "echo_train_length": 8, "echo_spacing_s": 0.01, "order": order}
+    assert build("tse_3d", values, load_scanner("osii-one")).report["EffectiveEchoTime"] == pytest.approx(te_s)
+
+
+def test_tse_gradient_moment_between_refocusing_pulses_is_the_same(tmp_path):
+    """k between the 180s must return to the same point (CPMG), whatever line is measured."""
+    built = build("tse_3d", {"n_phase": 12, "n_slab": 4, "n_read": 16, "echo_train_length": 4}, load_scanner("osii-one"))
+    seq = read(built, tmp_path)
+    (gx, gy, gz), *_ = seq.waveforms_and_times()
+    *_, refocused_s, _ = seq.calculate_kspace()
+    moments = []
+    for wave in (gx, gy, gz):
+        t, g = np.asarray(wave[0]), np.asarray(wave[1])
+        area = np.concatenate([[0.0], np.cumsum(np.diff(t) * (g[1:] + g[:-1]) / 2)])
+        moments.append(np.diff(np.interp(refocused_s, t, area)))
+    moments = np.array(moments)
+    inside = np.arange(moments.shape[1]) % 4 != 3  # the fourth step crosses into the next shot
+    assert np.ptp(moments[:, inside], axis=1).max() < 0.02
+    assert abs(moments[1, inside]).max() < 0.02
+
+
+def test_tse_is_cpmg_and_turns_with_the_averages(tmp_path):
+    built = build(
+        "tse_3d",
+        {"n_phase": 4, "n_slab": 1, "echo_train_length": 4, "averages": 2, "dummy_shots": 0},
+        load_scanner("osii-one"),
+    )
+    seq = read(built, tmp_path)
+    phases = {"excitation": [], "refocusing": [], "adc": []}
+    for number in seq.block_events:
+        block = seq.get_block(number)
+        if block.rf is not None:
+            phases[block.rf.use].append(block.rf.phase_offset)
+        if block.adc is not None:
+            phases["adc"].append(block.adc.phase_offset)
+    np.testing.assert_allclose(phases["excitation"], [0, np.pi], atol=1e-5)
+    np.testing.assert_allclose(phases["refocusing"], [np.pi / 2] * 8, atol=1e-5)
+    np.testing.assert_allclose(phases["adc"], [0] * 4 + [np.pi] * 4, atol=1e-5)
+
+
+@pytest.mark.parametrize("scanner", SCANNERS)
+@pytest.mark.parametrize("n", [(16, 12, 5), (17, 9, 4), (16, 1, 1)])
+@pytest.mark.parametrize("elliptical", [False, True])
+def test_gre_every_line_once_at_its_place_and_time(scanner, n, elliptical, tmp_path):
+    fov = (0.2, 0.16, 0.12)
+    values = {
+        **dict(zip(("fov_read_m", "fov_phase_m", "fov_slab_m"), fov, strict=True)),
+        **dict(zip(("n_read", "n_phase", "n_slab"), n, strict=True)),
+        "elliptical": elliptical,
+        "averages": 2,
+        "dummy_shots": 3,
+    }
+    scan = Scan("gre_3d", values, scanner, tmp_path)
+    scan.check_grid(fov, n)
+    measured = sorted(
+        zip(scan.labels["AVG"].tolist(), scan.labels["PAR"].tolist(), scan.labels["LIN"].tolist(), strict=True)
+    )
+    assert len(set(measured)) == len(measured)
+    if not elliptical:
+        assert len(measured) == 2 * n[1] * n[2]
+    assert (1, n[2] // 2, n[1] // 2) in measured
+    excited = np.array(scan.excited_s)
+    echo_s = scan.t[:, n[0] // 2] - excited[np.searchsorted(excited, scan.t[:, 0]) - 1]
+    np.testing.assert_allclose(echo_s, scan.built.report["EffectiveEchoTime"], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(np.diff(excited), scan.built.report["RepetitionTime"], rtol=0, atol=1e-9)
+
+
+def test_gre_receiver_follows_the_spoiling_phase(tmp_path):
+    seq = read(build("gre_3d", {"n_phase": 10, "n_slab": 9, "dummy_shots": 2}, load_scanner("osii-one")), tmp_path)
+    pulses, receivers = [], []
+    for number in seq.block_events:
+        block = seq.get_block(number)
+        if block.rf is not None:
+            pulses.append(block.rf.phase_offset)
+        if block.adc is not None:
+            receivers.append(block.adc.phase_offset)
+    count = np.arange(len(pulses))
+    wanted = np.deg2rad(117.0 * count * (count + 1) / 2)
+    np.testing.assert_allclose(np.exp(1j * np.array(pulses)), np.exp(1j * wanted), atol=2e-5)
+    np.testing.assert_allclose(receivers, pulses[2:], atol=1e-9)
+
+
+@pytest.mark.parametrize("scanner", SCANNERS)
+@pytest.mark.parametrize(("slices", "n"), [(1, (16, 8)), (4, (17, 9)), (5, (16, 4))])
+def test_spin_echo_slices_lines_and_times(scanner, slices, n, tmp_path):
+    values = {
+        "n_read": n[0],
+        "n_phase": n[1],
+        "slices": slices,
+        "averages": 2,
+        "fov_read_m": 0.2,
+        "fov_phase_m": 0.15,
+        "te_s": 0.03,
+    }
+    scan = Scan("spin_echo_2d", values, scanner, tmp_path)
+    scan.check_grid((0.2, 0.15), n)
+    assert np.abs(scan.k[2]).max() < 0.02  # slice gradient refocused, crushers cancel
+    measured = sorted(
+        zip(scan.labels["AVG"].tolist(), scan.labels["LIN"].tolist(), scan.labels["SLC"].tolist(), strict=True)
+    )
+    assert measured == [(a, y, s) for a in range(2) for y in range(n[1]) for s in range(slices)]
+    excited = np.array(scan.excited_s)
+    echo_s = scan.t[:, n[0] // 2] - excited[np.searchsorted(excited, scan.t[:, 0]) - 1]
+    np.testing.assert_allclose(echo_s, 0.03, rtol=0, atol=1e-9)
+    order = [*range(0, slices, 2), *range(1, slices, 2)]
+    assert scan.labels["SLC"][:slices].tolist() == order
+    np.testing.assert_allclose(excited[slices:] - excited[:-slices], scan.built.report["RepetitionTime"], rtol=0, atol=1e-9)
+
+
+def test_spin_echo_excites_each_slice_at_its_place_with_its_phase(tmp_path):
+    values = {"slices": 3, "thickness_m": 0.006, "gap_m": 0.004, "n_phase": 2, "dummy_shots": 0}
+    seq = read(build("spin_echo_2d", values, load_scanner("osii-one")), tmp_path)
+    slice_of_block, seen = {0: 0, 1: 2, 2: 1}, {"excitation": [], "refocusing": []}
+    for number in seq.block_events:
+        block = seq.get_block(number)
+        if block.rf is not None:
+            seen[block.rf.use].append((block.rf.freq_offset / block.gz.amplitude, block.rf))
+    for use, phase in (("excitation", 0.0), ("refocusing", np.pi / 2)):
+        for index, (position_m, rf) in enumerate(seen[use][:3]):
+            assert position_m == pytest.approx((slice_of_block[index] - 1) * 0.010, abs=1e-7)
+            at_centre = rf.phase_offset + 2 * np.pi * rf.freq_offset * rf.center
+            assert np.angle(np.exp(1j * (at_centre - phase))) == pytest.approx(0, abs=2e-3)
+
+
+def test_localizer_takes_less_than_20_s_and_reaches_the_centre_first(tmp_path):
+    scan = Scan("localizer", {}, "osii-one", tmp_path)
+    scan.check_grid((0.24, 0.24, 0.24), (64, 64, 10))
+    assert scan.built.report["TotalDuration"] < 20
+    assert scan.built.report["EffectiveEchoTime"] == pytest.approx(0.010)
+
+
+@pytest.mark.parametrize("scanner", SCANNERS)
+def test_frequency_echo_is_at_the_centre_sample_without_gradient(scanner, tmp_path):
+    built = build("frequency", {}, load_scanner(scanner))
+    seq = read(built, tmp_path)
+    (gx, gy, gz), *_ = seq.waveforms_and_times()
+    _, _, excited, refocused, t = seq.calculate_kspace()
+    t = t.reshape(2, -1)
+    np.testing.assert_allclose(t[:, 512] - excited, built.report["EffectiveEchoTime"], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(np.array(refocused) - excited, built.report["EffectiveEchoTime"] / 2, rtol=0, atol=1e-9)
+    assert gx.shape[1] == gy.shape[1] == 0
+    for window in t:
+        assert np.abs(np.interp(window, gz[0], gz[1])).max() == 0
+
+
+@pytest.mark.parametrize("scanner", SCANNERS)
+def test_fid_starts_after_the_dead_time(scanner, tmp_path):
+    hardware = load_scanner(scanner)
+    seq = read(build("fid", {}, hardware), tmp_path)
+    _, _, excited, _, t = seq.calculate_kspace()
+    first = t.reshape(2, -1)[:, 0]
+    assert (first - excited - 50e-6 >= hardware.rf.dead_time_s).all()
+
+
+def test_noise_is_marked_and_has_no_pulse(tmp_path):
+    seq = read(build("noise", {"windows": 3, "n_samples": 128}, load_scanner("osii-one")), tmp_path)
+    labels = seq.evaluate_labels(evolution="adc")
+    assert labels["NOISE"].tolist() == [1, 1, 1]
+    assert labels["REP"].tolist() == [0, 1, 2]
+    assert not seq.rf_library.data
+    assert not seq.grad_library.data
