@@ -10,6 +10,8 @@ from typing import Any
 
 from isocenter.sequences.kit import (
     Player,
+    Pulse,
+    Readout,
     SequenceError,
     System,
     dwell_for,
@@ -18,7 +20,6 @@ from isocenter.sequences.kit import (
     integer,
     nearest,
     number,
-    pp,
     show,
     switch,
     up,
@@ -31,7 +32,7 @@ CLINICAL = True
 
 PI = 3.141592653589793
 # 117 degrees: Zur, Wood, Neuringer, Magn Reson Med 1991;21:251.
-SPOIL_STEP_RAD = 117 / 180 * PI
+SPOIL_STEP_DEG = 117
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,17 +76,77 @@ class Parameters:
     rf_s: float = number(100e-6, "RF pulse length", unit="us", low=10e-6, high=2e-3, help="Of the hard pulse.", group="RF")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All that is settled before the first block is added."""
+
+    excite: Pulse
+    readout: Readout
+    largest_per_m: float
+    spoil_per_m: float
+    encode_s: float
+    forth_s: float
+    rewind_s: float
+    last_s: float
+    te_s: float
+    tr_s: float
+
+
 def build(p: Parameters, system: System) -> Any:
     """Sequence for one scanner."""
-    dwell_s = dwell_for(p.bandwidth_hz)
-    excite = system.hard_pulse(p.flip_rad, p.rf_s, use="excitation", name="rf_s")
-    readout = system.readout(p.fov_read_m, p.n_read, dwell_s, bandwidth_name="bandwidth_hz", fov_name="fov_read_m")
-    step_z = p.n_slab / p.fov_slab_m
-    edges = (encode(0, p.n_phase, p.fov_phase_m), encode(0, p.n_slab, p.fov_slab_m), readout.area_per_m / 2)
-    largest = max(abs(edge) for edge in edges)
-    spoil_area = max(2 * step_z, readout.area_per_m)
+    plan, player = _plan(p, system), Player(system)
+    forth, back = system.lobe(plan.largest_per_m, plan.forth_s), system.lobe(plan.largest_per_m, plan.rewind_s)
+    gx_pre = player.once(forth.make("x", -plan.readout.area_per_m / 2))
+    gx = player.once(plan.readout.gradient())
+    gx_spoil = player.once(back.make("x", plan.spoil_per_m))
+    lines = [encode(line, p.n_phase, p.fov_phase_m) for line in range(p.n_phase)]
+    pars = [encode(par, p.n_slab, p.fov_slab_m) for par in range(p.n_slab)]
+    gy = [(player.once(forth.make("y", area)), player.once(back.make("y", -area))) for area in lines]
+    gz = [(player.once(forth.make("z", area)), player.once(back.make("z", -area))) for area in pars]
+    phased: dict[int, tuple[Any, Any]] = {}
 
-    encode_needs_s = up(max(system.lobe_s(largest), system.dead_time_s + readout.guard_s))
+    def spoiled(count: int) -> tuple[Any, Any]:
+        degrees = SPOIL_STEP_DEG * (count * (count + 1) // 2) % 360 if p.rf_spoiling else 0
+        if degrees not in phased:
+            phase_rad = degrees / 180 * PI
+            pulse = system.hard_pulse(p.flip_rad, p.rf_s, use="excitation", name="rf_s", phase_rad=phase_rad)
+            phased[degrees] = player.once(pulse.event), player.once(plan.readout.adc(system, phase_rad))
+        return phased[degrees]
+
+    grid = grid_lines(p.n_phase, p.n_slab, elliptical=p.elliptical)
+    shots = [(p.n_phase // 2, p.n_slab // 2, -1)] * p.dummy_shots
+    shots += [(line, par, average) for average in range(p.averages) for line, par in grid]
+    for count, (line, par, average) in enumerate(shots):
+        rf, adc = spoiled(count)
+        taken = [adc, *player.labels(LIN=line, PAR=par, AVG=average)] if average >= 0 else []
+        player.block(plan.excite.block_s, rf)
+        player.block(plan.encode_s, gx_pre, gy[line][0], gz[par][0])
+        player.block(plan.readout.duration_s, gx, *taken)
+        player.block(plan.last_s, gx_spoil, gy[line][1], gz[par][1])
+
+    return player.define(
+        FOV=[p.fov_read_m, p.fov_phase_m, p.fov_slab_m],
+        Matrix=[p.n_read, p.n_phase, p.n_slab],
+        RepetitionTime=plan.tr_s,
+        EffectiveEchoTime=plan.te_s,
+        EchoTrainLength=1,
+        Bandwidth=1 / plan.readout.dwell_s,
+        FlipAngle=p.flip_rad,
+        Averages=p.averages,
+    )
+
+
+def _plan(p: Parameters, system: System) -> Plan:
+    """Pulse and timing, or what must change for them to be possible."""
+    excite = system.hard_pulse(p.flip_rad, p.rf_s, use="excitation", name="rf_s")
+    dwell_s = dwell_for(p.bandwidth_hz)
+    readout = system.readout(p.fov_read_m, p.n_read, dwell_s, bandwidth_name="bandwidth_hz", fov_name="fov_read_m")
+    edges = (encode(0, p.n_phase, p.fov_phase_m), encode(0, p.n_slab, p.fov_slab_m))
+    # Of the same sign as the readout, so that the two add up.
+    spoil_per_m = max(2 * p.n_slab / p.fov_slab_m, readout.area_per_m)
+    largest_per_m = max(spoil_per_m, *(abs(edge) for edge in edges))
+
+    encode_needs_s = up(max(system.lobe_s(largest_per_m), system.dead_time_s + readout.guard_s))
     te_s, tr_s, half_s = nearest(p.te_s), nearest(p.tr_s), readout.duration_s / 2
     shortest_te_s = up(excite.after_s + encode_needs_s + half_s)
     if te_s < shortest_te_s - 1e-9:
@@ -94,56 +155,23 @@ def build(p: Parameters, system: System) -> Any:
             f"{show(readout.duration_s, 'ms', 4)} need {show(shortest_te_s, 'ms', 4)}.",
             f"Set TE to {shortest_te_s * 1e3:.2f} ms or more, or raise the bandwidth.",
         )
-    encode_s = round(te_s - excite.after_s - half_s, 9)
-    # The rewinder carries the spoiler on x, where the readout has already turned the phase the same way.
-    rewind_s = up(max(system.lobe_s(max(largest + step_z, spoil_area)), readout.guard_s))
+    rewind_s = up(max(system.lobe_s(largest_per_m), readout.guard_s))
     shot_s = round(excite.centre_s + te_s + half_s + rewind_s, 9)
     if tr_s < shot_s - 1e-9:
         raise SequenceError(
             f"TR (tr_s) {show(tr_s, 'ms', 4)} is too short: pulse, readout and spoiler take {show(shot_s, 'ms', 4)}.",
             f"Set TR to {shot_s * 1e3:.2f} ms or more, or shorten TE, or raise the bandwidth.",
         )
-
-    player = Player(system)
-    forth_s = min(encode_s, max(2e-3, encode_needs_s))
-    forth, back = system.lobe(largest, forth_s), system.lobe(max(largest, spoil_area), rewind_s)
-    gx_pre = player.once(forth.make("x", -readout.area_per_m / 2))
-    gx = player.once(readout.gradient())
-    gx_spoil = player.once(back.make("x", spoil_area))
-    gy = [player.once(forth.make("y", encode(line, p.n_phase, p.fov_phase_m))) for line in range(p.n_phase)]
-    gy_back = [player.once(back.make("y", -encode(line, p.n_phase, p.fov_phase_m))) for line in range(p.n_phase)]
-    gz = [player.once(forth.make("z", encode(par, p.n_slab, p.fov_slab_m))) for par in range(p.n_slab)]
-    gz_back = [player.once(back.make("z", -encode(par, p.n_slab, p.fov_slab_m))) for par in range(p.n_slab)]
-    phased: dict[int, tuple[Any, Any]] = {}
-
-    def spoiled(count: int) -> tuple[Any, Any]:
-        # n(n+1)/2 * 117 degrees repeats after 80 shots, since 117 * 40 is a multiple of 360.
-        degrees = 117 * (count * (count + 1) // 2) % 360 if p.rf_spoiling else 0
-        if degrees not in phased:
-            phase_rad = degrees / 180 * PI
-            pulse = system.hard_pulse(p.flip_rad, p.rf_s, use="excitation", name="rf_s", phase_rad=phase_rad)
-            phased[degrees] = player.once(pulse.event), player.once(readout.adc(system, phase_rad))
-        return phased[degrees]
-
-    lines = grid_lines(p.n_phase, p.n_slab, elliptical=p.elliptical)
-    plan = [(p.n_phase // 2, p.n_slab // 2, -1)] * p.dummy_shots
-    plan += [(line, par, average) for average in range(p.averages) for line, par in lines]
-    for count, (line, par, average) in enumerate(plan):
-        rf, adc = spoiled(count)
-        player.block(excite.block_s, rf)
-        player.block(encode_s, gx_pre, gy[line], gz[par])
-        player.block(
-            readout.duration_s, gx, *([adc, *player.labels(LIN=line, PAR=par, AVG=average)] if average >= 0 else [])
-        )
-        player.block(rewind_s + tr_s - shot_s, gx_spoil, gy_back[line], gz_back[par])
-
-    return player.define(
-        FOV=[p.fov_read_m, p.fov_phase_m, p.fov_slab_m],
-        Matrix=[p.n_read, p.n_phase, p.n_slab],
-        RepetitionTime=tr_s,
-        EffectiveEchoTime=te_s,
-        EchoTrainLength=1,
-        Bandwidth=1 / dwell_s,
-        FlipAngle=p.flip_rad,
-        Averages=p.averages,
+    encode_s = round(te_s - excite.after_s - half_s, 9)
+    return Plan(
+        excite=excite,
+        readout=readout,
+        largest_per_m=largest_per_m,
+        spoil_per_m=spoil_per_m,
+        encode_s=encode_s,
+        forth_s=min(encode_s, max(2e-3, encode_needs_s)),
+        rewind_s=rewind_s,
+        last_s=rewind_s + tr_s - shot_s,
+        te_s=te_s,
+        tr_s=tr_s,
     )

@@ -12,6 +12,7 @@ from isocenter.sequences.kit import (
     RASTER_S,
     Player,
     Pulse,
+    Readout,
     SequenceError,
     System,
     dwell_for,
@@ -96,8 +97,76 @@ class Selective:
     half_area_per_m: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All that is settled before the first block is added."""
+
+    excite: Selective
+    refocus: Selective
+    readout: Readout
+    crusher_per_m: float
+    before_per_m: float
+    spoil_per_m: float
+    edge_per_m: float
+    before_s: float
+    after_s: float
+    lobe_s: float
+    spoil_s: float
+    slot_s: float
+    shot_s: float
+    te_s: float
+    tr_s: float
+
+
 def build(p: Parameters, system: System) -> Any:
     """Sequence for one scanner."""
+    plan = _plan(p, system)
+    player = Player(system)
+    once, readout = player.once, plan.readout
+    before = system.lobe(max(abs(plan.before_per_m), readout.area_per_m / 2), plan.before_s)
+    after = system.lobe(max(plan.crusher_per_m, plan.edge_per_m), plan.lobe_s)
+    spoil = system.lobe(max(plan.spoil_per_m, plan.edge_per_m), plan.spoil_s)
+    gx_pre, gz_pre = once(before.make("x", readout.area_per_m / 2)), once(before.make("z", plan.before_per_m))
+    gz_crush, gz_spoil = once(after.make("z", plan.crusher_per_m)), once(spoil.make("z", plan.spoil_per_m))
+    gx, gz90, gz180 = once(readout.gradient()), once(plan.excite.gradient), once(plan.refocus.gradient)
+    lines = [encode(line, p.n_phase, p.fov_phase_m) for line in range(p.n_phase)]
+    gy = [(once(after.make("y", area)), once(spoil.make("y", -area))) for area in lines]
+    positions = [(number_of - (p.slices - 1) / 2) * (p.thickness_m + p.gap_m) for number_of in range(p.slices)]
+    adcs = [once(readout.adc(system, phase)) for phase in (0.0, PI)]
+    rf90 = [[once(_at(plan.excite, position, phase)) for position in positions] for phase in (0.0, PI)]
+    rf180 = [once(_at(plan.refocus, position, 0.0)) for position in positions]
+
+    shots = [(p.n_phase // 2, -1)] * p.dummy_shots
+    shots += [(line, average) for average in range(p.averages) for line in range(p.n_phase)]
+    order = interleaved(p.slices)
+    rest_s = round(plan.tr_s - p.slices * plan.slot_s, 9)
+    for line, average in shots:
+        for number_of in order:
+            taken = [adcs[average % 2], *player.labels(LIN=line, SLC=number_of, AVG=average)] if average >= 0 else []
+            fill_s = plan.slot_s - plan.shot_s + (rest_s if number_of == order[-1] else 0.0)
+            player.block(plan.excite.pulse.block_s, rf90[average % 2][number_of], gz90)
+            player.block(plan.before_s, gx_pre, gz_pre)
+            player.block(plan.refocus.pulse.block_s, rf180[number_of], gz180)
+            player.block(plan.after_s, gy[line][0], gz_crush)
+            player.block(readout.duration_s, gx, *taken)
+            player.block(plan.spoil_s + fill_s, gy[line][1], gz_spoil)
+
+    return player.define(
+        FOV=[p.fov_read_m, p.fov_phase_m, p.slices * p.thickness_m + (p.slices - 1) * p.gap_m],
+        Matrix=[p.n_read, p.n_phase, p.slices],
+        SliceThickness=p.thickness_m,
+        SliceGap=p.gap_m,
+        RepetitionTime=plan.tr_s,
+        EffectiveEchoTime=plan.te_s,
+        EchoTrainLength=1,
+        Bandwidth=1 / readout.dwell_s,
+        FlipAngle=PI / 2,
+        Averages=p.averages,
+    )
+
+
+def _plan(p: Parameters, system: System) -> Plan:
+    """Pulses and timing, or what must change for them to be possible."""
     dwell_s = dwell_for(p.bandwidth_hz)
     readout = system.readout(p.fov_read_m, p.n_read, dwell_s, bandwidth_name="bandwidth_hz", fov_name="fov_read_m")
     excite = _selective(p, system, PI / 2, "excitation", 0.0)
@@ -109,74 +178,41 @@ def build(p: Parameters, system: System) -> Any:
     te_s, tr_s, half_s = nearest(p.te_s, 2 * RASTER_S), nearest(p.tr_s), readout.duration_s / 2
     before_needs_s = up(system.lobe_s(max(abs(before), readout.area_per_m / 2)))
     after_needs_s = up(max(system.lobe_s(max(crusher, edge)), system.dead_time_s + readout.guard_s))
-    shortest_te_s = up(
-        2
-        * max(
-            excite.pulse.after_s + before_needs_s + refocus.pulse.centre_s, refocus.pulse.after_s + after_needs_s + half_s
-        ),
-        2 * RASTER_S,
-    )
+    first_half_s = excite.pulse.after_s + before_needs_s + refocus.pulse.centre_s
+    shortest_te_s = up(2 * max(first_half_s, refocus.pulse.after_s + after_needs_s + half_s), 2 * RASTER_S)
     if te_s < shortest_te_s - 1e-9:
         raise SequenceError(
             f"TE (te_s) {show(te_s, 'ms', 4)} is too short: pulses, crushers and half the readout of "
             f"{show(readout.duration_s, 'ms', 4)} need {show(shortest_te_s, 'ms', 5)}.",
             f"Set TE to {shortest_te_s * 1e3:.2f} ms or more, or raise the bandwidth, or shorten the RF pulses.",
         )
-    before_s = round(te_s / 2 - excite.pulse.after_s - refocus.pulse.centre_s, 9)
-    after_s = round(te_s / 2 - refocus.pulse.after_s - half_s, 9)
-    spoil_area = 4 / p.thickness_m
-    spoil_s = max(2e-3, up(max(system.lobe_s(max(spoil_area, edge)), readout.guard_s)))
+    spoil = 4 / p.thickness_m
+    spoil_s = max(2e-3, up(max(system.lobe_s(max(spoil, edge)), readout.guard_s)))
     shot_s = round(excite.pulse.centre_s + te_s + half_s + spoil_s, 9)
-    slot_s = nearest(tr_s / p.slices - RASTER_S / 2 + 1e-9)
+    slot_s = round(int(tr_s / p.slices / RASTER_S + 1e-6) * RASTER_S, 9)
     if slot_s < shot_s - 1e-9:
         fits = int(tr_s / shot_s)
         fewer = f", or measure {fits} slices or fewer" if fits >= 1 else ""
         raise SequenceError(
             f"TR (tr_s) {show(tr_s, 'ms', 5)} is too short for {p.slices} slices of {show(shot_s, 'ms', 4)} each.",
-            f"Set TR to {up(shot_s * p.slices + RASTER_S * p.slices, 1e-4) * 1e3:.1f} ms or more{fewer}.",
+            f"Set TR to {up(shot_s * p.slices, 1e-4) * 1e3:.1f} ms or more{fewer}.",
         )
-
-    player = Player(system)
-    lobe_before, lobe_spoil = (
-        system.lobe(max(abs(before), readout.area_per_m / 2), before_s),
-        system.lobe(max(spoil_area, edge), spoil_s),
-    )
-    lobe_after = system.lobe(max(crusher, edge), min(after_s, max(2e-3, after_needs_s)))
-    gx_pre, gz_pre = player.once(lobe_before.make("x", readout.area_per_m / 2)), player.once(lobe_before.make("z", before))
-    gz_crush, gz_spoil = player.once(lobe_after.make("z", crusher)), player.once(lobe_spoil.make("z", spoil_area))
-    gx, gz90, gz180 = player.once(readout.gradient()), player.once(excite.gradient), player.once(refocus.gradient)
-    gy = [player.once(lobe_after.make("y", encode(line, p.n_phase, p.fov_phase_m))) for line in range(p.n_phase)]
-    gy_back = [player.once(lobe_spoil.make("y", -encode(line, p.n_phase, p.fov_phase_m))) for line in range(p.n_phase)]
-    adcs = [player.once(readout.adc(system, phase)) for phase in (0.0, PI)]
-    positions = [(number_of - (p.slices - 1) / 2) * (p.thickness_m + p.gap_m) for number_of in range(p.slices)]
-    rf90 = [[player.once(_at(excite, position, phase)) for position in positions] for phase in (0.0, PI)]
-    rf180 = [player.once(_at(refocus, position, 0.0)) for position in positions]
-
-    plan = [(p.n_phase // 2, -1)] * p.dummy_shots
-    plan += [(line, average) for average in range(p.averages) for line in range(p.n_phase)]
-    rest_s = round(tr_s - p.slices * slot_s, 9)
-    for line, average in plan:
-        for place, number_of in enumerate(interleaved(p.slices)):
-            measured = [adcs[average % 2], *player.labels(LIN=line, SLC=number_of, AVG=average)] if average >= 0 else []
-            player.block(excite.pulse.block_s, rf90[average % 2][number_of], gz90)
-            player.block(before_s, gx_pre, gz_pre)
-            player.block(refocus.pulse.block_s, rf180[number_of], gz180)
-            player.block(after_s, gy[line], gz_crush)
-            player.block(readout.duration_s, gx, *measured)
-            fill_s = slot_s - shot_s + (rest_s if place == p.slices - 1 else 0.0)
-            player.block(spoil_s + fill_s, gy_back[line], gz_spoil)
-
-    return player.define(
-        FOV=[p.fov_read_m, p.fov_phase_m, p.slices * p.thickness_m + (p.slices - 1) * p.gap_m],
-        Matrix=[p.n_read, p.n_phase, p.slices],
-        SliceThickness=p.thickness_m,
-        SliceGap=p.gap_m,
-        RepetitionTime=tr_s,
-        EffectiveEchoTime=te_s,
-        EchoTrainLength=1,
-        Bandwidth=1 / dwell_s,
-        FlipAngle=PI / 2,
-        Averages=p.averages,
+    return Plan(
+        excite=excite,
+        refocus=refocus,
+        readout=readout,
+        crusher_per_m=crusher,
+        before_per_m=before,
+        spoil_per_m=spoil,
+        edge_per_m=edge,
+        before_s=round(te_s / 2 - excite.pulse.after_s - refocus.pulse.centre_s, 9),
+        lobe_s=min(round(te_s / 2 - refocus.pulse.after_s - half_s, 9), max(2e-3, after_needs_s)),
+        after_s=round(te_s / 2 - refocus.pulse.after_s - half_s, 9),
+        spoil_s=spoil_s,
+        slot_s=slot_s,
+        shot_s=shot_s,
+        te_s=te_s,
+        tr_s=tr_s,
     )
 
 
@@ -188,10 +224,11 @@ def _selective(p: Parameters, system: System, flip_rad: float, use: str, phase_r
     if amplitude > system.max_grad_hz_per_m:
         longer_s = up(TIME_BANDWIDTH / (system.max_grad_hz_per_m * p.thickness_m), 2 * RASTER_S)
         thicker_m = TIME_BANDWIDTH / (system.max_grad_hz_per_m * duration_s)
-        longer = f", or the RF pulse length to {longer_s * 1e6:.0f} us" if longer_s <= system.scanner.rf.max_pulse_s else ""
+        can_be_longer = longer_s <= system.scanner.rf.max_pulse_s
+        longer = f", or the RF pulse length to {longer_s * 1e6:.0f} us" if can_be_longer else ""
         raise SequenceError(
-            f"Slices (thickness_m) of {show(p.thickness_m, 'mm')} with pulses of {show(duration_s, 'us', 4)} need a stronger "
-            "gradient than this scanner may use.",
+            f"Slices (thickness_m) of {show(p.thickness_m, 'mm')} with pulses of {show(duration_s, 'us', 4)} need a "
+            "stronger gradient than this scanner may use.",
             f"Set the thickness to {up(thicker_m, 1e-4) * 1e3:.1f} mm or more{longer}.",
         )
     rise_s = max(1e-4, up(amplitude / system.max_slew_hz_per_m_s), up(system.warmup_s))
@@ -209,8 +246,8 @@ def _selective(p: Parameters, system: System, flip_rad: float, use: str, phase_r
     peak = float(abs(event.signal).max())
     if peak > system.max_b1_hz:
         raise SequenceError(
-            f"The {flip_rad / PI * 180:.0f}° pulse of {show(duration_s, 'us', 4)} (rf_s) needs {peak / system.max_b1_hz:.2f} times "
-            "what this scanner's transmitter gives.",
+            f"The {flip_rad / PI * 180:.0f}° pulse of {show(duration_s, 'us', 4)} (rf_s) needs "
+            f"{peak / system.max_b1_hz:.2f} times what this scanner's transmitter gives.",
             f"Set the RF pulse length to {up(duration_s * peak / system.max_b1_hz, 2 * RASTER_S) * 1e6:.0f} us or more.",
         )
     gradient = pp.make_trapezoid(

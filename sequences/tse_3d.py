@@ -139,86 +139,111 @@ class Timing:
     shortest_s: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All that is settled before the first block is added."""
+
+    excite: Pulse
+    refocus: Pulse
+    timing: Timing
+    spacing_s: float
+    tr_s: float
+    spoil_s: float
+    last_s: float
+    trains: Any
+
+
 def build(p: Parameters, system: System) -> Any:
     """Sequence for one scanner."""
+    plan = _plan(p, system)
+    player = Player(system)
+    shot = _Shot(p, system, plan, player)
+    n_echoes = plan.trains.shape[1]
+    for _ in range(p.dummy_shots):
+        shot.play([EMPTY] * n_echoes, p.n_slab // 2, 0)
+    for average in range(p.averages):
+        for par in range(p.n_slab):
+            for train in plan.trains.tolist():
+                shot.play(train, par, average)
+    return player.define(
+        FOV=[p.fov_read_m, p.fov_phase_m, p.fov_slab_m],
+        Matrix=[p.n_read, p.n_phase, p.n_slab],
+        RepetitionTime=plan.tr_s,
+        EchoSpacing=plan.spacing_s,
+        EffectiveEchoTime=round((centre_echo(plan.trains, p.n_phase) + 1) * plan.spacing_s, 9),
+        EchoTrainLength=n_echoes,
+        Bandwidth=1 / plan.timing.readout.dwell_s,
+        FlipAngle=p.flip_rad,
+        Averages=p.averages,
+        Order=p.order,
+    )
+
+
+def _plan(p: Parameters, system: System) -> Plan:
+    """Pulses, timing and order, or what must change for them to be possible."""
     excite = system.hard_pulse(p.flip_rad, p.rf_s, use="excitation", name="rf_s, 90° pulse")
     refocus = system.hard_pulse(PI, 2 * p.rf_s, use="refocusing", name="twice rf_s, 180° pulse", phase_rad=PI / 2)
-    spacing_s = nearest(p.echo_spacing_s, 2 * RASTER_S)
+    spacing_s, tr_s = nearest(p.echo_spacing_s, 2 * RASTER_S), nearest(p.tr_s)
     timing = _timing(p, system, excite, refocus, spacing_s, dwell_for(p.bandwidth_hz))
     if spacing_s < timing.shortest_s - 1e-9:
         raise _too_short(p, system, excite, refocus, spacing_s, timing)
     trains = echo_trains(p.n_phase, p.echo_train_length, p.order)
     n_echoes = trains.shape[1]
-
-    crusher = _crusher(p)
-    largest = _largest_area(p)
-    spoil_area = 2 * crusher + 4 * p.n_slab / p.fov_slab_m
-    spoil_s = max(2e-3, up(system.lobe_s(spoil_area)))
-    shot_s = round(excite.centre_s + (n_echoes + 0.5) * spacing_s - refocus.centre_s + spoil_s, 9)
-    tr_s = nearest(p.tr_s)
+    spoil_s = max(2e-3, up(system.lobe_s(_spoiler(p))))
+    overhead_s = excite.centre_s + spacing_s / 2 - refocus.centre_s + spoil_s
+    shot_s = round(overhead_s + n_echoes * spacing_s, 9)
     if tr_s < shot_s - 1e-9:
-        fits = int((tr_s - spoil_s - excite.centre_s + refocus.centre_s) / spacing_s - 0.5)
+        fits = int((tr_s - overhead_s) / spacing_s + 1e-9)
         fewer = f", or echo train length to {fits} or less" if fits >= 1 else ""
         raise SequenceError(
             f"TR (tr_s) {show(tr_s, 'ms', 5)} is too short: a train of {n_echoes} echoes takes {show(shot_s, 'ms', 5)}.",
             f"Set TR to {up(shot_s, 1e-4) * 1e3:.1f} ms or more{fewer}.",
         )
-
-    player = Player(system)
-    lobe_s = min(timing.encode_s, timing.rewind_s, max(2e-3, up(system.lobe_s(largest))))
-    lobe = system.lobe(largest, lobe_s)
-    prephase = system.lobe(max(timing.readout.area_per_m / 2, crusher), timing.prephase_s)
-    gx_pre = player.once(prephase.make("x", timing.readout.area_per_m / 2))
-    gz_pre = player.once(prephase.make("z", crusher))
-    gx = player.once(timing.readout.gradient())
-    spoil = player.once(system.lobe(spoil_area, spoil_s).make("z", spoil_area))
-    rf_refocus = player.once(refocus.event)
-    turned = [
-        (player.once(_turned(excite.event, phase)), player.once(timing.readout.adc(system, phase))) for phase in (0.0, PI)
-    ]
-    gy, gz = {}, {}
-    for line in range(p.n_phase):
-        area = encode(line, p.n_phase, p.fov_phase_m)
-        gy[line] = player.once(lobe.make("y", area)), player.once(lobe.make("y", -area))
-    for par in range(p.n_slab):
-        area = encode(par, p.n_slab, p.fov_slab_m)
-        gz[par] = player.once(lobe.make("z", crusher + area)), player.once(lobe.make("z", crusher - area))
-
-    def shot(lines: list[int], par: int, average: int, *, measured: bool) -> None:
-        rf_excite, adc = turned[average % 2]
-        player.block(excite.block_s, rf_excite)
-        player.block(timing.prephase_s, gx_pre, gz_pre)
-        for line in lines:
-            taken = measured and line != EMPTY
-            forth, back = gy[line if taken else p.n_phase // 2]
-            player.block(refocus.block_s, rf_refocus)
-            player.block(timing.encode_s, forth, gz[par][0])
-            if taken:
-                player.block(timing.readout.duration_s, gx, adc, *player.labels(LIN=line, PAR=par, AVG=average))
-            else:
-                player.block(timing.readout.duration_s, gx)
-            player.block(timing.rewind_s, back, gz[par][1])
-        player.block(spoil_s + tr_s - shot_s, spoil)
-
-    for _ in range(p.dummy_shots):
-        shot([EMPTY] * n_echoes, p.n_slab // 2, 0, measured=False)
-    for average in range(p.averages):
-        for par in range(p.n_slab):
-            for train in trains.tolist():
-                shot(train, par, average, measured=True)
-
-    return player.define(
-        FOV=[p.fov_read_m, p.fov_phase_m, p.fov_slab_m],
-        Matrix=[p.n_read, p.n_phase, p.n_slab],
-        RepetitionTime=tr_s,
-        EchoSpacing=spacing_s,
-        EffectiveEchoTime=round((centre_echo(trains, p.n_phase) + 1) * spacing_s, 9),
-        EchoTrainLength=n_echoes,
-        Bandwidth=1 / timing.readout.dwell_s,
-        FlipAngle=p.flip_rad,
-        Averages=p.averages,
-        Order=p.order,
+    return Plan(
+        excite=excite,
+        refocus=refocus,
+        timing=timing,
+        spacing_s=spacing_s,
+        tr_s=tr_s,
+        spoil_s=spoil_s,
+        last_s=spoil_s + tr_s - shot_s,
+        trains=trains,
     )
+
+
+class _Shot:
+    """Plays one excitation with its echo train."""
+
+    def __init__(self, p: Parameters, system: System, plan: Plan, player: Player) -> None:
+        self._plan, self._player = plan, player
+        self._no_line, crusher, largest, readout = p.n_phase // 2, _crusher(p), _largest_area(p), plan.timing.readout
+        lobe_s = min(plan.timing.encode_s, plan.timing.rewind_s, max(2e-3, up(system.lobe_s(largest))))
+        lobe = system.lobe(largest, lobe_s)
+        prephase = system.lobe(max(readout.area_per_m / 2, crusher), plan.timing.prephase_s)
+        once = player.once
+        self._gx_pre, self._gz_pre = once(prephase.make("x", readout.area_per_m / 2)), once(prephase.make("z", crusher))
+        self._gx, self._refocus = once(readout.gradient()), once(plan.refocus.event)
+        self._spoil = once(system.lobe(_spoiler(p), plan.spoil_s).make("z", _spoiler(p)))
+        self._turned = [(once(_turned(plan.excite.event, phase)), once(readout.adc(system, phase))) for phase in (0.0, PI)]
+        lines = [encode(line, p.n_phase, p.fov_phase_m) for line in range(p.n_phase)]
+        pars = [encode(par, p.n_slab, p.fov_slab_m) for par in range(p.n_slab)]
+        self._gy = [(once(lobe.make("y", area)), once(lobe.make("y", -area))) for area in lines]
+        self._gz = [(once(lobe.make("z", crusher + area)), once(lobe.make("z", crusher - area))) for area in pars]
+
+    def play(self, lines: list[int], par: int, average: int) -> None:
+        """Add one shot; an echo without a line is played but not received."""
+        plan, player, timing = self._plan, self._player, self._plan.timing
+        excite, adc = self._turned[average % 2]
+        player.block(plan.excite.block_s, excite)
+        player.block(timing.prephase_s, self._gx_pre, self._gz_pre)
+        for line in lines:
+            forth, back = self._gy[self._no_line if line == EMPTY else line]
+            taken = [] if line == EMPTY else [adc, *player.labels(LIN=line, PAR=par, AVG=average)]
+            player.block(plan.refocus.block_s, self._refocus)
+            player.block(timing.encode_s, forth, self._gz[par][0])
+            player.block(timing.readout.duration_s, self._gx, *taken)
+            player.block(timing.rewind_s, back, self._gz[par][1])
+        player.block(plan.last_s, self._spoil)
 
 
 def _turned(event: Any, phase_rad: float) -> Any:
@@ -230,6 +255,11 @@ def _turned(event: Any, phase_rad: float) -> Any:
 def _crusher(p: Parameters) -> float:
     """Area of one crusher [1/m]."""
     return p.crusher * p.n_slab / p.fov_slab_m
+
+
+def _spoiler(p: Parameters) -> float:
+    """Area of the spoiler at the end of a shot [1/m]."""
+    return 2 * _crusher(p) + 4 * p.n_slab / p.fov_slab_m
 
 
 def _largest_area(p: Parameters) -> float:

@@ -38,9 +38,10 @@ def _check_gradients(built: Any, blocks: NDArray[np.int64], durations_s: Floats,
     axes = scanner.gradients.axes
     peak, slew, energy = _gradient_table(built, blocks)
     used = np.unique(blocks[:, _GRADIENTS])
+    amplitude_limit, slew_limit = min(axis.max_t_per_m for axis in axes), min(axis.max_slew_t_per_m_s for axis in axes)
     limits = (
-        ("a gradient of {} on one axis", peak, min(axis.max_t_per_m for axis in axes), "mT/m", "Enlarge the field of view"),
-        ("a gradient slew rate of {}", slew, min(axis.max_slew_t_per_m_s for axis in axes), "T/m/s", "Lengthen the ramps"),
+        ("a gradient of {}", peak, amplitude_limit, "mT/m", "Enlarge the fields of view"),
+        ("a gradient slew rate of {}", slew, slew_limit, "T/m/s", "Lengthen the ramps"),
     )
     for what, table, limit, unit, remedy in limits:
         largest = float(table[used].max(initial=0.0)) / GAMMA_HZ_PER_T

@@ -242,7 +242,8 @@ class System:
         if duration_s < shortest_s:
             raise SequenceError(
                 f"A pulse of {show(flip_rad, 'deg')} in {show(duration_s, 'us')} ({name}) needs "
-                f"{self._ut(flip_rad / (2 * math.pi) / duration_s)}; this scanner's transmitter gives {self._ut(self.max_b1_hz)}.",
+                f"{self._ut(flip_rad / (2 * math.pi) / duration_s)}; this scanner's transmitter gives "
+                f"{self._ut(self.max_b1_hz)}.",
                 f"Let this pulse last {show(shortest_s, 'us', 4)} or more, or lower the flip angle.",
             )
         self.check_length(duration_s, name)
