@@ -10,7 +10,7 @@ import pypulseq
 
 from bench.files import tse_file
 from bench.measure import Row, compare
-from isocenter.compiler.pulseq import read_pulseq
+from isocenter.compiler.pulseq.reader import read_pulseq
 
 
 def run() -> list[Row]:

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from isocenter import sequences as framework
 from isocenter.domain.errors import SequenceError
 from isocenter.domain.parameters import Parameter, allowed_text, check_value, format_value, parse_text
 from isocenter.domain.scan import SequenceInfo
 from isocenter.domain.units import to_si
+from isocenter.sequences import catalogue as framework
 
 
 def sequences() -> tuple[SequenceInfo, ...]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from isocenter.app.lights import disk_light
 from isocenter.app.paths import at_address
 from isocenter.app.service import Health
-from isocenter.config import load_scanner
+from isocenter.config.hardware import load_scanner
 from isocenter.domain.errors import ConsoleError
 from isocenter.domain.scanner import Scanner
 

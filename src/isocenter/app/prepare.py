@@ -7,17 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from isocenter import sequences as framework
 from isocenter.app import catalogue
 from isocenter.app.service import ProtocolCheck
 from isocenter.compiler.check import SafetyReport, check_scan
 from isocenter.compiler.interpret import compile_scan
-from isocenter.compiler.pulseq import read_pulseq
+from isocenter.compiler.pulseq.reader import read_pulseq
 from isocenter.domain.errors import ConsoleError, SequenceError
 from isocenter.domain.events import CompiledScan, Encoding
 from isocenter.domain.geometry import PatientPosition, Placement, place
 from isocenter.domain.scan import Protocol, SequenceInfo
 from isocenter.domain.scanner import Calibration, Scanner
+from isocenter.sequences.build import build as build_sequence
 
 _log = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ def voxel_size_m(encoding: Encoding | None) -> tuple[float, float, float] | None
 
 def _sequence_text(protocol: Protocol, scanner: Scanner) -> tuple[bytes, dict[str, str | float]]:
     if not catalogue.is_file(protocol.sequence):
-        built = framework.build(protocol.sequence, protocol.parameters, scanner)
+        built = build_sequence(protocol.sequence, protocol.parameters, scanner)
         return built.seq, dict(built.report)
     if protocol.parameters:
         raise SequenceError(

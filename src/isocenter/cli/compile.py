@@ -54,7 +54,7 @@ def command(
     from isocenter.app.catalogue import parse_assignments
     from isocenter.app.compile_files import write_compiled
     from isocenter.app.prepare import prepare
-    from isocenter.config import load_scanner
+    from isocenter.config.hardware import load_scanner
     from isocenter.domain.geometry import PatientPosition
     from isocenter.domain.scan import Protocol
     from isocenter.domain.scanner import nominal_calibration

@@ -53,7 +53,7 @@ def command(
       isocenter scan fid --scanner osii-one --host 127.0.0.1 --port 11111 --out fid
     """
     from isocenter.app.virtual_scanner import VirtualSetup, serve
-    from isocenter.config import load_scanner
+    from isocenter.config.hardware import load_scanner
 
     setup = VirtualSetup(
         scenario=scenario,

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: MIT
+"""From a scan's folder to image files, and copies of them for others."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from isocenter.app.exams import new_exam, new_uid, phantom_patient
+from isocenter.app.files import new_folder
+from isocenter.dicom.series import SeriesInfo, write_series
+from isocenter.domain.errors import StorageError
+from isocenter.domain.raw import RawScan
+from isocenter.domain.volume import Volume
+from isocenter.recon.cartesian import reconstruct
+from isocenter.recon.options import ReconOptions
+from isocenter.recon.spectrum import spectrum
+from isocenter.storage.nifti import write_nifti
+from isocenter.storage.png import contact_sheet
+from isocenter.storage.stored import StoredScan, open_scan, read_raw, recover
+
+DICOM, NIFTI, SHEET, SPECTRUM = "dicom", "nifti", "contact-sheet.png", "spectrum.csv"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageFiles:
+    """What was made of a scan.
+
+    Attributes
+    ----------
+    volumes
+        The images themselves.
+    folder
+        Where the files are.
+    """
+
+    volumes: tuple[Volume, ...]
+    folder: Path
+    dicom: tuple[Path, ...] = ()
+    nifti: tuple[Path, ...] = ()
+    sheet: Path | None = None
+    spectrum: Path | None = None
+
+
+def image_options(definitions: Mapping[str, str]) -> ReconOptions:
+    """How the console makes the pictures that a physician sees: a mild window, and voxels halved in plane for the eye."""
+    matrix = plane_matrix(definitions)
+    return ReconOptions(filter=Filter.TUKEY, matrix=matrix) if matrix else ReconOptions(filter=Filter.TUKEY)
+
+
+def is_scan_folder(path: Path) -> bool:
+    """True for a folder that a scan left."""
+    return (path / "scan.json").is_file()
+
+
+def make_images(scan_folder: Path, out: Path | None = None, options: ReconOptions | None = None) -> ImageFiles:
+    """Reconstruct a scan, complete or cut short, and write DICOM, NIfTI and a contact sheet (or a spectrum).
+
+    Parameters
+    ----------
+    scan_folder
+        As ``storage`` keeps it; one that a crash left behind is closed first.
+    out
+        Where to write; the scan's own images folder when None.
+
+    Raises
+    ------
+    ReconError, StorageError, DicomError
+        Nothing half-written is left.
+    """
+    stored = recover(scan_folder)
+    raw = read_raw(scan_folder)
+    folder = out or stored.images
+    if stored.record.request.recon == "noise" or raw.encoding is None:
+        return _write_spectrum(raw, folder)
+    volumes = reconstruct(raw, options=options or image_options(raw.definitions))
+    return _write_volumes(stored, raw, volumes, folder)
+
+
+def export_scan(scan_folder: Path, out: Path) -> tuple[Path, ...]:
+    """Copy a scan's image files to another folder, making them first if the scan has none.
+
+    Returns
+    -------
+        The copies.
+
+    Raises
+    ------
+    StorageError
+        It is no scan, it has no images, or the folder cannot be written.
+    """
+    if not is_scan_folder(scan_folder):
+        raise StorageError(f"'{scan_folder}' is not a scan.", "Give the folder of a scan: it holds a file scan.json.")
+    images = open_scan(scan_folder).images
+    if not any(images.glob("*")):
+        make_images(scan_folder)
+    target = out / scan_folder.name
+    with new_folder(target) as temporary:
+        shutil.copytree(images, temporary, dirs_exist_ok=True)
+    return tuple(sorted(path for path in target.rglob("*") if path.is_file()))
+
+
+def _write_volumes(stored: StoredScan, raw: RawScan, volumes: tuple[Volume, ...], out: Path) -> ImageFiles:
+    request = stored.record.request
+    exam = request.exam or new_exam(phantom_patient(), request.placement.position, "HEAD")
+    comment = "" if stored.is_complete else f"Incomplete: {len(raw.samples)} of {raw.n_expected} readouts were measured."
+    with new_folder(out) as folder:
+        for index, volume in enumerate(volumes, start=1):
+            suffix = f"-{index}" if len(volumes) > 1 else ""
+            series = SeriesInfo(
+                number=request.series_number if index == 1 else request.series_number * 100 + index,
+                description=f"{request.protocol.name}{suffix}",
+                protocol_name=request.protocol.name,
+                started_at=stored.record.started_at,
+                uid=new_uid(),
+                comment=comment,
+            )
+            write_series(volume, raw=raw, exam=exam, series=series, scanner=request.scanner, folder=folder / f"{DICOM}{suffix}")
+            name = f"{stored.path.name}{suffix}.nii.gz"
+            (folder / NIFTI).mkdir(exist_ok=True)
+            write_nifti(volume, folder / NIFTI / name, facts=raw.facts, larmor_hz=raw.lo_hz)
+        contact_sheet(volumes, folder / SHEET, title=f"{exam.patient.display_name} · {request.protocol.name}")
+    return _found(volumes, out)
+
+
+def _write_spectrum(raw: RawScan, out: Path) -> ImageFiles:
+    frequency_hz, magnitude = spectrum(raw)
+    with new_folder(out) as folder:
+        table = np.column_stack([frequency_hz, magnitude])
+        np.savetxt(folder / SPECTRUM, table, fmt="%.9g", delimiter=",", header="frequency_hz,magnitude", comments="")
+    return ImageFiles(volumes=(), folder=out, spectrum=out / SPECTRUM)
+
+
+def _found(volumes: tuple[Volume, ...], out: Path) -> ImageFiles:
+    return ImageFiles(
+        volumes=volumes,
+        folder=out,
+        dicom=tuple(sorted(out.glob(f"{DICOM}*/*.dcm"))),
+        nifti=tuple(sorted(out.glob(f"{NIFTI}/*.nii.gz"))),
+        sheet=out / SHEET,
+    )
+
+
+def describe_scan(scan_folder: Path) -> dict[str, object]:
+    """What a scan's folder holds, as plain values."""
+    stored = open_scan(scan_folder)
+    return {
+        "folder": str(scan_folder),
+        "name": stored.record.request.protocol.name,
+        "complete": stored.is_complete,
+        "readouts": stored.n_readouts,
+        "expected": stored.record.compiled.n_expected,
+        "end": stored.record.end.reason.value if stored.record.end else "interrupted",
+    }
+
