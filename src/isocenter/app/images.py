@@ -2,7 +2,6 @@
 """From a scan's folder to image files, and copies of them for others."""
 
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,12 +43,6 @@ class ImageFiles:
     spectrum: Path | None = None
 
 
-def image_options(definitions: Mapping[str, str]) -> ReconOptions:
-    """How the console makes the pictures that a physician sees: a mild window, and voxels halved in plane for the eye."""
-    matrix = plane_matrix(definitions)
-    return ReconOptions(filter=Filter.TUKEY, matrix=matrix) if matrix else ReconOptions(filter=Filter.TUKEY)
-
-
 def is_scan_folder(path: Path) -> bool:
     """True for a folder that a scan left."""
     return (path / "scan.json").is_file()
@@ -75,7 +68,7 @@ def make_images(scan_folder: Path, out: Path | None = None, options: ReconOption
     folder = out or stored.images
     if stored.record.request.recon == "noise" or raw.encoding is None:
         return _write_spectrum(raw, folder)
-    volumes = reconstruct(raw, options=options or image_options(raw.definitions))
+    volumes = reconstruct(raw, options=options)
     return _write_volumes(stored, raw, volumes, folder)
 
 
@@ -117,7 +110,9 @@ def _write_volumes(stored: StoredScan, raw: RawScan, volumes: tuple[Volume, ...]
                 uid=new_uid(),
                 comment=comment,
             )
-            write_series(volume, raw=raw, exam=exam, series=series, scanner=request.scanner, folder=folder / f"{DICOM}{suffix}")
+            write_series(
+                volume, raw=raw, exam=exam, series=series, scanner=request.scanner, folder=folder / f"{DICOM}{suffix}"
+            )
             name = f"{stored.path.name}{suffix}.nii.gz"
             (folder / NIFTI).mkdir(exist_ok=True)
             write_nifti(volume, folder / NIFTI / name, facts=raw.facts, larmor_hz=raw.lo_hz)
@@ -154,4 +149,3 @@ def describe_scan(scan_folder: Path) -> dict[str, object]:
         "expected": stored.record.compiled.n_expected,
         "end": stored.record.end.reason.value if stored.record.end else "interrupted",
     }
-
