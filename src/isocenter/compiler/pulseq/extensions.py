@@ -119,45 +119,81 @@ class _Chains:
         self._table = entries
         self._specifications = specifications
         self._lines = entries.lines.tolist()
+        rows = entries.values.tolist()
         self._entries: dict[int, tuple[int, int, int, int]] = {
-            row[0]: (index, row[1], row[2], row[3]) for index, row in enumerate(entries.values.tolist())
+            number: (index, type_id, ref, following) for index, (number, type_id, ref, following) in enumerate(rows)
         }
+        # Lists that hold nothing but labels are most of all lists, so they have a short way.
+        self._labels: dict[int, tuple[bool, Any, int]] = {}
+        for type_id, specification in specifications.items():
+            if specification.name in ("LABELSET", "LABELINC") and specification.objects:
+                is_increment, objects = specification.name == "LABELINC", specification.objects
+                self._labels.update(
+                    (number, (is_increment, objects[ref], following))
+                    for number, kind, ref, following in rows
+                    if kind == type_id and ref in objects
+                )
         self._steps = 0
         self.ignored: dict[str, int] = {}
         self.has_repeated_set = False
 
     def collect(self, head: int) -> ExtensionSet:
         """Everything that one list attaches to a block."""
+        return self._collect_labels(head) or self._collect_any(head)
+
+    def _collect_labels(self, head: int) -> ExtensionSet | None:
+        """The set of a list of labels; None for a list that holds anything else, or is long or wrong."""
+        position, steps, labels = head, 0, self._labels
+        sets: list[Any] = []
+        increments: list[Any] = []
+        while position:
+            entry = labels.get(position)
+            steps += 1
+            if entry is None or steps > _MAX_CHAIN:
+                return None
+            position = entry[2]
+            (increments if entry[0] else sets).append(entry[1])
+        self._steps += steps
+        if self._steps > _MAX_STEPS:
+            return None
+        if len(sets) > 1:
+            self._note_repeated(sets)
+        return ExtensionSet(label_set=tuple(sets), label_increment=tuple(increments))
+
+    def _note_repeated(self, labels: list[Any]) -> None:
+        if len({name for name, _ in labels}) < len(labels):
+            self.has_repeated_set = True
+
+    def _collect_any(self, head: int) -> ExtensionSet:
         found: dict[str, list[Any]] = {}
         ignored: set[str] = set()
-        position, seen = head, set[int]()
+        position, steps = head, 0
         while position:
-            index, type_id, ref, following = self._step(position, seen)
+            entry = self._entries.get(position)
+            if entry is None:
+                self._refuse(0, f"the entry {position} of an extension list is not in the file")
+            index, type_id, ref, position = entry
+            steps += 1
+            if steps > _MAX_CHAIN:
+                self._refuse(index, f"an extension list runs in a circle or has more than {_MAX_CHAIN} entries")
             specification = self._specifications.get(type_id)
             if specification is None:
                 self._refuse(index, f"the extension number {type_id} has no 'extension NAME {type_id}' section")
-            elif specification.objects is None:
+            if specification.objects is None:
                 ignored.add(specification.name)
-            elif ref not in specification.objects:
-                self._refuse(index, f"{specification.name} has no entry {ref}")
+            elif ref in specification.objects:
+                found.setdefault(specification.name, []).append(specification.objects[ref])
             else:
-                found.setdefault(specification.name, []).append((index, specification.objects[ref]))
-            position = following
+                self._refuse(index, f"{specification.name} has no entry {ref}")
+        self._count(head, steps, ignored)
+        return self._make(head, found)
+
+    def _count(self, head: int, steps: int, ignored: set[str]) -> None:
+        self._steps += steps
+        if self._steps > _MAX_STEPS:
+            self._refuse(self._entries[head][0], f"the extension lists have more than {_MAX_STEPS} entries in total")
         for name in ignored:
             self.ignored[name] = self.ignored.get(name, 0) + 1
-        return self._make(found)
-
-    def _step(self, position: int, seen: set[int]) -> tuple[int, int, int, int]:
-        entry = self._entries.get(position)
-        if entry is None:
-            self._refuse(0, f"the entry {position} of an extension list is not in the file")
-        self._steps += 1
-        if position in seen:
-            self._refuse(entry[0], "the extension list runs in a circle")
-        if len(seen) >= _MAX_CHAIN or self._steps > _MAX_STEPS:
-            self._refuse(entry[0], f"a block has more than {_MAX_CHAIN} extensions, or the lists are far too long in total")
-        seen.add(position)
-        return entry
 
     def _refuse(self, index: int, what: str) -> NoReturn:
         section = self._table.section
@@ -165,26 +201,24 @@ class _Chains:
             raise SequenceError("The file uses extensions but has no section [EXTENSIONS].", "Export the sequence again.")
         section.refuse(self._lines[index], what)
 
-    def _one(self, found: dict[str, list[Any]], name: str) -> Any:
+    def _one(self, head: int, found: dict[str, list[Any]], name: str) -> Any:
         """The only object of a kind, or None."""
         objects = found.get(name)
         if not objects:
             return None
         if len(objects) > 1:
-            self._refuse(objects[1][0], f"a block has two {name}; only one is allowed")
-        return objects[0][1]
+            self._refuse(self._entries[head][0], f"a block has two {name}; only one is allowed")
+        return objects[0]
 
-    def _make(self, found: dict[str, list[Any]]) -> ExtensionSet:
-        label_set = tuple([label for _, label in found.get("LABELSET", ())])
-        if len(label_set) > 1 and len({name for name, _ in label_set}) < len(label_set):
-            self.has_repeated_set = True
+    def _make(self, head: int, found: dict[str, list[Any]]) -> ExtensionSet:
+        self._note_repeated(found.get("LABELSET", []))
         return ExtensionSet(
-            triggers=tuple([trigger for _, trigger in found.get("TRIGGERS", ())]),
-            label_set=label_set,
-            label_increment=tuple([label for _, label in found.get("LABELINC", ())]),
-            soft_delay=self._one(found, "DELAYS"),
-            rotation=self._one(found, "ROTATIONS"),
-            rf_shim=self._one(found, "RF_SHIMS"),
+            triggers=tuple(found.get("TRIGGERS", ())),
+            label_set=tuple(found.get("LABELSET", ())),
+            label_increment=tuple(found.get("LABELINC", ())),
+            soft_delay=self._one(head, found, "DELAYS"),
+            rotation=self._one(head, found, "ROTATIONS"),
+            rf_shim=self._one(head, found, "RF_SHIMS"),
         )
 
 

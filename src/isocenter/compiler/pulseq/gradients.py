@@ -14,6 +14,7 @@ from isocenter.compiler.pulseq.versions import Version
 
 _US: Final = 1e-6
 _MAX_HZ_PER_M: Final = 1e12
+_ROUNDING: Final = 1e-9  # files give six to nine digits
 _NO_LENGTH_US: Final = 1e-6  # a picosecond: less than any clock
 
 
@@ -122,6 +123,8 @@ def _free_edges(
     if time == -1 and n % 2 == 0:
         refuse(f"a gradient sampled twice a raster needs an odd number of values, not {n}")
     end = float(samples[-1]) if n < 2 or time == -1 else float(1.5 * samples[-1] - 0.5 * samples[-2])
+    if abs(end) < _ROUNDING:
+        end = 0.0
     return (n if time == 0 else (n + 1) / 2) * raster_s, end
 
 

@@ -241,9 +241,10 @@ def _ends_s(
         return np.concatenate([ends, [0.0]])[rows]  # row -1 is the last one
 
     gradient_ends = gradients.delay_s + gradients.duration_s
-    triggers = np.array(
-        [max([trigger.delay_s + trigger.duration_s for trigger in one.triggers], default=0.0) for one in sets]
-    )
+    triggers = np.zeros(len(sets))
+    for row, one in enumerate(sets):
+        if one.triggers:
+            triggers[row] = max(trigger.delay_s + trigger.duration_s for trigger in one.triggers)
     return {
         "RF pulse": of(used.rf, rf.delay_s + rf.duration_s),
         "x gradient": of(used.gradients[0], gradient_ends),

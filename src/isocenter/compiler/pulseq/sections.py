@@ -15,13 +15,13 @@ from isocenter.domain.errors import SequenceError
 MAX_FILE_BYTES: Final = 512 * 1024 * 1024
 """A scan of four hours with 2.6 million blocks is 100 MB of text; more than this is not a sequence."""
 _MAX_SECTIONS: Final = 100
+_MAX_DIGITS: Final = 18
 _EXPORT_AGAIN: Final = "Export the sequence again with the program that made it, or use another file."
 
 _COMMENT = re.compile(rb"#[^\n]*")
 _NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_INTEGER = re.compile(rb"[+-]?\d+")
-# Bytes that no text holds. A binary Pulseq file starts with 0x01 "pulseq" 0x02.
-_NOT_TEXT: Final = bytes(set(range(32)) - {9, 10, 11, 12, 13})
+_INTEGER = re.compile(rb"\d{1,18}")
+_FIRST_TEXT_BYTE: Final = 9  # a tab; a binary Pulseq file starts with 0x01 "pulseq" 0x02
 _KNOWN: Final = frozenset(
     ["VERSION", "DEFINITIONS", "BLOCKS", "RF", "GRADIENTS", "TRAP", "ADC", "DELAYS", "EXTENSIONS", "SHAPES", "SIGNATURE"]
 )
@@ -109,15 +109,19 @@ class Table:
 
     def rows_of(self, wanted: Ints, asker: "Table", what: str) -> Ints:
         """Rows in which the ids stand, -1 for id 0; unknown ids are refused at the asking row's line."""
-        ids = self.values[:, 0].astype(np.int64)
         if not np.any(wanted):
             return np.full(wanted.shape, -1, dtype=np.int64)
-        if not len(ids):
-            asker.require(wanted == 0, f"{what} {int(wanted[np.argmax(wanted != 0)])} is not in the file")
-        order = np.argsort(ids, kind="stable")
-        places = np.minimum(np.searchsorted(ids[order], wanted), len(ids) - 1)
-        rows = order[places]
-        good = (wanted == 0) | (ids[rows] == wanted)
+        ids = self.values[:, 0].astype(np.int64)
+        largest = int(ids.max(initial=0))
+        if largest > 4 * len(ids) + 100_000:  # sparse ids: search instead of a table by id
+            order = np.argsort(ids, kind="stable")
+            rows = order[np.minimum(np.searchsorted(ids[order], wanted), len(ids) - 1)]
+            rows = np.where(ids[rows] == wanted, rows, -1)
+        else:
+            row_of_id = np.full(largest + 2, -1, dtype=np.int64)
+            row_of_id[ids] = np.arange(len(ids))
+            rows = row_of_id[np.minimum(wanted, largest + 1)]
+        good = (wanted == 0) | (rows >= 0)
         if not np.all(good):
             asker.require(good, f"{what} {int(wanted[int(np.argmin(good))])} is not in the file")
         return np.where(wanted == 0, -1, rows)
@@ -156,14 +160,14 @@ def _require_text(data: bytes, file_name: str) -> None:
         )
     if data.startswith(b"\x01pulseq"):
         raise SequenceError(f"{file_name} is a binary Pulseq file.", "Export the sequence as text (.seq).")
-    if data.translate(None, _NOT_TEXT) != data:
+    if len(data) and np.frombuffer(data, dtype=np.uint8).min() < _FIRST_TEXT_BYTE:
         raise SequenceError(f"{file_name} is not a text file, so it is no Pulseq sequence.", "Choose a .seq file.")
 
 
 def _headings(data: bytes, file_name: str) -> list[int]:
     """Positions of all headings, each at the start of a line."""
     found: list[int] = []
-    for mark in (b"\n[", b"\nextension", b"\nEXTENSION"):
+    for mark in (b"\n[", b"\nextension"):
         position = data.find(mark)
         while position >= 0:
             found.append(position + 1)
@@ -214,14 +218,15 @@ def read_table(section: Section | None, columns: tuple[int, ...], *, integer: bo
     if section is None:
         return Table(section=None, values=np.zeros((0, columns[0]), dtype=dtype), lines=np.zeros(0, dtype=np.int64))
     body = section.body if section.body.endswith(b"\n") else section.body + b"\n"
-    starts, counts = _words_of_lines(body)
+    starts, ends, counts = _words_of_lines(body)
     lines = np.flatnonzero(counts) + section.first_line
     counts = counts[counts > 0]
     width = _width(section, counts, lines, tuple(n + letter for n in columns))
     letters = np.zeros(0, dtype="U1")
     if letter and len(lines):
         body, letters = _take_letters(section, body, starts[width - 1 :: width], lines)
-    values = _numbers(section, body, len(lines) * width, dtype).reshape(len(lines), width)
+    values = _integers(section, body, starts, ends) if integer else _floats(section, body, len(starts))
+    values = values.reshape(len(lines), width)
     table = Table(section=section, values=values[:, : width - letter] if letter else values, lines=lines, letters=letters)
     if not integer:
         table.require(np.isfinite(table.values).all(axis=1), "a value is not finite")
@@ -229,13 +234,14 @@ def read_table(section: Section | None, columns: tuple[int, ...], *, integer: bo
     return table
 
 
-def _words_of_lines(body: bytes) -> tuple[Ints, Ints]:
-    """Position of each word, and number of words of each line."""
-    text = np.frombuffer(body, dtype=np.uint8)
+def _words_of_lines(body: bytes) -> tuple[Ints, Ints, Ints]:
+    """Start and end of each word, and number of words of each line. The text ends with a line break."""
+    text = np.frombuffer(b"\n" + body, dtype=np.uint8)
     blank = text <= 32
-    starts = np.flatnonzero(~blank & np.concatenate(([True], blank[:-1])))
-    ends_of_lines = np.flatnonzero(text == 10)
-    return starts, np.diff(np.searchsorted(starts, ends_of_lines), prepend=0)
+    edges = np.flatnonzero(blank[1:] != blank[:-1])
+    starts, ends = edges[0::2], edges[1::2]
+    ends_of_lines = np.flatnonzero(text[1:] == 10)
+    return starts, ends, np.diff(np.searchsorted(starts, ends_of_lines), prepend=0)
 
 
 def _width(section: Section, counts: Ints, lines: Ints, allowed: tuple[int, ...]) -> int:
@@ -260,18 +266,34 @@ def _take_letters(section: Section, body: bytes, places: Ints, lines: Ints) -> t
     return text.tobytes(), letters
 
 
-def _numbers(section: Section, body: bytes, expected: int, dtype: type) -> NDArray[Any]:
+def _floats(section: Section, body: bytes, expected: int) -> NDArray[Any]:
     try:
-        values: NDArray[Any] = np.fromstring(body, dtype=dtype, sep=" ") if expected else np.zeros(0, dtype=dtype)
+        values: NDArray[Any] = np.fromstring(body, dtype=np.float64, sep=" ") if expected else np.zeros(0)
     except ValueError:
-        values = np.zeros(0, dtype=dtype)
+        values = np.zeros(0)
     if len(values) != expected:
-        _refuse_bad_word(section, dtype)
+        _refuse_bad_word(section, np.float64)
+    return values
+
+
+def _integers(section: Section, body: bytes, starts: Ints, ends: Ints) -> NDArray[Any]:
+    """Whole numbers without a sign, digit by digit for all words at once: most have one digit."""
+    text = np.frombuffer(body, dtype=np.uint8)
+    digits = text - np.uint8(48)  # what lies below 48 wraps around to large values
+    if np.any((digits > 9) & (text > 32)) or np.any(ends - starts > _MAX_DIGITS):
+        _refuse_bad_word(section, np.int64)
+    values = digits[starts].astype(np.int64)
+    lengths = ends - starts
+    longer, place = np.flatnonzero(lengths > 1), 1
+    while len(longer):
+        values[longer] = values[longer] * 10 + digits[starts[longer] + place]
+        place += 1
+        longer = longer[lengths[longer] > place]
     return values
 
 
 def _refuse_bad_word(section: Section, dtype: type) -> NoReturn:
-    pattern, kind = (_INTEGER, "a whole number") if dtype is np.int64 else (_NUMBER, "a number")
+    pattern, kind = (_INTEGER, "a whole number without a sign") if dtype is np.int64 else (_NUMBER, "a number")
     line = section.first_line
     for line, words in section.rows():
         for word in words:

@@ -18,7 +18,7 @@ def signature_state(data: bytes) -> str:
     ------
     Pulseq specification 1.5, section on signatures; reference peers.md 2.1.
     """
-    position = data.find(b"\n[SIGNATURE]")
+    position = data.rfind(b"\n[SIGNATURE]")
     if position < 0:
         return "absent"
     tail = data[position + 1 :]
@@ -37,8 +37,5 @@ def signature_state(data: bytes) -> str:
     if b"\r" in signed:
         texts += [text.replace(b"\r\n", b"\n") for text in texts]
     # Guards against damage, not against an attacker: the file says itself which hash it uses.
-    return (
-        "valid"
-        if wanted in [hashlib.new(kind.decode(), text, usedforsecurity=False).hexdigest() for text in texts]
-        else "invalid"
-    )
+    hashes = (hashlib.new(kind.decode(), text, usedforsecurity=False).hexdigest() for text in texts)
+    return "valid" if wanted in hashes else "invalid"
