@@ -10,10 +10,14 @@ import multiprocessing
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
 
 from isocenter.domain.errors import ConnectError
 from isocenter.domain.geometry import PatientPosition
 from isocenter.domain.scanner import Scanner
+
+if TYPE_CHECKING:
+    from isocenter.virtual.physics.scenario import Scenario
 
 _START_TIMEOUT_S = 120.0  # the first start on a machine compiles the simulation
 _STOP_TIMEOUT_S = 5.0
@@ -107,9 +111,38 @@ def _serve_child(scanner: Scanner, setup: VirtualSetup, theirs: Connection) -> N
 
 @contextlib.contextmanager
 def _server(scanner: Scanner, setup: VirtualSetup, host: str, port: int) -> Iterator[tuple[str, int]]:
-    from isocenter.virtual.console import VirtualConsoleServer
-    from isocenter.virtual.physics import build_model
+    # Imported here, in the process that simulates: it takes a second that the window does not have.
+    from isocenter.virtual.console.server import VirtualConsoleServer
+    from isocenter.virtual.physics.model import BlochSignalModel
 
-    model = build_model(scanner, setup)
-    with VirtualConsoleServer(host, port, signal_model=model, time_scale=setup.time_scale) as server:
+    server = VirtualConsoleServer(
+        host,
+        port,
+        signal_model=BlochSignalModel(scanner, scenario_of(setup)),
+        time_scale=setup.time_scale,
+        board=scanner.gradients.board,
+        segment_gap_s=scanner.console.segment_gap_s,
+    )
+    with server:
         yield server.address
+
+
+def scenario_of(setup: VirtualSetup) -> "Scenario":
+    """The named scenario with what the setup changes of it.
+
+    Raises
+    ------
+    ConfigError
+        There is no such scenario; names those there are.
+    """
+    from isocenter.virtual.physics.scenario import find_scenario
+
+    scenario = find_scenario(setup.scenario)
+    return replace(
+        scenario,
+        phantom=setup.phantom or scenario.phantom,
+        position=setup.position,
+        n_spins=setup.n_spins or scenario.n_spins,
+        noise=scenario.noise if setup.has_noise else 0.0,
+        seed=setup.seed,
+    )

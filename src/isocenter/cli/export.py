@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: MIT
+"""``isocenter export``."""
+
+import json
+from pathlib import Path
+
+import click
+
+from isocenter.cli.options import json_option, out_option
+
+
+@click.command()
+@click.argument("scans", nargs=-1, required=True, metavar="SCAN_FOLDER...", type=click.Path(path_type=Path))
+@out_option
+@json_option
+def command(scans: tuple[Path, ...], out: Path, as_json: bool) -> None:
+    r"""Copy the DICOM and NIfTI files of scans to another folder, such as a USB stick.
+
+    A scan that was cut short is reconstructed from what was measured; its images say that they are incomplete.
+
+    \b
+    Example:
+      isocenter export demo-out/004-t2-tse-axial --out usb
+    """
+    from isocenter.app.images import export_scan
+
+    written = [path for scan in scans for path in export_scan(scan, out)]
+    if as_json:
+        click.echo(json.dumps([str(path) for path in written], indent=2))
+    else:
+        click.echo(f"{len(written)} files written to {out}.")
