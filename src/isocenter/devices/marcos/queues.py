@@ -144,6 +144,7 @@ def _gradient_queues(tracks: Mapping[str, Track], gradients: GradientSystem) -> 
 
 def _refuse_spacing(tracks: Mapping[str, Track], board: GradientBoard, tick: int, distance: int, spacing: int) -> None:
     names = [name for name in GRADIENT_CHANNELS if name in tracks and np.any(tracks[name].ticks == tick)]
+    spacing += len(names) - 1  # an OCRA1 takes the words of a group one after the other
     what = " and ".join(names)
     if distance == 0:
         problem = f"{what} change at once at {at_time(tick)}; a {board} board sends one channel at a time."

@@ -211,8 +211,8 @@ def merge_gradients(
     is_ocra, spacing
         Which board; least ticks between two transfers.
     targets, frames
-        Out: tick and 32-bit gradient word in order of time. On an OCRA1, channels that change together are stored one,
-        three (and five) ticks early and sent by the broadcast of the last.
+        Out: tick and 32-bit gradient word in order of time. On an OCRA1, channels that change together are stored one
+        and two ticks early and sent by the broadcast of the last.
 
     Returns
     -------
@@ -222,12 +222,14 @@ def merge_gradients(
     last, out = _FAR_PAST, 0
     while out < len(ticks):
         tick, n = _next_tick(ticks, starts, heads)
-        if tick - last < spacing or (n > 1 and not is_ocra):
-            return tick, (0 if n > 1 and not is_ocra else tick - last)
+        if n > 1 and not is_ocra:
+            return tick, 0
+        if tick - (n - 1) - last < spacing:  # also a word that is only stored must find the line free
+            return tick, tick - last
         for channel in range(2, -1, -1):  # the first channel last: it carries the broadcast
             if heads[channel] < starts[channel + 1] and ticks[heads[channel]] == tick:
                 n -= 1
-                targets[out] = tick - max(2 * n - 1, 0)
+                targets[out] = tick - n
                 frames[out] = _frame(is_ocra, channel, codes[heads[channel]], n == 0)
                 heads[channel] += 1
                 out += 1

@@ -38,7 +38,7 @@ def _gradients(tracks, fhdo, divider):
                 word = 0x80000 | channel << 25 | channel << 16 | code + 0x8000
             else:
                 word = 0x100000 | channel << 25 | (code & 0x3FFFF) << 2 | (0x1000000 if place == 0 else 0)
-            cycle = tick + OFFSET - latency - (0, 1, 3)[place]
+            cycle = tick + OFFSET - latency - place
             out += [(cycle, LSB, word & 0xFFFF), (cycle, MSB, word >> 16)]
     return out
 

@@ -96,6 +96,7 @@ def _random_gradients(rng, centres, spacing, fhdo):
     full = 32767 if fhdo else 131071
     events = {"grad_vx": [], "grad_vy": [], "grad_vz": []}
     tick = int(centres.min()) + int(rng.integers(0, 50))
+    spacing += 0 if fhdo else 2  # three words at most, one cycle each
     for _ in range(int(rng.integers(0, 12))):
         chosen = rng.choice(list(events), 1 if fhdo else int(rng.integers(1, 4)), replace=False)
         for name in chosen:

@@ -71,9 +71,9 @@ class _Ocra1:
         assert frame >> 20 == 1, f"not a write to the DAC register: {frame:06x}"
         code = frame >> 2 & 0x3FFFF
         self.stored[channel] = code
+        if self.last is not None and cycle - self.last < self.spacing:
+            trace.errors.append((cycle, "ocra1"))  # also for a word that is only stored: seen on the simulated hardware
         if word >> 24 & 1:
-            if self.last is not None and cycle - self.last < self.spacing:
-                trace.errors.append((cycle, "ocra1"))
             self.last = cycle
             for k, value in self.stored.items():
                 yield cycle + self.latency, f"ocra1_v{'xyz'[k]}" if k < 3 else "ocra1_vz2", value

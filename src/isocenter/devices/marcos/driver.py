@@ -1,0 +1,390 @@
+# SPDX-License-Identifier: MIT
+"""The MaRCoS console as a ``Console``: it plays segments, and leaves every output at zero."""
+
+import threading
+import time
+from dataclasses import dataclass
+from threading import Event
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isocenter.devices.marcos import boards, isa
+from isocenter.devices.marcos.encode import MarcosProgram, encode_segment
+from isocenter.devices.marcos.isa import Buffer, Register
+from isocenter.devices.marcos.messages import explain_all, remedy_for
+from isocenter.devices.marcos.receive import sample_gains
+from isocenter.devices.marcos.samples import parse_samples
+from isocenter.devices.marcos.wire import CLIENT_VERSION, MarcosWire, Reply
+from isocenter.devices.protocols import (
+    ConsoleIdentity,
+    DeviceMessage,
+    Prepared,
+    RawRun,
+    SafeReport,
+    Severity,
+)
+from isocenter.domain.errors import (
+    ConfigError,
+    ConnectError,
+    DeviceError,
+    DeviceFault,
+    DeviceTimeout,
+    ProtocolError,
+    ScanAborted,
+    WrongState,
+)
+from isocenter.domain.events import Segment
+from isocenter.domain.scanner import ConsoleLink, GradientSystem
+
+KINDS: Final = ("hardware", "simulation", "software", "virtual")
+AMPLIFIERS_OFF: Final = "Switch the RF and gradient amplifiers off at the rack now, then check the console and its cable."
+
+_ZEROED = (Buffer.TX0_I, Buffer.TX0_Q, Buffer.TX1_I, Buffer.TX1_Q, Buffer.GATES_LEDS, Buffer.RX_CTRL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deadlines:
+    """How long the driver waits [s].
+
+    Attributes
+    ----------
+    connect_s, call_s
+        To connect; for one command.
+    gradient_s
+        For the serial line of the gradient board to become idle.
+    run_margin_s, stop_margin_s
+        Beyond a segment's duration for its reply; the same after Stop was pressed.
+    simulated_run_margin_s
+        The same on a console that is not hardware and may compute longer than the segment lasts.
+    """
+
+    connect_s: float = 3.0
+    call_s: float = 3.0
+    gradient_s: float = 2.0
+    run_margin_s: float = 5.0
+    stop_margin_s: float = 2.0
+    simulated_run_margin_s: float = 120.0
+
+
+class MarcosConsole:
+    """Driver for a MaRCoS server, real, simulated or virtual. Makes no connection until ``open``.
+
+    All methods but ``prepare`` belong to the thread that called the first of them; ``close`` sets it free.
+
+    Parameters
+    ----------
+    link
+        Address and clock.
+    gradients
+        Board and divider of its serial line.
+    deadlines
+        How long to wait for what.
+    cic_shift
+        Also send the decimator's shift word; see ``encode_segment``.
+
+    Raises
+    ------
+    ConfigError
+        When the clock is not the one that a MaRCoS console has, or the divider does not work.
+    """
+
+    def __init__(
+        self,
+        link: ConsoleLink,
+        gradients: GradientSystem,
+        *,
+        deadlines: Deadlines | None = None,
+        cic_shift: bool = False,
+    ) -> None:
+        if link.clock_hz != isa.CLOCK_HZ:
+            raise ConfigError(
+                f"console.clock is {link.clock_hz / 1e6:g} MHz; a MaRCoS console runs at {isa.CLOCK_HZ / 1e6:g} MHz.",
+                f"Set the console's clock in the hardware file to {isa.CLOCK_HZ / 1e6:g} MHz.",
+            )
+        try:
+            isa.check_divider(gradients.board, gradients.spi_divider)
+        except ValueError as error:
+            raise ConfigError(f"{error}.", "Correct gradients.spi_divider in the hardware file.") from error
+        self._gradients, self._cic_shift = gradients, cic_shift
+        self._deadlines = deadlines if deadlines is not None else Deadlines()
+        self._wire = MarcosWire(link.host, link.port)
+        self._owner: threading.Thread | None = None
+        self._identity: ConsoleIdentity | None = None
+        self._notes: list[DeviceMessage] = []
+        self._is_ready = False  # the gradient board was started over the connection that is open
+
+    def open(self) -> ConsoleIdentity:
+        """Connect, check kind and version, initialise the gradient board, bring all outputs to zero.
+
+        What the server said meanwhile comes with the next run's messages.
+        """
+        self._claim()
+        self._is_ready = False
+        self._wire.connect(self._deadlines.connect_s)
+        try:
+            self._identity = self._identify()
+            self._halt()
+            self._call({"read_rx": 0})
+            self._zero_digital()
+            self._start_gradients()
+            self._verify_idle()
+            self._is_ready = True
+        except DeviceError:
+            self._wire.close()
+            raise
+        return self._identity
+
+    def close(self) -> None:
+        """Zero the outputs if possible and drop the link. Never raises."""
+        if self._owner is not None and self._owner.is_alive() and self._owner is not threading.current_thread():
+            return  # the owner is using it; closing under its hands could hide an output that stays on
+        try:
+            if self._wire.is_open:
+                self._zero_outputs()
+        except DeviceError:
+            self._wire.close()
+        self._wire.close()
+        self._owner = None
+
+    def prepare(self, segment: Segment, lo_hz: float) -> MarcosProgram:
+        """Encode a segment. Pure; any thread may call it."""
+        return encode_segment(segment, lo_hz, self._gradients, cic_shift=self._cic_shift)
+
+    def play(self, prepared: Prepared, cancel: Event) -> RawRun:
+        """Play one segment and return its samples; outputs are zero before and after."""
+        self._claim()
+        if not isinstance(prepared, MarcosProgram):
+            raise TypeError(f"play() takes what prepare() of this driver returned, not {type(prepared).__name__}")
+        if cancel.is_set():
+            raise self._aborted(None)
+        if not (self._wire.is_open and self._is_ready):
+            self.open()
+        samples: NDArray[np.complex64] | None = None
+        try:
+            notes = self._before_run()
+            reply = self._run(prepared, cancel)
+            notes += explain_all(reply.messages)
+            samples = self._samples(reply.results["run_seq"], prepared, notes)
+            if cancel.is_set():
+                raise self._aborted(samples)
+            self._zero_outputs()
+            self._judge(prepared, samples, notes)
+        except DeviceError as error:
+            self._append_safety(error, samples)
+            raise
+        if prepared.n_raw == 0:
+            notes = [note for note in notes if not note.original.startswith("no RX data")]
+        return RawRun(samples=samples, messages=tuple(notes))
+
+    def make_safe(self) -> SafeReport:
+        """Halt, then write zero to every output and verify. Reconnects if it must. Never raises."""
+        try:
+            self._claim()
+        except WrongState as error:
+            return _unsafe(error)
+        attempts = 2 if self._wire.is_open else 1
+        for attempt in range(attempts):
+            try:
+                if not self._wire.is_open:
+                    self._is_ready = False
+                    self._wire.connect(self._deadlines.connect_s)
+                    self._identity = self._identify()
+                self._halt()
+                self._zero_outputs()
+            except DeviceError as error:
+                self._wire.close()
+                if attempt == attempts - 1:
+                    return _unsafe(error)
+            else:
+                break
+        text = "The console is stopped; every output is at zero."
+        return SafeReport(verified=True, messages=(DeviceMessage(severity=Severity.INFO, text=text, original="idle"),))
+
+    def _claim(self) -> None:
+        """The first thread to touch the device owns it."""
+        me = threading.current_thread()
+        if self._owner is None or not self._owner.is_alive():
+            self._owner = me
+        if self._owner is not me:
+            raise WrongState(
+                f"The console belongs to thread {self._owner.name!r}; {me.name!r} may not use it.",
+                "Wait until the running task has ended, then try again; report this if it happens again.",
+            )
+
+    def _call(self, commands: dict[str, Any]) -> Reply:
+        return self._wire.call(commands, self._deadlines.call_s)
+
+    def _identify(self) -> ConsoleIdentity:
+        try:
+            reply = self._call({"are_you_real": 0})
+        except DeviceTimeout as error:
+            raise ConnectError(
+                f"Something accepts connections at {self._wire.address} but does not answer as a MaRCoS server.",
+                "Close other programs that use the console (it serves one at a time), then check host and port in the "
+                "hardware file and restart the console's server.",
+            ) from error
+        kind, version = reply.results["are_you_real"], ".".join(map(str, reply.version))
+        if kind not in KINDS:
+            raise ProtocolError(
+                f"The console at {self._wire.address} calls itself {kind!r}; known are {', '.join(KINDS)}.",
+                "Check the address in the hardware file; update this program if the console is newer.",
+            )
+        if reply.version[0] != CLIENT_VERSION[0]:
+            raise ConnectError(
+                f"The console at {self._wire.address} runs version {version}; this program speaks version "
+                f"{'.'.join(map(str, CLIENT_VERSION))}.",
+                f"Install a server of version {CLIENT_VERSION[0]}.{CLIENT_VERSION[1]} on the console.",
+            )
+        self._notes = [*explain_all(reply.messages), *_version_notes(reply)]
+        return ConsoleIdentity(family="MaRCoS", version=version, kind=kind)
+
+    def _halt(self) -> None:
+        if self._call({"halt_and_reset": 0}).results["halt_and_reset"] is not True:
+            raise DeviceFault("The console does not halt: its sequencer is not idle.", AMPLIFIERS_OFF)
+
+    def _status(self, extra: dict[str, Any] | None = None) -> dict[Register, int]:
+        values = self._call({"regstatus": 0, **(extra or {})}).results["regstatus"]
+        if not isinstance(values, list) or len(values) != len(Register) or not all(isinstance(v, int) for v in values):
+            raise ProtocolError(f"The console's status is {values!r}.", "Restart the console's server and try again.")
+        return dict(zip(Register, values, strict=True))
+
+    def _direct(self, buffer: int, value: int) -> None:
+        """Immediate write. The console ignores it without a word unless it is idle, so that is checked around it."""
+        result = self._call({"direct": isa.direct_word(buffer, value)}).results["direct"]
+        if result != 0:
+            raise DeviceFault(f"The console refused to set {Buffer(buffer).name} ({result!r}).", AMPLIFIERS_OFF)
+
+    def _verify_idle(self) -> None:
+        """Wait until every buffer and the serial line are empty; refuse if the sequencer runs."""
+        busy, give_up = isa.BUSY_BIT[self._gradients.board], time.monotonic() + self._deadlines.gradient_s
+        while True:
+            status = self._status()
+            state = status[Register.EXEC] >> 24
+            if state != isa.STATE_IDLE:
+                raise DeviceFault(f"The console's sequencer is in state {state} instead of idle.", AMPLIFIERS_OFF)
+            if status[Register.BUF_EMPTY] == isa.ALL_BUFFERS_EMPTY and not status[Register.STATUS] & busy:
+                return
+            if time.monotonic() > give_up:
+                raise DeviceTimeout(
+                    f"The {self._gradients.board} board stays busy (status 0x{status[Register.STATUS]:x}).",
+                    "Switch the gradient amplifiers off, check the gradient board's cable, and restart the console.",
+                )
+
+    def _zero_outputs(self) -> None:
+        """Write zero to every output, wait for the serial line, verify that the console was and is idle."""
+        self._verify_idle()
+        self._zero_digital()
+        board, divider = self._gradients.board, self._gradients.spi_divider
+        self._send_gradients(boards.zero_controls(board, divider), boards.zero_words(board))
+        self._verify_idle()
+
+    def _zero_digital(self) -> None:
+        for buffer in _ZEROED:
+            self._direct(buffer, 0)
+
+    def _start_gradients(self) -> None:
+        board, divider = self._gradients.board, self._gradients.spi_divider
+        self._direct(Buffer.GRAD_CTRL, 0)
+        self._send_gradients(boards.start_controls(board, divider), boards.start_words(board))
+
+    def _send_gradients(self, controls: tuple[int, ...], words: tuple[int, ...]) -> None:
+        """Words on the serial line, each when the one before is through, then the board's enable off again."""
+        self._verify_idle()  # a change of divider during a transfer would corrupt it
+        for control in controls:
+            self._direct(Buffer.GRAD_CTRL, control)
+        for word in words:
+            self._direct(Buffer.GRAD_MSB, word >> 16)
+            # the status that comes along is read while the word is still on its way: only its delay is wanted
+            self._status({"direct": isa.direct_word(Buffer.GRAD_LSB, word)})
+            self._verify_idle()
+        self._direct(Buffer.GRAD_CTRL, 0)
+
+    def _before_run(self) -> list[DeviceMessage]:
+        """Disable both gradient cores, whose enable would make the initial writes look like lost data; drain old samples."""
+        notes, self._notes = self._notes, []
+        reply = self._call({"direct": isa.direct_word(Buffer.GRAD_CTRL, 0), "regstatus": 0, "read_rx": 0})
+        if reply.results["regstatus"][0] >> 24 != isa.STATE_IDLE:
+            self._halt()
+            self._direct(Buffer.GRAD_CTRL, 0)
+            reply = self._call({"read_rx": 0})
+        stale, other = parse_samples(reply.results["read_rx"])
+        if len(stale) or other:
+            text = f"{len(stale) + other} samples of an earlier run were still in the console; they were discarded."
+            notes.append(DeviceMessage(severity=Severity.WARNING, text=text, original="read_rx"))
+        return notes
+
+    def _run(self, program: MarcosProgram, cancel: Event) -> Reply:
+        limits, began = self._deadlines, time.monotonic()
+        real = self._identity is not None and self._identity.is_real
+        margin_s = limits.run_margin_s if real else limits.simulated_run_margin_s
+        stop_margin_s = min(margin_s, limits.stop_margin_s) if real else margin_s
+
+        def deadline() -> float:
+            return began + program.duration_s + (stop_margin_s if cancel.is_set() else margin_s)
+
+        words = program.words.astype("<u4", copy=False).tobytes()
+        return self._wire.call(
+            {"run_seq": words}, margin_s, deadline=deadline, max_samples=program.n_raw + isa.RX_FIFO_SAMPLES
+        )
+
+    def _samples(self, result: Any, program: MarcosProgram, notes: list[DeviceMessage]) -> NDArray[np.complex64]:
+        """Samples of a run, those included that the server left in its FIFO, on the scale of the receiver."""
+        samples, other = parse_samples(result)
+        if len(samples) < program.n_raw:
+            rest, _ = parse_samples(self._call({"read_rx": 0}).results["read_rx"])
+            if len(rest):
+                samples = np.concatenate([samples, rest])
+                text = f"{len(rest)} samples had to be fetched after the run."
+                notes.append(DeviceMessage(severity=Severity.WARNING, text=text, original="read_rx"))
+        if other:
+            text = f"The second receiver sent {other} samples, which nobody asked for; they were discarded."
+            notes.append(DeviceMessage(severity=Severity.WARNING, text=text, original="rx1"))
+        n = min(len(samples), program.n_raw)
+        samples[:n] *= sample_gains(program.window_decimation, program.window_n_raw)[:n]
+        return samples
+
+    def _judge(self, program: MarcosProgram, samples: NDArray[np.complex64], notes: list[DeviceMessage]) -> None:
+        """Raise DeviceFault when the server reported an error or the number of samples is wrong."""
+        errors = [note for note in notes if note.severity is Severity.ERROR]
+        if errors:
+            said = " ".join(dict.fromkeys(note.text for note in notes if note.severity is not Severity.INFO))
+            raise DeviceFault(f"{said} (segment {program.index}: {errors[0].original})", remedy_for(errors[0].original))
+        if len(samples) != program.n_raw:
+            raise DeviceFault(
+                f"The console delivered {len(samples)} samples for segment {program.index}, which has {program.n_raw}.",
+                "Start the scan again; if it happens again, use a longer dwell time and report it with the scan folder.",
+            )
+
+    def _aborted(self, samples: NDArray[np.complex64] | None) -> ScanAborted:
+        report = self.make_safe()
+        error = ScanAborted(
+            "The scan was stopped. " + " ".join(message.text for message in report.messages),
+            "Start the scan again when the patient is ready." if report.verified else AMPLIFIERS_OFF,
+        )
+        error.partial = samples
+        return error
+
+    def _append_safety(self, error: DeviceError, samples: NDArray[np.complex64] | None) -> None:
+        """After a fault: stop the console, and let the error say if that could not be verified."""
+        if error.partial is None:
+            error.partial = samples
+        if not self.make_safe().verified:
+            error.problem += " The console could not be brought to zero."
+            error.remedy = f"{AMPLIFIERS_OFF} {error.remedy}" if error.remedy != AMPLIFIERS_OFF else error.remedy
+            error.args = (error.problem, error.remedy)
+
+
+def _unsafe(error: DeviceError) -> SafeReport:
+    text = f"It is not certain that every output is at zero: {error.problem} {AMPLIFIERS_OFF}"
+    return SafeReport(verified=False, messages=(DeviceMessage(severity=Severity.ERROR, text=text, original=error.problem),))
+
+
+def _version_notes(reply: Reply) -> list[DeviceMessage]:
+    """The server compares versions itself; this is for one that keeps silent about it."""
+    if reply.version == CLIENT_VERSION or any(reply.messages.values()):
+        return []
+    severity = Severity.INFO if reply.version[:2] == CLIENT_VERSION[:2] else Severity.WARNING
+    version = ".".join(map(str, reply.version))
+    return [DeviceMessage(severity=severity, text=f"The console's server has version {version}.", original=version)]

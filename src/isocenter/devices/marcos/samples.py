@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: MIT
+"""Receive samples as a MaRCoS server sends them, to complex numbers with full scale 1."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isocenter.domain.errors import ProtocolError
+
+_FULL_SCALE = 2.0**31
+_RESTART = "Restart the console's server and start the scan again."
+
+
+def parse_samples(result: Any) -> tuple[NDArray[np.complex64], int]:
+    """Samples of receiver 0, in full scales of the 32-bit word, and how many receiver 1 sent unasked.
+
+    Parameters
+    ----------
+    result
+        What ``run_seq`` or ``read_rx`` returned: 0, or lists of unsigned numbers that are int32 in two's complement.
+
+    Raises
+    ------
+    ProtocolError
+        When it is something else.
+    """
+    if isinstance(result, int) and not isinstance(result, bool):
+        return np.empty(0, dtype=np.complex64), 0
+    if not isinstance(result, dict) or not {"rx0_i", "rx0_q", "rx1_i", "rx1_q"}.issuperset(result):
+        raise ProtocolError("The console sent samples in a form that cannot be right.", _RESTART)
+    real, imaginary = (_numbers(result.get(name, [])) for name in ("rx0_i", "rx0_q"))
+    if len(real) != len(imaginary):
+        raise ProtocolError(f"The console sent {len(real)} real and {len(imaginary)} imaginary parts of samples.", _RESTART)
+    samples = np.empty(len(real), dtype=np.complex64)
+    samples.real, samples.imag = real, imaginary
+    return samples, len(result.get("rx1_i", []))
+
+
+def _numbers(values: Any) -> NDArray[np.float32]:
+    try:
+        array = np.array(values, dtype=np.int64) if isinstance(values, list) else np.zeros((1, 1))
+    except (OverflowError, ValueError, TypeError):
+        array = np.zeros((1, 1))
+    if array.ndim != 1 or (len(array) and (array.min() < 0 or array.max() >= 2**32)):
+        raise ProtocolError("The console sent samples that are no 32-bit numbers.", _RESTART)
+    return (array.astype(np.uint32).view(np.int32) / _FULL_SCALE).astype(np.float32)
