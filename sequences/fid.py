@@ -43,7 +43,7 @@ def build(p: Parameters, system: System) -> Any:
     window_s = up(start_s + p.n_samples * dwell_s + guard_s)
     turned: list[tuple[Pulse, Any]] = []
     for phase_rad in (0.0, PI):
-        pulse = system.hard_pulse(p.flip_rad, p.rf_s, use="excitation", name="rf_s", phase_rad=phase_rad)
+        pulse = system.hard_pulse(p.flip_rad, p.rf_s, use="excitation", phase_rad=phase_rad)
         adc = pp.make_adc(num_samples=p.n_samples, dwell=dwell_s, delay=start_s, phase_offset=phase_rad, system=system.opts)
         player.once(pulse.event)
         turned.append((pulse, player.once(adc)))

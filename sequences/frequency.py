@@ -40,15 +40,13 @@ def build(p: Parameters, system: System) -> Any:
     """Sequence for one scanner."""
     dwell_s = dwell_for(p.bandwidth_hz)
     guard_s = 4 * dwell_s
-    refocus = system.hard_pulse(PI, 2 * p.rf_s, use="refocusing", name="twice rf_s, 180° pulse", phase_rad=PI / 2)
+    refocus = system.hard_pulse(PI, p.rf_s, times=2, use="refocusing", phase_rad=PI / 2)
     crush_s = max(1e-3, up(system.lobe_s(CRUSHER_PER_M)))
     player = Player(system)
     crusher = player.once(system.lobe(CRUSHER_PER_M, crush_s).make("z", CRUSHER_PER_M))
     player.once(refocus.event)
 
-    excites = [
-        system.hard_pulse(PI / 2, p.rf_s, use="excitation", name="rf_s, 90° pulse", phase_rad=phase) for phase in (0.0, PI)
-    ]
+    excites = [system.hard_pulse(PI / 2, p.rf_s, use="excitation", phase_rad=phase) for phase in (0.0, PI)]
     for excite in excites:
         player.once(excite.event)
     excite = excites[0]

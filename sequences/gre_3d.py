@@ -109,7 +109,7 @@ def build(p: Parameters, system: System) -> Any:
         degrees = SPOIL_STEP_DEG * (count * (count + 1) // 2) % 360 if p.rf_spoiling else 0
         if degrees not in phased:
             phase_rad = degrees / 180 * PI
-            pulse = system.hard_pulse(p.flip_rad, p.rf_s, use="excitation", name="rf_s", phase_rad=phase_rad)
+            pulse = system.hard_pulse(p.flip_rad, p.rf_s, use="excitation", phase_rad=phase_rad)
             phased[degrees] = player.once(pulse.event), player.once(plan.readout.adc(system, phase_rad))
         return phased[degrees]
 
@@ -138,7 +138,7 @@ def build(p: Parameters, system: System) -> Any:
 
 def _plan(p: Parameters, system: System) -> Plan:
     """Pulse and timing, or what must change for them to be possible."""
-    excite = system.hard_pulse(p.flip_rad, p.rf_s, use="excitation", name="rf_s")
+    excite = system.hard_pulse(p.flip_rad, p.rf_s, use="excitation")
     dwell_s = dwell_for(p.bandwidth_hz)
     readout = system.readout(p.fov_read_m, p.n_read, dwell_s, bandwidth_name="bandwidth_hz", fov_name="fov_read_m")
     edges = (encode(0, p.n_phase, p.fov_phase_m), encode(0, p.n_slab, p.fov_slab_m))

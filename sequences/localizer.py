@@ -22,7 +22,9 @@ CLINICAL = True
 class Parameters:
     """What can be chosen."""
 
-    fov_m: float = number(0.24, "Field of view", unit="mm", low=0.03, high=0.5, help="Of the pictures.", group="Geometry")
+    fov_read_m: float = number(
+        0.24, "Field of view", unit="mm", low=0.03, high=0.5, help="Of the pictures.", group="Geometry"
+    )
     fov_slab_m: float = number(
         0.24,
         "Field of view, slab",
@@ -32,7 +34,7 @@ class Parameters:
         help="Across; must cover what the coil sees.",
         group="Geometry",
     )
-    matrix: int = integer(64, "Matrix", low=16, high=128, help="Samples and lines.", group="Geometry")
+    n_read: int = integer(64, "Matrix", low=16, high=128, help="Samples and lines.", group="Geometry")
     n_slab: int = integer(10, "Partitions", low=1, high=32, help="Thick slices.", group="Geometry")
     tr_s: float = number(0.4, "TR", unit="ms", low=0.05, high=5.0, help="From one excitation to the next.", group="Contrast")
     echo_spacing_s: float = number(
@@ -49,11 +51,11 @@ class Parameters:
 def build(p: Parameters, system: System) -> Any:
     """Sequence for one scanner."""
     values = {
-        "fov_read_m": p.fov_m,
-        "fov_phase_m": p.fov_m,
+        "fov_read_m": p.fov_read_m,
+        "fov_phase_m": p.fov_read_m,
         "fov_slab_m": p.fov_slab_m,
-        "n_read": p.matrix,
-        "n_phase": p.matrix,
+        "n_read": p.n_read,
+        "n_phase": p.n_read,
         "n_slab": p.n_slab,
         "tr_s": p.tr_s,
         "echo_spacing_s": p.echo_spacing_s,

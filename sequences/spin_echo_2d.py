@@ -190,12 +190,15 @@ def _plan(p: Parameters, system: System) -> Plan:
     spoil_s = max(2e-3, up(max(system.lobe_s(max(spoil, edge)), readout.guard_s)))
     shot_s = round(excite.pulse.centre_s + te_s + half_s + spoil_s, 9)
     slot_s = round(int(tr_s / p.slices / RASTER_S + 1e-6) * RASTER_S, 9)
-    if slot_s < shot_s - 1e-9:
-        fits = int(tr_s / shot_s)
+    rf_s = excite.pulse.event.shape_dur + refocus.pulse.event.shape_dur
+    needs_s = max(shot_s, up(system.amplifier_s(rf_s)))
+    if slot_s < needs_s - 1e-9:
+        fits = int(tr_s / needs_s)
         fewer = f", or measure {fits} slices or fewer" if fits >= 1 else ""
         raise SequenceError(
-            f"TR (tr_s) {show(tr_s, 'ms', 5)} is too short for {p.slices} slices of {show(shot_s, 'ms', 4)} each.",
-            f"Set TR to {up(shot_s * p.slices, 1e-4) * 1e3:.1f} ms or more{fewer}.",
+            f"TR (tr_s) {show(tr_s, 'ms', 5)} is too short for {p.slices} slices: pulses, readout and the RF amplifier's "
+            f"rest take {show(needs_s, 'ms', 4)} each.",
+            f"Set TR to {up(needs_s * p.slices, 1e-4) * 1e3:.1f} ms or more{fewer}.",
         )
     return Plan(
         excite=excite,
@@ -219,7 +222,7 @@ def _plan(p: Parameters, system: System) -> Plan:
 def _selective(p: Parameters, system: System, flip_rad: float, use: str, phase_rad: float) -> Selective:
     """Sinc pulse with its slice gradient, or what must change for it to be possible."""
     duration_s = nearest(p.rf_s, 2 * RASTER_S)
-    system.check_length(duration_s, "rf_s")
+    system.check_length(duration_s)
     amplitude = TIME_BANDWIDTH / duration_s / p.thickness_m
     if amplitude > system.max_grad_hz_per_m:
         longer_s = up(TIME_BANDWIDTH / (system.max_grad_hz_per_m * p.thickness_m), 2 * RASTER_S)

@@ -181,8 +181,8 @@ def build(p: Parameters, system: System) -> Any:
 
 def _plan(p: Parameters, system: System) -> Plan:
     """Pulses, timing and order, or what must change for them to be possible."""
-    excite = system.hard_pulse(p.flip_rad, p.rf_s, use="excitation", name="rf_s, 90° pulse")
-    refocus = system.hard_pulse(PI, 2 * p.rf_s, use="refocusing", name="twice rf_s, 180° pulse", phase_rad=PI / 2)
+    excite = system.hard_pulse(p.flip_rad, p.rf_s, use="excitation")
+    refocus = system.hard_pulse(PI, p.rf_s, times=2, use="refocusing", phase_rad=PI / 2)
     spacing_s, tr_s = nearest(p.echo_spacing_s, 2 * RASTER_S), nearest(p.tr_s)
     timing = _timing(p, system, excite, refocus, spacing_s, dwell_for(p.bandwidth_hz))
     if spacing_s < timing.shortest_s - 1e-9:

@@ -55,8 +55,8 @@ def _check_gradients(built: Any, blocks: NDArray[np.int64], durations_s: Floats,
         rms = float(np.sqrt(_busiest(energy[blocks[:, column]], durations_s))) / GAMMA_HZ_PER_T
         if not rms <= rms_limit:
             raise LimitError(
-                f"Gradient {name} of the sequence has a root mean square of {show(rms, 'mT/m')} over one second; this scanner "
-                f"allows a sequence {show(rms_limit, 'mT/m')}.",
+                f"Gradient {name} of the sequence has a root mean square of {show(rms, 'mT/m')} over one second; this "
+                f"scanner allows a sequence {show(rms_limit, 'mT/m')}.",
                 f"Make TR {(rms / rms_limit) ** 2:.2f} times as long, or enlarge the field of view, or lower the bandwidth.",
             )
 

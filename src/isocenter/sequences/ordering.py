@@ -39,7 +39,8 @@ def echo_trains(n_lines: int, train_length: int, order: str) -> NDArray[np.int64
     if order != "linear":
         lines = lines[np.argsort(np.abs(lines - n_lines // 2), kind="stable")]
     table = np.full((n_trains, n_echoes), EMPTY, dtype=np.int64)
-    for echo, band in enumerate(np.array_split(lines, n_echoes)):
+    edges = np.arange(n_echoes + 1) * n_lines // n_echoes  # longer bands are spread evenly, so the centre stays in mid-train
+    for echo, band in enumerate(np.split(lines, edges[1:-1])):
         table[: len(band), echo] = np.sort(band)
     return table[:, ::-1].copy() if order == "reversed" else table
 

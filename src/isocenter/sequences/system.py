@@ -23,6 +23,7 @@ one for the decimator."""
 AMPLITUDE_MARGIN: Final = 0.9
 SLEW_MARGIN: Final = 0.8
 RF_MARGIN: Final = 0.95
+DUTY_MARGIN: Final = 0.8
 SHORTEST_RAMP_S: Final = 100e-6
 
 
@@ -229,24 +230,25 @@ class System:
             amplitude_hz_per_m=amplitude,
         )
 
-    def hard_pulse(self, flip_rad: float, duration_s: float, *, use: str, name: str, phase_rad: float = 0.0) -> Pulse:
-        """Rectangular pulse.
+    def hard_pulse(self, flip_rad: float, rf_s: float, *, use: str, times: int = 1, phase_rad: float = 0.0) -> Pulse:
+        """Rectangular pulse that lasts ``times`` the sequence's parameter ``rf_s``.
 
         Raises
         ------
         SequenceError
-            When it needs more B1 than the transmitter gives; says how long it must be. ``name`` is the parameter to change.
+            When it needs more B1 than the transmitter gives; says how long ``rf_s`` must be.
         """
-        duration_s = nearest(duration_s, 2 * RF_RASTER_S)
+        duration_s = nearest(times * rf_s, 2 * RF_RASTER_S)
         shortest_s = up(flip_rad / (2 * math.pi) / self.max_b1_hz, 2 * RF_RASTER_S)
         if duration_s < shortest_s:
             raise SequenceError(
-                f"A pulse of {show(flip_rad, 'deg')} in {show(duration_s, 'us')} ({name}) needs "
+                f"The {show(flip_rad, 'deg')} pulse of {show(duration_s, 'us', 4)} (rf_s) needs "
                 f"{self._ut(flip_rad / (2 * math.pi) / duration_s)}; this scanner's transmitter gives "
                 f"{self._ut(self.max_b1_hz)}.",
-                f"Let this pulse last {show(shortest_s, 'us', 4)} or more, or lower the flip angle.",
+                f"Set the RF pulse length to {show(up(shortest_s / times, 2 * RF_RASTER_S), 'us', 4)} or more, or lower the "
+                "flip angle.",
             )
-        self.check_length(duration_s, name)
+        self.check_length(duration_s, times=times)
         centre_s = up(self.warmup_s + duration_s / 2)
         event = pp.make_block_pulse(
             flip_angle=flip_rad,
@@ -263,13 +265,17 @@ class System:
         """Largest B1 that a sequence may use, as a nutation frequency [Hz]."""
         return RF_MARGIN * self.scanner.rf.full_scale_hz
 
-    def check_length(self, duration_s: float, name: str) -> None:
-        """Refuse a pulse that the RF amplifier cannot hold."""
+    def amplifier_s(self, on_s: float) -> float:
+        """Time in which the RF amplifier may be on for ``on_s`` [s], with a little room at the edges of any second."""
+        return on_s / (DUTY_MARGIN * self.scanner.rf.max_duty)
+
+    def check_length(self, duration_s: float, times: int = 1) -> None:
+        """Refuse a pulse that the RF amplifier cannot hold; it lasts ``times`` the parameter ``rf_s``."""
         limit_s = self.scanner.rf.max_pulse_s
         if duration_s > limit_s * (1 + 1e-9):
             raise SequenceError(
-                f"A pulse of {show(duration_s, 'us', 4)} ({name}) is longer than this scanner's {show(limit_s, 'us', 4)}.",
-                f"Let this pulse last {show(limit_s, 'us', 4)} or less.",
+                f"A pulse of {show(duration_s, 'us', 4)} (rf_s) is longer than this scanner's {show(limit_s, 'us', 4)}.",
+                f"Set the RF pulse length to {show(limit_s / times, 'us', 4)} or less.",
             )
 
     def _mt(self, hz_per_m: float) -> str:
