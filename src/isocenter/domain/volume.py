@@ -2,6 +2,7 @@
 """Images with their place in the patient."""
 
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,10 @@ class ImageGeometry:
         return self.first_voxel_m + np.asarray(index, dtype=np.float64) @ step
 
 
+PLACE_UNKNOWN: Final = ("geometry", "not known")
+"""Step of a provenance that says: nobody knows where these images lie in the patient, nor which way round."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Volume:
     """One series of images.
@@ -64,3 +69,8 @@ class Volume:
     data: NDArray[np.complex64] | NDArray[np.float32]
     geometry: ImageGeometry
     provenance: tuple[tuple[str, str], ...] = field(default=())
+
+    @property
+    def is_placed(self) -> bool:
+        """False when the geometry is only a stand-in: then no orientation may be shown or written."""
+        return PLACE_UNKNOWN not in self.provenance
