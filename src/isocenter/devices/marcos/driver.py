@@ -41,6 +41,7 @@ from isocenter.domain.scanner import ConsoleLink, GradientSystem
 KINDS: Final = ("hardware", "simulation", "software", "virtual")
 AMPLIFIERS_OFF: Final = "Switch the RF and gradient amplifiers off at the rack now, then check the console and its cable."
 
+_NO_SAMPLES = "no RX data received"  # said to every read of an empty buffer
 _ZEROED = (Buffer.TX0_I, Buffer.TX0_Q, Buffer.TX1_I, Buffer.TX1_Q, Buffer.GATES_LEDS, Buffer.RX_CTRL)
 
 
@@ -122,6 +123,7 @@ class MarcosConsole:
         """
         self._claim()
         self._is_ready = False
+        self._notes.clear()
         self._wire.connect(self._deadlines.connect_s)
         try:
             self._identity = self._identify()
@@ -163,20 +165,20 @@ class MarcosConsole:
             self.open()
         samples: NDArray[np.complex64] | None = None
         try:
-            notes = self._before_run()
+            self._before_run()
             reply = self._run(prepared, cancel)
-            notes += explain_all(reply.messages)
-            samples = self._samples(reply.results["run_seq"], prepared, notes)
+            said = explain_all(reply.messages)
+            samples = self._samples(reply.results["run_seq"], prepared)
             if cancel.is_set():
                 raise self._aborted(samples)
             self._zero_outputs()
-            self._judge(prepared, samples, notes)
+            self._judge(prepared, samples, said)
         except DeviceError as error:
             self._append_safety(error, samples)
             raise
-        if prepared.n_raw == 0:
-            notes = [note for note in notes if not note.original.startswith("no RX data")]
-        return RawRun(samples=samples, messages=tuple(notes))
+        notes = (*self._notes, *(note for note in said if prepared.n_raw or not note.original.startswith(_NO_SAMPLES)))
+        self._notes.clear()
+        return RawRun(samples=samples, messages=notes)
 
     def make_safe(self) -> SafeReport:
         """Halt, then write zero to every output and verify. Reconnects if it must. Never raises."""
@@ -214,7 +216,12 @@ class MarcosConsole:
             )
 
     def _call(self, commands: dict[str, Any]) -> Reply:
-        return self._wire.call(commands, self._deadlines.call_s)
+        reply = self._wire.call(commands, self._deadlines.call_s)
+        self._notes += (note for note in explain_all(reply.messages) if not note.original.startswith(_NO_SAMPLES))
+        return reply
+
+    def _note(self, text: str, original: str) -> None:
+        self._notes.append(DeviceMessage(severity=Severity.WARNING, text=text, original=original))
 
     def _identify(self) -> ConsoleIdentity:
         try:
@@ -237,7 +244,7 @@ class MarcosConsole:
                 f"{'.'.join(map(str, CLIENT_VERSION))}.",
                 f"Install a server of version {CLIENT_VERSION[0]}.{CLIENT_VERSION[1]} on the console.",
             )
-        self._notes = [*explain_all(reply.messages), *_version_notes(reply)]
+        self._notes += _version_notes(reply)
         return ConsoleIdentity(family="MaRCoS", version=version, kind=kind)
 
     def _halt(self) -> None:
@@ -301,19 +308,17 @@ class MarcosConsole:
             self._verify_idle()
         self._direct(Buffer.GRAD_CTRL, 0)
 
-    def _before_run(self) -> list[DeviceMessage]:
+    def _before_run(self) -> None:
         """Disable both gradient cores, whose enable would make the initial writes look like lost data; drain old samples."""
-        notes, self._notes = self._notes, []
-        reply = self._call({"direct": isa.direct_word(Buffer.GRAD_CTRL, 0), "regstatus": 0, "read_rx": 0})
-        if reply.results["regstatus"][0] >> 24 != isa.STATE_IDLE:
+        if self._status()[Register.EXEC] >> 24 != isa.STATE_IDLE:
             self._halt()
-            self._direct(Buffer.GRAD_CTRL, 0)
-            reply = self._call({"read_rx": 0})
+        self._direct(Buffer.GRAD_CTRL, 0)
+        reply = self._call({"read_rx": 0})
         stale, other = parse_samples(reply.results["read_rx"])
         if len(stale) or other:
-            text = f"{len(stale) + other} samples of an earlier run were still in the console; they were discarded."
-            notes.append(DeviceMessage(severity=Severity.WARNING, text=text, original="read_rx"))
-        return notes
+            self._note(
+                f"{len(stale) + other} samples of an earlier run were still in the console; they were discarded.", "read_rx"
+            )
 
     def _run(self, program: MarcosProgram, cancel: Event) -> Reply:
         limits, began = self._deadlines, time.monotonic()
@@ -329,23 +334,21 @@ class MarcosConsole:
             {"run_seq": words}, margin_s, deadline=deadline, max_samples=program.n_raw + isa.RX_FIFO_SAMPLES
         )
 
-    def _samples(self, result: Any, program: MarcosProgram, notes: list[DeviceMessage]) -> NDArray[np.complex64]:
+    def _samples(self, result: Any, program: MarcosProgram) -> NDArray[np.complex64]:
         """Samples of a run, those included that the server left in its FIFO, on the scale of the receiver."""
         samples, other = parse_samples(result)
         if len(samples) < program.n_raw:
             rest, _ = parse_samples(self._call({"read_rx": 0}).results["read_rx"])
             if len(rest):
                 samples = np.concatenate([samples, rest])
-                text = f"{len(rest)} samples had to be fetched after the run."
-                notes.append(DeviceMessage(severity=Severity.WARNING, text=text, original="read_rx"))
+                self._note(f"{len(rest)} samples had to be fetched after the run.", "read_rx")
         if other:
-            text = f"The second receiver sent {other} samples, which nobody asked for; they were discarded."
-            notes.append(DeviceMessage(severity=Severity.WARNING, text=text, original="rx1"))
+            self._note(f"The second receiver sent {other} samples, which nobody asked for; they were discarded.", "rx1")
         n = min(len(samples), program.n_raw)
         samples[:n] *= sample_gains(program.window_decimation, program.window_n_raw)[:n]
         return samples
 
-    def _judge(self, program: MarcosProgram, samples: NDArray[np.complex64], notes: list[DeviceMessage]) -> None:
+    def _judge(self, program: MarcosProgram, samples: NDArray[np.complex64], notes: tuple[DeviceMessage, ...]) -> None:
         """Raise DeviceFault when the server reported an error or the number of samples is wrong."""
         errors = [note for note in notes if note.severity is Severity.ERROR]
         if errors:
@@ -368,6 +371,7 @@ class MarcosConsole:
 
     def _append_safety(self, error: DeviceError, samples: NDArray[np.complex64] | None) -> None:
         """After a fault: stop the console, and let the error say if that could not be verified."""
+        self._notes.clear()
         if error.partial is None:
             error.partial = samples
         if not self.make_safe().verified:

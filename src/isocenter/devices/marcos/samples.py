@@ -38,10 +38,12 @@ def parse_samples(result: Any) -> tuple[NDArray[np.complex64], int]:
 
 
 def _numbers(values: Any) -> NDArray[np.float32]:
+    if values == []:
+        return np.empty(0, dtype=np.float32)
     try:
-        array = np.array(values, dtype=np.int64) if isinstance(values, list) else np.zeros((1, 1))
+        array = np.array(values)
     except (OverflowError, ValueError, TypeError):
-        array = np.zeros((1, 1))
-    if array.ndim != 1 or (len(array) and (array.min() < 0 or array.max() >= 2**32)):
+        array = np.empty((0, 0))
+    if array.ndim != 1 or array.dtype.kind not in "iu" or array.min() < 0 or array.max() >= 2**32:
         raise ProtocolError("The console sent samples that are no 32-bit numbers.", _RESTART)
     return (array.astype(np.uint32).view(np.int32) / _FULL_SCALE).astype(np.float32)
