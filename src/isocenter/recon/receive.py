@@ -9,6 +9,7 @@ with little margin at its edges gets the best fit that its samples allow, not a 
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -160,6 +161,7 @@ class ReceiveFilter:
         return self._blocks[geometry]
 
 
+@lru_cache(maxsize=32)  # scans of one protocol share their geometry
 def _design(geometry: _Geometry, clock_hz: float) -> list[_Block]:
     ratio = geometry.dwell_ticks / geometry.decimation
     offset = geometry.offset_step / _OFFSET_STEPS / ratio  # cycles per raw sample

@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: MIT
+"""Plays a compiled scan, segment after segment, and has each on the disk before the next is played."""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field
+from threading import Event, Lock
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isocenter.acquisition.clock import CLOCKS, Clock, Pace
+from isocenter.acquisition.contracts import LateStart, Listeners, ScanResult, ScanSink
+from isocenter.acquisition.hardware import HardwareThread
+from isocenter.acquisition.states import next_state
+from isocenter.devices.protocols import Console, DeviceMessage, Prepared, RawRun, SafeReport, Severity
+from isocenter.domain.errors import (
+    ConsoleError,
+    DeviceError,
+    DeviceTimeout,
+    ScanAborted,
+    ScanIncomplete,
+    StorageError,
+    WrongState,
+)
+from isocenter.domain.events import CompiledScan, Segment
+from isocenter.domain.scan import EndReason, ScanProgress, ScanState
+from isocenter.recon.receive import ReceiveFilter
+
+LATE_TOLERANCE_S: Final = 0.02
+"""A segment that starts later than this changes the contrast enough to be told [s]."""
+
+
+class ScanRunner:
+    """Runs scans on one console, one at a time. States: see ``states.TRANSITIONS``.
+
+    Parameters
+    ----------
+    console
+        An open console; only ``prepare`` is called outside the hardware thread.
+    hardware
+        The thread that owns it.
+    scanner_name
+        Which scanner hangs on this console; scans compiled for another are refused.
+    pace
+        ``wall``: segments start on the clock on the wall. ``none``: at once, for a virtual scanner at full speed.
+    grace_s
+        How long the console may take beyond the length of a segment, and to make safe [s].
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        hardware: HardwareThread,
+        scanner_name: str,
+        *,
+        pace: Pace = "wall",
+        grace_s: float = 10.0,
+        late_tolerance_s: float = LATE_TOLERANCE_S,
+        clock: Callable[[], Clock] | None = None,
+    ) -> None:
+        self.console, self.hardware, self._scanner_name = console, hardware, scanner_name
+        self.make_clock: Callable[[], Clock] = clock or CLOCKS[pace]
+        self.grace_s, self.late_tolerance_s = grace_s, late_tolerance_s
+        self._busy = Lock()
+        self.state = ScanState.IDLE
+
+    def run(self, scan: CompiledScan, sink: ScanSink, cancel: Event, listeners: Listeners | None = None) -> ScanResult:
+        """Play a scan that the gate has let through. Blocks; belongs in a thread of its own, not in the hardware thread.
+
+        Parameters
+        ----------
+        scan
+            Compiled for this scanner.
+        sink
+            Takes the samples. It is finished in any case.
+        cancel
+            Set by whoever presses Stop. The runner sets it too when a scan fails, so that a segment still playing ends.
+
+        Returns
+        -------
+            A scan that completed, or that was stopped.
+
+        Raises
+        ------
+        WrongState
+            Another scan runs, or this one was compiled for another scanner; the sink is left alone.
+        ScanIncomplete, DeviceError, StorageError, CompileError
+            The scan failed. The outputs were brought to zero; the problem says how much is kept, and where.
+        """
+        if scan.scanner_name != self._scanner_name:
+            raise WrongState(
+                f"The scan was compiled for scanner {scan.scanner_name}, but {self._scanner_name} is connected.",
+                "Choose the scanner that is connected, then start the scan again.",
+            )
+        if not self._busy.acquire(blocking=False):
+            raise WrongState("Another scan is running.", "Wait until it has ended, or press Stop.")
+        try:
+            return _Run(self, scan, sink, cancel, listeners or Listeners()).run()
+        finally:
+            self.state = ScanState.IDLE
+            self._busy.release()
+
+
+@dataclass(slots=True)
+class _Run:
+    """One scan on its way."""
+
+    runner: ScanRunner
+    scan: CompiledScan
+    sink: ScanSink
+    cancel: Event
+    tell: Listeners
+    n_readouts: int = 0
+    n_segments: int = 0
+    elapsed_s: float = 0.0
+    origin_s: float = 0.0
+    late_starts: list[LateStart] = field(default_factory=list)
+
+    def run(self) -> ScanResult:
+        reason, failure = EndReason.FAILED, None
+        try:
+            self._play_all()
+            reason = EndReason.COMPLETED
+        except ScanAborted:
+            reason = EndReason.ABORTED
+        except ConsoleError as error:
+            failure = error
+        finally:
+            safe, trouble = self._finish(reason, failure)
+        failure = failure or trouble
+        if failure is not None:
+            kept = f"{self.n_readouts} of {len(self.scan.readouts)} readouts are kept in {self.sink.path}."
+            raise type(failure)(f"{failure.problem} {kept}", failure.remedy) from failure
+        return ScanResult(
+            reason=reason,
+            n_readouts=self.n_readouts,
+            n_expected=len(self.scan.readouts),
+            safe=safe,
+            late_starts=tuple(self.late_starts),
+        )
+
+    def _play_all(self) -> None:
+        self._to("start")
+        segments, console = self.scan.segments, self.runner.console
+        self.sink.note("started", n_segments=len(segments), lo_hz=self.scan.lo_hz)
+        filter_ = ReceiveFilter(self.scan.readouts, self.scan.clock_hz)
+        clock = self.runner.make_clock()
+        upcoming = console.prepare(segments[0], self.scan.lo_hz) if segments else None
+        self._to("ready")
+        self.origin_s = clock.now_s() - (segments[0].start_s if segments else 0.0)
+        for index, segment in enumerate(segments):
+            assert upcoming is not None
+            prepared, upcoming = upcoming, None
+            self._wait(segment, clock)
+            future = self.runner.hardware.submit(console.play, prepared, self.cancel)
+            if self.runner.state is ScanState.ARMED:
+                self._to("play")
+            try:
+                if index + 1 < len(segments):
+                    upcoming = console.prepare(segments[index + 1], self.scan.lo_hz)
+            finally:  # what is being played is collected also when the next cannot be prepared
+                self._collect(segment, prepared, future, filter_)
+            clock.has_played(prepared.duration_s)
+
+    def _wait(self, segment: Segment, clock: Clock) -> None:
+        start_s = self.origin_s + segment.start_s
+        clock.wait_until(start_s, self.cancel)
+        if self.cancel.is_set():
+            raise ScanAborted("The scan was stopped.", "Start it again when the patient is ready.")
+        late_s = clock.now_s() - start_s
+        if late_s <= self.runner.late_tolerance_s:
+            return
+        # Those that follow keep their distance to this one: one repetition is longer, none is shorter.
+        self.origin_s += late_s
+        self.late_starts.append(LateStart(segment=segment.index, late_s=late_s))
+        self.sink.note("late start", segment=segment.index, late_s=late_s)
+        text = (
+            f"Part {segment.index + 1} of the scan started {late_s * 1e3:.0f} ms late, so one repetition was longer. "
+            "The contrast of its lines may differ."
+        )
+        self._message(DeviceMessage(severity=Severity.WARNING, text=text, original=f"late by {late_s:.6f} s"))
+
+    def _collect(self, segment: Segment, prepared: Prepared, future: "Future[RawRun]", filter_: ReceiveFilter) -> None:
+        try:
+            run = future.result(timeout=prepared.duration_s + self.runner.grace_s)
+        except TimeoutError as error:
+            raise DeviceTimeout(
+                f"The console did not finish part {segment.index + 1} of the scan, which takes {prepared.duration_s:.2f} s.",
+                "Press Stop on the amplifiers, check the console's power and network cable, then connect again.",
+            ) from error
+        except (DeviceError, ScanAborted) as error:
+            partial = getattr(error, "partial", None)
+            if partial is not None and len(partial):
+                self._store(segment, partial, filter_)
+            raise
+        for message in run.messages:
+            self._message(message)
+        n_due = int(segment.readouts.n_raw.sum())
+        if len(run.samples) <= n_due:  # with too many nobody knows which belong where
+            self._store(segment, run.samples, filter_)
+        if len(run.samples) != n_due:
+            raise ScanIncomplete(
+                f"Part {segment.index + 1} of the scan delivered {len(run.samples)} samples instead of {n_due}.",
+                "Check the network cable to the console, then repeat the scan.",
+            )
+        self.n_segments += 1
+        self.elapsed_s = segment.start_s + segment.end_tick / self.scan.clock_hz
+        self._progress()
+
+    def _store(self, segment: Segment, raw: NDArray[np.complex64], filter_: ReceiveFilter) -> None:
+        samples = filter_.apply(raw, segment.readouts)
+        readouts = segment.readouts.slice(0, len(samples))
+        if len(readouts):
+            self.sink.append(readouts, samples)
+            self.n_readouts += len(readouts)
+        self.sink.note("segment", index=segment.index, n_readouts=self.n_readouts, n_raw=len(raw))
+        if len(readouts):
+            self.tell.on_lines(readouts, samples)
+
+    def _finish(self, reason: EndReason, failure: ConsoleError | None) -> tuple[SafeReport, StorageError | None]:
+        """Outputs to zero before anything else, then close the data, whatever happens."""
+        self.runner.state = next_state(self.runner.state, "end")
+        if reason is EndReason.FAILED:
+            self.cancel.set()
+        trouble = None
+        safe = self._make_safe()
+        try:
+            self._progress()
+            for message in safe.messages:
+                with suppress(
+                    StorageError
+                ):  # the operator has read it; a full disk must not keep the data from being closed
+                    self._message(message)
+        finally:
+            note = {EndReason.ABORTED: "Stopped by the operator."}.get(reason, "")
+            try:
+                self.sink.finish(reason, failure.problem if failure else note)
+            except StorageError as error:
+                trouble = error
+            self._to("safe")
+        return safe, trouble
+
+    def _make_safe(self) -> SafeReport:
+        make_safe, grace_s = self.runner.console.make_safe, self.runner.grace_s
+        try:
+            safe = self.runner.hardware.call(make_safe, timeout_s=grace_s, doing="bring the outputs to zero")
+        except DeviceTimeout as error:
+            silent = DeviceMessage(severity=Severity.ERROR, text=str(error), original="no answer")
+            safe = SafeReport(verified=False, messages=(silent,))
+        if safe.verified:
+            return safe
+        text = (
+            "The console has not confirmed that every output is zero. "
+            "Switch the amplifiers off by hand, look after the patient, then connect again."
+        )
+        warning = DeviceMessage(severity=Severity.ERROR, text=text, original="make safe not verified")
+        return SafeReport(verified=False, messages=(*safe.messages, warning))
+
+    def _message(self, message: DeviceMessage) -> None:
+        self.tell.on_message(message)
+        self.sink.note("message", severity=message.severity, text=message.text, original=message.original)
+
+    def _to(self, event: str) -> None:
+        self.runner.state = next_state(self.runner.state, event)
+        self._progress()
+
+    def _progress(self) -> None:
+        segments = self.scan.segments
+        total_s = segments[-1].start_s + segments[-1].end_tick / self.scan.clock_hz if segments else 0.0
+        self.tell.on_progress(
+            ScanProgress(
+                state=self.runner.state,
+                segment=self.n_segments,
+                n_segments=len(segments),
+                elapsed_s=self.elapsed_s,
+                remaining_s=max(total_s - self.elapsed_s, 0.0),
+                readouts=self.n_readouts,
+                n_readouts=len(self.scan.readouts),
+            )
+        )
