@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from isocenter.virtual.console.isa import MEMORY_BYTES, SERVER_VERSION
 from isocenter.virtual.console.machine import Machine, Run
-from isocenter.virtual.console.wire import Reply, Request, pack, pack_samples
+from isocenter.virtual.console.wire import Reply, Request, RequestRefused, pack, pack_samples
 
 _EMERGENCY_STOP, _CLOSE_SERVER = 1, 2
 _NOT_UNDERSTOOD = "not all client commands were understood"
+_MAX_TEST_NET = 10_000_000  # the original goes on until its memory is full
 _NO_DATA = "no RX data received"
 _Fifos = list[tuple[NDArray[np.int32], NDArray[np.int32]]]
 
@@ -26,11 +27,14 @@ class Player:
     ----------
     run_seq
         Plays a program to its end, in its own time; returns the run and what was read.
+    start_clock
+        Virtual time of a run that starts now, and the pause before it [s].
     signals_of
         Asks the physics for the signals of a run that was started by hand.
     """
 
     run_seq: Callable[[NDArray[np.uint32]], tuple[Run, _Fifos]]
+    start_clock: Callable[[], tuple[float, float]]
     signals_of: Callable[[Run], Sequence[NDArray[np.complex64]]]
 
 
@@ -104,7 +108,9 @@ class Commands:
         return pack(-1)
 
     def _ctrl(self, value: Any, request: Request, _reply: Reply) -> bytes:
-        self._machine.write_ctrl(request.uint(value), self._player.signals_of)
+        word = request.uint(value)
+        start_s, idle_s = self._player.start_clock() if self._machine.starts_with(word) else (0.0, 0.0)
+        self._machine.write_ctrl(word, start_s, idle_s, self._player.signals_of)
         return pack(0)
 
     def _direct(self, value: Any, request: Request, _reply: Reply) -> bytes:
@@ -140,7 +146,7 @@ class Commands:
 
     def _run_seq(self, value: Any, request: Request, reply: Reply) -> bytes:
         data = request.blob(value)
-        words = np.frombuffer(data, dtype="<u4", count=len(data) // 4)
+        words = np.frombuffer(data, dtype="<u4", count=len(data) // 4).copy()  # numba compiles again for what is read-only
         run, received = self._player.run_seq(words)
         reply.errors += run.messages["errors"]
         reply.warnings += run.messages["warnings"]
@@ -149,6 +155,8 @@ class Commands:
     @staticmethod
     def _test_net(value: Any, request: Request, _reply: Reply) -> bytes:
         n = request.uint(value)
+        if n > _MAX_TEST_NET:
+            raise RequestRefused(f"test_net of {n}")
         return pack({"array1": [1.01 * k for k in range(n)], "array2": [1.01 * (k + 10) for k in range(n)]})
 
     def _test_bus(self, value: Any, request: Request, _reply: Reply) -> bytes:

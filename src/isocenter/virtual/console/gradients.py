@@ -5,7 +5,7 @@ Everything that one core remembers sits in one int64 array, so that the same com
 thousand writes and a single direct write.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import numba
@@ -35,7 +35,9 @@ _STORED = 12  # four OCRA1 words
 _PENDING = 16  # four flags: stored and not sent
 _DAC = 20  # codes of the eight outputs, four a board, signed
 _BEFORE = 28  # what they were before the transfer in flight
-_SIZE = 36
+_ENABLED = 36  # four flags: the output of an OCRA1 DAC has been switched on
+_NEEDS_INIT = 40
+_SIZE = 41
 
 _Events = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
@@ -90,6 +92,12 @@ def _ocra1_code(memory: NDArray[np.int64], channel: int, word: int) -> int:
     if word >> 23 & 1:
         return int(memory[_DAC + channel])  # a read
     register = word >> 20 & 7
+    if register == 2:  # bits 2 and 3 keep the output grounded or off
+        memory[_ENABLED + channel] = not word & 0xC
+    if register == 4:
+        memory[_ENABLED + channel] = 0
+    if memory[_NEEDS_INIT] and not memory[_ENABLED + channel]:
+        return 0
     if register == 1:
         return int(_signed18(word))
     return 0 if register in (3, 4) else int(memory[_DAC + channel])
@@ -232,18 +240,25 @@ class DacEvents:
     codes: NDArray[np.int64]
 
 
-def _fresh() -> NDArray[np.int64]:
+def _fresh(*, needs_init: bool = False) -> NDArray[np.int64]:
     memory = np.zeros(_SIZE, np.int64)
     memory[_START : _START + 2] = _LONG_AGO
-    memory[_ADC_NEXT] = -1
+    memory[_ADC_NEXT], memory[_NEEDS_INIT] = -1, needs_init
     return memory
 
 
-@dataclass(slots=True)
 class GradientCores:
-    """Both cores with their DACs, from power-up on."""
+    """Both cores with their DACs, from power-up on.
 
-    _memory: NDArray[np.int64] = field(default_factory=_fresh)
+    Parameters
+    ----------
+    needs_init
+        True: as on the real board an OCRA1 output stays at zero until its control register has been written. The HDL model
+        of the board does without.
+    """
+
+    def __init__(self, *, needs_init: bool = False) -> None:
+        self._memory = _fresh(needs_init=needs_init)
 
     def write(
         self, ticks: NDArray[np.int64], buffers: NDArray[np.uint8], values: NDArray[np.uint16], origin: int = 0

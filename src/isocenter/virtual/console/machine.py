@@ -277,12 +277,22 @@ class Machine:
             receiver.take(len(receiver.fifo_i))
         return True
 
-    def write_ctrl(self, word: int, signals_of: Callable[[Run], Sequence[NDArray[np.complex64]]]) -> None:
+    def starts_with(self, word: int) -> bool:
+        """True when this word in register 0 would start a run."""
+        return bool(word & 1) and self.state == isa.IDLE
+
+    def write_ctrl(
+        self,
+        word: int,
+        start_s: float,
+        idle_s: float,
+        signals_of: Callable[[Run], Sequence[NDArray[np.complex64]]],
+    ) -> None:
         """Register 0: start a run by hand, end it, or go back to idle from HALT."""
         self.access()
         self.ctrl_word = word
-        if word & 1 and self.state == isa.IDLE:
-            run = self.begin(np.zeros(0, np.uint32), 0.0, 0.0)
+        if self.starts_with(word):
+            run = self.begin(np.zeros(0, np.uint32), start_s, idle_s)
             run.origin -= 2 * self.bus.access_ticks  # this write was the start; begin has counted those of run_seq
             streams = self.samples(run, signals_of(run))
             self.manual = ManualRun(run=run, streams=streams)
@@ -353,3 +363,12 @@ class Machine:
 
 def _head(samples: NDArray[np.int32]) -> int:
     return int(samples[0]) & 0xFFFFFFFF if len(samples) else 0
+
+
+def warm_up() -> None:
+    """Compile what a run needs, so that the first client does not wait for it."""
+    machine = Machine(bus=HARDWARE_BUS)
+    words = (0x901000C0, 0x02000020, 0x83000100, 0x900000D0, 0x900001C0, 0x02000400, 0x00000000, 0x01000000)
+    machine.finish(machine.begin(np.array(words, np.uint32), 0.0, 0.0), [])
+    machine.direct(0x00000312)
+    machine.read(4)

@@ -8,8 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeout
+from concurrent import futures
 from types import TracebackType
 from typing import Final, Self
 
@@ -20,7 +19,8 @@ from isocenter.domain.errors import ConnectError
 from isocenter.domain.scanner import GradientBoard
 from isocenter.virtual.console.commands import Commands, Player
 from isocenter.virtual.console.faults import Faults
-from isocenter.virtual.console.machine import HARDWARE_BUS, SIMULATOR_BUS, Machine, Run
+from isocenter.virtual.console.gradients import GradientCores
+from isocenter.virtual.console.machine import HARDWARE_BUS, SIMULATOR_BUS, Machine, Run, warm_up
 from isocenter.virtual.console.playback import SignalModel
 from isocenter.virtual.console.vclock import VirtualClock
 from isocenter.virtual.console.wire import Reply, Request, RequestReader, RequestRefused
@@ -57,6 +57,11 @@ class VirtualConsoleServer:
         Virtual time between two runs when ``time_scale`` is 0 [s]; see ``VirtualClock``.
     faults
         What goes wrong; may be changed at any time.
+
+    Attributes
+    ----------
+    failure
+        What the signal model raised in the last run, None if nothing; the client's link is dropped then.
     """
 
     def __init__(
@@ -77,17 +82,23 @@ class VirtualConsoleServer:
         self._model, self._kind = signal_model, kind
         self.faults = faults
         self.clock = VirtualClock(time_scale=time_scale, segment_gap_s=segment_gap_s)
+        is_simulator = kind == "simulation"
         self.machine = Machine(
-            bus=SIMULATOR_BUS if kind == "simulation" else HARDWARE_BUS, board=board, is_loopback=signal_model is None
+            bus=SIMULATOR_BUS if is_simulator else HARDWARE_BUS,
+            board=board,
+            is_loopback=signal_model is None,
+            cores=GradientCores(needs_init=not is_simulator),
         )
-        self._commands = Commands(self.machine, kind, Player(run_seq=self._run_seq, signals_of=self._signals_of))
+        player = Player(run_seq=self._run_seq, start_clock=self.clock.begin, signals_of=self._signals_by_hand)
+        self._commands = Commands(self.machine, kind, player)
+        self.failure: BaseException | None = None
         self._n_runs = 0
         self._stopping = threading.Event()
         self._listener: socket.socket | None = None
         self._client: socket.socket | None = None
         self._thread: threading.Thread | None = None
         self._wake: tuple[socket.socket, socket.socket] | None = None
-        self._physics: ThreadPoolExecutor | None = None
+        self._physics: futures.ThreadPoolExecutor | None = None
 
     @property
     def address(self) -> tuple[str, int]:
@@ -116,6 +127,7 @@ class VirtualConsoleServer:
         """
         if self._thread is not None:
             raise RuntimeError("The server is already running.")
+        warm_up()
         host, port = self._requested
         try:
             self._listener = socket.create_server((host, port), backlog=10)
@@ -126,7 +138,7 @@ class VirtualConsoleServer:
             ) from error
         self._stopping.clear()
         self._wake = socket.socketpair()
-        self._physics = ThreadPoolExecutor(1, thread_name_prefix="virtual-physics")
+        self._physics = futures.ThreadPoolExecutor(1, thread_name_prefix="virtual-physics")
         self._thread = threading.Thread(target=self._serve, name="virtual-console", daemon=True)
         self._thread.start()
 
@@ -249,14 +261,22 @@ class VirtualConsoleServer:
         if self._model is None:
             return []
         assert self._physics is not None
-        answer: Future[list[NDArray[np.complex64]]] = self._physics.submit(self._model.play, run.playback)
+        answer: futures.Future[list[NDArray[np.complex64]]] = self._physics.submit(self._model.play, run.playback)
         while not self._stopping.is_set():
-            try:
-                return answer.result(timeout=_POLL_S)
-            except FutureTimeout:
-                if answer.done():
-                    raise  # the model itself ran out of time somewhere
-        raise _Ended("the server is stopping")
+            done, _ = futures.wait([answer], timeout=_POLL_S)
+            if done:
+                break
+        if not answer.done():
+            raise _Ended("the server is stopping")
+        self.failure = answer.exception()
+        if self.failure is not None:
+            _LOG.error("the simulation failed", exc_info=self.failure)
+            raise _Ended("the simulation failed")
+        return answer.result()
+
+    def _signals_by_hand(self, run: Run) -> Sequence[NDArray[np.complex64]]:
+        self.clock.end(run.playback.duration_s)
+        return self._signals_of(run)
 
     def _run_seq(self, words: NDArray[np.uint32]) -> tuple[Run, _Fifos]:
         """Play one program in its own time."""
@@ -265,10 +285,15 @@ class VirtualConsoleServer:
         began = time.monotonic()
         run = machine.begin(words, start_s, idle_s)
         self._n_runs += 1
-        if run.is_endless:
-            self._wait_for_nobody(run)
-        signals = self._signals_of(run)
-        self._pause(run.playback.duration_s * clock.time_scale - (time.monotonic() - began))
+        try:
+            if run.is_endless:
+                self._wait_for_nobody()
+            signals = self._signals_of(run)
+            self._pause(run.playback.duration_s * clock.time_scale - (time.monotonic() - began))
+        except _Ended:
+            machine.abandon(run)
+            clock.end(run.playback.duration_s)
+            raise
         received = machine.finish(run, signals)
         clock.end(run.playback.duration_s)
         faults = self.faults
@@ -280,7 +305,7 @@ class VirtualConsoleServer:
             received[0] = real[:keep], imag[:keep]
         return run, received
 
-    def _wait_for_nobody(self, run: Run) -> None:
+    def _wait_for_nobody(self) -> None:
         """A program without FINISH: the original never answers again. Here a client that leaves ends it."""
         client = self._client
         assert client is not None
@@ -295,6 +320,4 @@ class VirtualConsoleServer:
                 break
             finally:
                 client.settimeout(_SEND_S)
-        self.machine.abandon(run)
-        self.clock.end(run.playback.duration_s)
         raise _Ended("a program without end was abandoned")

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from isocenter.virtual.console.isa import MAX_REQUEST_BYTES, MAX_REQUEST_NODES, SERVER_VERSION
 
 _MAX_UINT32: Final = 0xFFFFFFFF
-_PACKER_LIMIT: Final = 2 * MAX_REQUEST_BYTES
+_UNPACKER_BYTES: Final = 2 * MAX_REQUEST_BYTES
+_HEAD_BYTES: Final = 256
 
 
 class RequestRefused(ValueError):
@@ -49,25 +50,20 @@ class RequestReader:
             unicode_errors="surrogateescape",
             strict_map_key=False,
             object_pairs_hook=lambda pairs: _Pairs(list(pairs)),
-            max_buffer_size=_PACKER_LIMIT,
+            max_buffer_size=_UNPACKER_BYTES,
             max_bin_len=MAX_REQUEST_BYTES,
             max_str_len=MAX_REQUEST_BYTES,
             max_array_len=MAX_REQUEST_NODES,
             max_map_len=MAX_REQUEST_NODES,
         )
         self._n_fed = 0
+        self._start = 0  # of the request that is being received
+        self._head = bytearray()  # its first bytes
 
     def feed(self, data: bytes) -> None:
-        """Add what the socket gave.
-
-        Raises
-        ------
-        RequestRefused
-            When one request is longer than 32 MiB.
-        """
+        """Add what the socket gave."""
         self._n_fed += len(data)
-        if self._n_fed - self._unpacker.tell() > _PACKER_LIMIT:
-            raise RequestRefused("far more than 32 MiB")
+        self._head += data[: _HEAD_BYTES - len(self._head)]
         self._unpacker.feed(data)
 
     def next(self) -> tuple[Any] | None:
@@ -76,21 +72,31 @@ class RequestReader:
         Raises
         ------
         RequestRefused
-            When it is no MessagePack, or too big.
+            When it is no MessagePack, or more than 32 MiB or 8192 nodes of it.
         """
-        start = self._unpacker.tell()
+        if self._n_fed == self._start:
+            return None
         try:
             node = self._unpacker.unpack()
-            is_too_big = self._unpacker.tell() - start > MAX_REQUEST_BYTES or _count(node) > MAX_REQUEST_NODES
+            n_bytes, n_nodes = self._unpacker.tell() - self._start, _count(node)
         except msgpack.OutOfData:
-            if self._n_fed - start > MAX_REQUEST_BYTES:
-                raise RequestRefused("more than 32 MiB") from None
-            return None
+            n_bytes, n_nodes = max(self._n_fed - self._start, self._declared()), 0
+            if n_bytes <= MAX_REQUEST_BYTES:
+                return None
         except (ValueError, msgpack.UnpackException, RecursionError) as error:
             raise RequestRefused(str(error)) from error
-        if is_too_big:
-            raise RequestRefused("more than 32 MiB or 8192 nodes")
+        if n_bytes > MAX_REQUEST_BYTES or n_nodes > MAX_REQUEST_NODES:
+            raise RequestRefused(f"{n_bytes} bytes and {n_nodes} nodes")
+        self._start = self._unpacker.tell()
+        self._head.clear()  # the head of a request glued to this one is not seen; only its early refusal needs it
         return (node,)
+
+    def _declared(self) -> int:
+        """Length that the data announce whose header was the last thing read, if it stood in the head."""
+        stop = self._unpacker.tell() - self._start
+        header = self._head[max(0, stop - 5) : stop]
+        is_long = len(header) == 5 and header[0] in (0xC6, 0xDB)  # bin 32, str 32
+        return int.from_bytes(header[1:], "big") if is_long else 0
 
 
 class Request:
