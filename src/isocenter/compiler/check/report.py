@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: MIT
+"""What the last gate found."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from isocenter.domain.errors import LimitError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One reason to refuse a scan.
+
+    Attributes
+    ----------
+    limit
+        Name of the limit, such as ``x gradient amplitude``.
+    requested, allowed
+        In ``unit``; NaN where no number applies or the limit is unknown.
+    unit
+        Of both; empty for counts and fractions.
+    event
+        What asks for it, in words, with its segment.
+    time_s
+        When, counted from the start of the scan [s]; NaN for the scan as a whole.
+    remedy
+        The change that would fix it.
+    """
+
+    limit: str
+    requested: float
+    allowed: float
+    unit: str
+    event: str
+    time_s: float
+    remedy: str
+
+    @property
+    def problem(self) -> str:
+        """One sentence: limit, event, time, request and what is allowed."""
+        when = f" at {self.time_s:.6f} s" if math.isfinite(self.time_s) else ""
+        if math.isnan(self.requested) and math.isnan(self.allowed):
+            return f"{self.limit}: {self.event}{when}."
+        bound = "at least" if self.requested < self.allowed else "at most"
+        requested, allowed = f"{self.requested:.5g} {self.unit}".strip(), f"{self.allowed:.5g} {self.unit}".strip()
+        return f"{self.limit}: {self.event}{when} asks for {requested}; it must be {bound} {allowed}."
+
+    @property
+    def severity(self) -> float:
+        """How many times the limit is missed; infinite where that cannot be said."""
+        if not math.isfinite(self.requested) or self.allowed == 0 or self.requested == 0:
+            return math.inf
+        ratio = abs(self.requested / self.allowed)
+        return max(ratio, 1 / ratio)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SafetyReport:
+    """Outcome of the last gate.
+
+    Attributes
+    ----------
+    findings
+        All reasons to refuse; empty when the scan may be played.
+    loads
+        Fraction of each limit that the scan uses, by name of the limit; 1 is the limit itself. Empty if the tables are
+        so broken that nothing could be measured.
+    """
+
+    findings: tuple[Finding, ...]
+    loads: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def is_allowed(self) -> bool:
+        """True when nothing speaks against playing the scan."""
+        return not self.findings
+
+    def raise_if_refused(self) -> None:
+        """Raise LimitError for the worst finding, saying how many more there are."""
+        if not self.findings:
+            return
+        worst = max(self.findings, key=lambda finding: finding.severity)
+        more = len(self.findings) - 1
+        others = f" {more} more {'limit is' if more == 1 else 'limits are'} not kept." if more else ""
+        raise LimitError(worst.problem + others, worst.remedy)
