@@ -19,6 +19,8 @@ ENVELOPE_TOLERANCE: Final = 1.5
 """Largest difference of two envelopes that are one pulse [codes]."""
 GRADIENT_TOLERANCE: Final = 3
 """Largest difference of two gradients that are one pulse [codes]."""
+EDGE_TOLERANCE: Final = 1
+"""Largest difference of the edges of two pulses that are one [ticks]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +32,7 @@ class Pulse:
     ticks
         Length of each step, int64.
     envelope
-        Complex codes of each step, turned so that their sum is real and positive or the first is.
+        Complex codes of each step, turned so that the largest is real and positive.
     gradient
         Codes of the three channels in each step, int64, shape (n_steps, 3).
     key
@@ -69,12 +71,11 @@ def find_pulses(waves: Waveforms) -> PulseTable:
     """Find the distinct pulses of a run."""
     table = PulseTable()
     exact: dict[bytes, tuple[int, float, NDArray[np.float64]]] = {}
-    similar: dict[bytes, list[int]] = {}
     for start, end in waves.windows:
         ticks, envelope, gradient = _steps(waves, int(start), int(end))
         key = ticks.tobytes() + envelope.tobytes() + gradient.tobytes()
         if key not in exact:
-            exact[key] = _match(table, similar.setdefault(ticks.tobytes(), []), ticks, envelope, gradient)
+            exact[key] = _match(table, ticks, envelope, gradient)
         index, phase, error = exact[key]
         table.index.append(index)
         table.phase_turns.append(phase)
@@ -98,29 +99,43 @@ def _steps(waves: Waveforms, start: int, end: int) -> tuple[NDArray[np.int64], N
 
 
 def _match(
-    table: PulseTable,
-    candidates: list[int],
-    ticks: NDArray[np.int64],
-    envelope: NDArray[np.complex128],
-    gradient: NDArray[np.int64],
+    table: PulseTable, ticks: NDArray[np.int64], envelope: NDArray[np.complex128], gradient: NDArray[np.int64]
 ) -> tuple[int, float, NDArray[np.float64]]:
     """Pulse that this is a copy of, its phase, and what is left of the gradient's area; a new pulse if it is none."""
-    for index in candidates:
-        pulse = table.pulses[index]
-        overlap = np.vdot(pulse.envelope, envelope)
-        turned = envelope * np.exp(-1j * np.angle(overlap))
-        if np.abs(turned - pulse.envelope).max() > ENVELOPE_TOLERANCE:
-            continue
-        if np.abs(gradient - pulse.gradient).max() > GRADIENT_TOLERANCE:
-            continue
-        error = (ticks[:, None] * (gradient - pulse.gradient)).sum(axis=0).astype(np.float64)
-        return index, float(np.angle(overlap)) / (2 * np.pi), error
+    area = (ticks[:, None] * gradient).sum(axis=0)
+    for index, pulse in enumerate(table.pulses):
+        phase = _phase_of_copy(pulse, ticks, envelope, gradient)
+        if phase is not None:
+            error = area - (pulse.ticks[:, None] * pulse.gradient).sum(axis=0)
+            return index, phase / (2 * np.pi), error.astype(np.float64)
     phase = float(np.angle(envelope[np.argmax(np.abs(envelope))]))
     turned = envelope * np.exp(-1j * phase)
     key = ticks.tobytes() + np.round(turned, 1).tobytes() + gradient.tobytes()
-    candidates.append(len(table.pulses))
     table.pulses.append(Pulse(ticks=ticks, envelope=turned, gradient=gradient, key=key))
-    return candidates[-1], phase / (2 * np.pi), np.zeros(3)
+    return len(table.pulses) - 1, phase / (2 * np.pi), np.zeros(3)
+
+
+def _phase_of_copy(
+    pulse: Pulse, ticks: NDArray[np.int64], envelope: NDArray[np.complex128], gradient: NDArray[np.int64]
+) -> float | None:
+    """Phase of a copy of a pulse [rad], None if it is none.
+
+    Edges may differ by a tick (times rounded from another start), and neighbouring steps may be joined where rounding made
+    them equal; so both are compared on the edges of both.
+    """
+    ends, pulse_ends = np.cumsum(ticks), np.cumsum(pulse.ticks)
+    if abs(int(ends[-1] - pulse_ends[-1])) > EDGE_TOLERANCE:
+        return None
+    edges = np.unique(np.concatenate([[0], ends, pulse_ends]))
+    is_long = np.diff(edges) > EDGE_TOLERANCE
+    middle, length = ((edges[1:] + edges[:-1]) / 2)[is_long], np.diff(edges)[is_long]
+    ours, theirs = np.searchsorted(ends, middle), np.searchsorted(pulse_ends, middle)
+    if np.abs(gradient[ours] - pulse.gradient[theirs]).max() > GRADIENT_TOLERANCE:
+        return None
+    phase = float(np.angle(np.sum(length * pulse.envelope[theirs].conj() * envelope[ours])))
+    if np.abs(envelope[ours] * np.exp(-1j * phase) - pulse.envelope[theirs]).max() > ENVELOPE_TOLERANCE:
+        return None
+    return phase
 
 
 def steps_of(pulse: Pulse, waves: Waveforms, frequency_hz: float) -> NDArray[np.float64]:

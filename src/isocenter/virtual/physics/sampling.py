@@ -134,7 +134,7 @@ def _fit(n: int, n_coarse: int, step: float, half_band: float) -> tuple[NDArray[
 
 
 def decompose(
-    k_per_m: NDArray[np.float64], time_s: NDArray[np.float64], extent: Extent
+    k_per_m: NDArray[np.float64], time_s: NDArray[np.float64], extent: Extent, frequency_hz: float
 ) -> tuple[NDArray[np.int64], NDArray[np.complex128]]:
     """Samples that determine all of an uneven stretch, and the matrix from them to all.
 
@@ -142,13 +142,15 @@ def decompose(
     ----------
     k_per_m, time_s
         Of each sample, shapes ``(n, 3)`` and ``(n,)``.
+    frequency_hz
+        Of the object's zero relative to the local oscillator [Hz].
 
     Returns
     -------
         Indices of the chosen samples, shape ``(m,)``, and the matrix, shape ``(n, m)``.
     """
     k = k_per_m - k_per_m[0]
-    turns = extent.position_m @ k.T + extent.offset_hz[:, None] * (time_s - time_s[0])
+    turns = extent.position_m @ k.T + (extent.offset_hz[:, None] + frequency_hz) * (time_s - time_s[0])
     signals = np.exp(2j * np.pi * turns)
     _, triangle, order = qr(signals, mode="economic", pivoting=True)
     size = np.abs(np.diag(triangle))

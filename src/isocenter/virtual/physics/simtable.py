@@ -123,7 +123,7 @@ def _classify(tick: NDArray[np.int64], window: NDArray[np.int64], waves: Wavefor
     run = np.cumsum(~same)
     length = np.bincount(run, minlength=1)
     label = np.where((length[run] >= SHORTEST_UNIFORM - 1) & joined, run, -1)
-    later, earlier = np.append(label, -1), np.append(-1, label)
+    later, earlier = np.append(label, -1)[: len(tick)], np.append(-1, label)[: len(tick)]
     stretch = np.where(later >= 0, later, earlier)
     keys = np.column_stack([gap, window, stretch])
     cuts = np.flatnonzero((keys[1:] != keys[:-1]).any(axis=1)) + 1
@@ -133,8 +133,8 @@ def _classify(tick: NDArray[np.int64], window: NDArray[np.int64], waves: Wavefor
 class _Builder:
     """Collects pieces and the rows that they point to."""
 
-    def __init__(self, waves: Waveforms, samples: _Samples, gap_start: NDArray[np.int64], extent: Extent) -> None:
-        self.waves, self.samples, self.extent = waves, samples, extent
+    def __init__(self, waves: Waveforms, samples: _Samples, gap_start: NDArray[np.int64], setting: "Setting") -> None:
+        self.waves, self.samples, self.extent, self.frequency_hz = waves, samples, setting.extent, setting.frequency_hz
         self.gap_start = gap_start
         self.gap_area = waves.areas(gap_start)
         self.pieces: list[Piece] = []
@@ -182,7 +182,7 @@ class _Builder:
         dwell_s = d_tick * self.waves.tick_s
         gradient = d_area / d_tick * self.waves.hz_per_m_per_code
         centre_hz, half_hz = self.extent.band_hz(gradient, n * dwell_s)
-        coarse = grid(n, half_hz * dwell_s)
+        coarse, centre_hz = grid(n, half_hz * dwell_s), centre_hz + self.frequency_hz
         first, step, count = (0.0, 1.0, n) if coarse is None else (coarse.first, coarse.step, coarse.n)
         rows = self._rows(np.array([tick[start] + first * d_tick]), (area[start] + first * d_area)[None], gap)
         advance = np.append(d_area * step * self.waves.k_per_area, step * dwell_s)
@@ -209,7 +209,7 @@ class _Builder:
         if key not in self._decompositions:
             if len(self._decompositions) >= MOST_DECOMPOSITIONS:
                 return everything, None
-            self._decompositions[key] = decompose(rows[:, :3], rows[:, 3], self.extent)
+            self._decompositions[key] = decompose(rows[:, :3], rows[:, 3], self.extent, self.frequency_hz)
         return self._decompositions[key]
 
 
@@ -255,7 +255,7 @@ def build_table(waves: Waveforms, pulses: PulseTable, windows: Sequence[NDArray[
 
     tick = np.concatenate([np.zeros(0, dtype=np.int64), *windows])
     window = np.repeat(np.arange(len(windows)), [len(ticks) for ticks in windows])
-    builder = _Builder(waves, _classify(tick, window, waves, int(gap_end[-1])), gap_start, setting.extent)
+    builder = _Builder(waves, _classify(tick, window, waves, int(gap_end[-1])), gap_start, setting)
     builder.add_all()
     rows = np.concatenate([np.zeros((0, 4)), *builder.rows])
     is_start, row_gap = ~np.array(builder.is_step, dtype=np.bool_), np.array(builder.row_gap, dtype=np.int64)

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: MIT
+"""What the virtual console's receiver hears: a scenario's spins, played by the Bloch simulator, and thermal noise."""
+
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isocenter.domain.events import GRADIENT_CHANNELS, Track
+from isocenter.domain.scanner import Scanner
+from isocenter.virtual.console.playback import Playback
+from isocenter.virtual.physics.bloch import Simulator
+from isocenter.virtual.physics.magnet import b0_offset_hz, receive_sensitivity, transmit_scale
+from isocenter.virtual.physics.phantoms import phantom_spins
+from isocenter.virtual.physics.scenario import Scenario
+from isocenter.virtual.physics.spins import SpinSet
+
+NOISE_PER_SQRT_HZ: Final = 1.9e-7
+"""Standard deviation of the noise's real part [1 = receiver full scale, per root hertz of complex bandwidth].
+
+Chosen so that a 3D TSE of a brain with voxels of 2 x 2 x 5 mm, 20 kHz and 300 000 samples has a signal-to-noise ratio of
+about 25, as 50 mT systems report.
+"""
+
+
+def scenario_spins(scenario: Scenario, scanner: Scanner) -> SpinSet:
+    """Spins of a scenario's phantom in its magnet and coils."""
+    spins = phantom_spins(
+        scenario.phantom,
+        n_spins=scenario.n_spins,
+        seed=scenario.seed,
+        position=scenario.position,
+        larmor_hz=scanner.magnet.larmor_hz if scenario.has_chemical_shift else 0.0,
+        has_t2_prime=scenario.has_t2_prime,
+    )
+    radius_m = scanner.magnet.imaging_diameter_m / 2
+    field_hz = b0_offset_hz(spins.position_m, peak_to_peak_hz=scenario.b0_spread_hz, radius_m=radius_m, seed=scenario.seed)
+    sensitivity = receive_sensitivity(spins.position_m, strength=scenario.b1_spread, radius_m=radius_m)
+    return replace(
+        spins,
+        offset_hz=(spins.offset_hz + field_hz).astype(np.float32),
+        weight=(spins.weight * sensitivity).astype(np.complex64),
+        b1_scale=transmit_scale(spins.position_m, strength=scenario.b1_spread, radius_m=radius_m).astype(np.float32),
+    )
+
+
+class BlochSignalModel:
+    """A ``virtual.console.playback.SignalModel``: answers each run with the signal of a scenario.
+
+    Parameters
+    ----------
+    scanner
+        Its hardware file, the same as the client's.
+    scenario
+        What lies in it and how good it is.
+    n_threads
+        Threads that compute; all processors if not given.
+    """
+
+    def __init__(self, scanner: Scanner, scenario: Scenario | None = None, *, n_threads: int | None = None) -> None:
+        self.scenario = scenario or Scenario()
+        self._simulator = Simulator(
+            scenario_spins(self.scenario, scanner),
+            scanner,
+            larmor_hz=scanner.magnet.larmor_hz + self.scenario.frequency_offset_hz,
+            n_threads=n_threads,
+        )
+        self._clock_hz = scanner.console.clock_hz
+        self._noise = np.random.default_rng([self.scenario.seed, 0x2015E])
+        self._lo_turns = 0.0
+        self._lo_hz = 0.0
+
+    @property
+    def larmor_hz(self) -> float:
+        """True frequency at the isocenter [Hz]."""
+        return self._simulator.larmor_hz
+
+    def reset(self) -> None:
+        """Spins in equilibrium, noise from its seed."""
+        self._simulator.reset()
+        self._noise = np.random.default_rng([self.scenario.seed, 0x2015E])
+        self._lo_turns, self._lo_hz = 0.0, 0.0
+
+    def play(self, playback: Playback) -> list[NDArray[np.complex64]]:
+        """Signal of each receive window at its sample ticks.
+
+        The local oscillator counts as having one frequency in a run, that of the first pulse or receive window.
+        """
+        lo_hz = _first_used_lo_hz(playback)
+        # The oscillator kept turning since its last reset; setting it back turns the frame under the magnetisation.
+        self._lo_turns += self._lo_hz * playback.idle_s
+        frame_turns = 0.0
+        if len(playback.lo_reset_ticks):
+            turned = lo_hz * int(playback.lo_reset_ticks[-1]) / playback.clock_hz
+            frame_turns, self._lo_turns = self._lo_turns + turned, 0.0
+        signals = self._simulator.play(
+            _with_idle(playback, self._clock_hz),
+            [np.rint(window.sample_ticks).astype(np.int64) for window in playback.windows],
+            end_tick=playback.end_tick,
+            lo_hz=lo_hz,
+            idle_s=playback.idle_s,
+            frame_turns=frame_turns % 1.0,
+        )
+        since = playback.end_tick - (int(playback.lo_reset_ticks[-1]) if len(playback.lo_reset_ticks) else 0)
+        self._lo_turns, self._lo_hz = (self._lo_turns + lo_hz * since / playback.clock_hz) % 1.0, lo_hz
+        if self.scenario.noise > 0:
+            for signal, window in zip(signals, playback.windows, strict=True):
+                self._add_noise(signal, playback.clock_hz / window.decimation)
+        return signals
+
+    def _add_noise(self, signal: NDArray[np.complex64], rate_hz: float) -> None:
+        """White noise of the whole band of the raw samples."""
+        sigma = np.float32(self.scenario.noise * NOISE_PER_SQRT_HZ * np.sqrt(rate_hz))
+        signal.view(np.float32)[:] += sigma * self._noise.standard_normal(2 * len(signal), dtype=np.float32)
+
+
+def _first_used_lo_hz(playback: Playback) -> float:
+    """Frequency of the local oscillator when it is first needed."""
+    used = [int(window.tick) for window in playback.windows[:1]]
+    for name in ("tx0_i", "tx0_q"):
+        track = playback.tracks.get(name)
+        if track is not None and np.any(track.values):
+            used.append(int(track.ticks[np.flatnonzero(track.values)[0]]))
+    at = min(used) if used else playback.end_tick
+    index = max(int(np.searchsorted(playback.lo_ticks, at, side="right")) - 1, 0)
+    return float(playback.lo_hz[index]) if len(playback.lo_hz) else 0.0
+
+
+def _with_idle(playback: Playback, clock_hz: float) -> dict[str, Track]:
+    """Tracks with what the gradients held at tick 0 stretched over the idle time before."""
+    idle_ticks = round(playback.idle_s * clock_hz)
+    out = dict(playback.tracks)
+    for name in GRADIENT_CHANNELS:
+        track = out.get(name)
+        if track is not None and len(track.ticks) and track.ticks[0] == 0 and idle_ticks:
+            ticks = track.ticks.copy()
+            ticks[0] = -idle_ticks
+            out[name] = Track(ticks, track.values)
+    return out

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: MIT
+"""How the engine goes about it: slice profiles, equal pulses, threads, samples in odd places."""
+
+import numpy as np
+import pytest
+
+from isocenter.domain.scanner import GradientBoard
+from isocenter.virtual.physics.bloch import Simulator
+from isocenter.virtual.physics.pulses import find_pulses
+from isocenter.virtual.physics.sampling import TOLERANCE, grid
+from isocenter.virtual.physics.spins import spin_set
+from isocenter.virtual.physics.waveforms import waveforms
+
+from .lab import CLOCK_HZ, LARMOR_HZ, Table, make_scanner, reference, sampled, tick
+
+
+def sinc_pulse(table, at, flip=np.pi / 2, phase=0.0, n=200, step=10e-6):
+    t = (np.arange(n) - (n - 1) / 2) * step
+    envelope = np.sinc(2500.0 * t) * np.hamming(n)
+    return table.pulse(at, step, envelope / (envelope.sum() * step) * flip / (2 * np.pi), phase)
+
+
+def test_slice_profile_of_a_shaped_pulse():
+    table = Table()
+    table.set_grad(2, 0.5e-3, 3e5)
+    end = sinc_pulse(table, 1e-3)
+    table.set_grad(2, end, -3e5)
+    table.set_grad(2, end + 1e-3, 0.0)
+    z = np.linspace(-0.01, 0.01, 41)
+    places = np.stack([0 * z, 0 * z, z], 1)
+    scanner, window = make_scanner(), [sampled(end + 1.2e-3, 1e-5, 1)]
+    for i in range(0, len(z), 4):
+        spins = spin_set(places[i : i + 1], t1_s=0.3, t2_s=0.1)
+        got = Simulator(spins, scanner).play(table.tracks(), window, end_tick=tick(end + 2e-3), lo_hz=LARMOR_HZ)[0]
+        truth = reference(spins, scanner, table.tracks(), window, LARMOR_HZ)[0]
+        assert abs(got[0] - truth[0]) < 0.01
+
+
+def test_rf_spoiled_pulses_count_as_one():
+    table = Table()
+    for shot in range(40):
+        sinc_pulse(table, 1e-3 + 5e-3 * shot, 0.3, np.deg2rad(117) * shot * (shot + 1) / 2)
+    found = find_pulses(waveforms(table.tracks(), make_scanner(), tick(1.0)))
+    assert len(found.pulses) == 1
+    assert len(found.index) == 40
+    steps = np.diff(found.phase_turns)[:3]
+    assert np.angle(np.exp(2j * np.pi * (steps - np.deg2rad(117) * np.arange(1, 4) / (2 * np.pi)))) == pytest.approx(
+        0, abs=1e-3
+    )
+
+
+def test_pulses_whose_gradient_differs_by_a_code_keep_their_moment():
+    rng = np.random.default_rng(1)
+    spins, scanner = spin_set(rng.uniform(-0.1, 0.1, (30, 3)), t2_s=0.1, weight=1 / 30), make_scanner()
+    table = Table()
+    table.set_grad(0, 0.5e-3, 1e5)
+    for shot in range(12):
+        end = sinc_pulse(table, 1e-3 + 4e-3 * shot, 0.5, 0.3 * shot)
+        at = tick(1e-3 + 4e-3 * shot + 1e-3)
+        table.gradient[0][at] = table.gradient[0][tick(0.5e-3)] + int(rng.integers(-2, 3))
+    table.set_grad(0, end, 0.0)
+    windows, tracks = [sampled(end + 1e-4, 1e-5, 30)], table.tracks()
+    assert len(find_pulses(waveforms(tracks, scanner, tick(1.0))).pulses) < 12
+    got = Simulator(spins, scanner).play(tracks, windows, end_tick=tick(0.06), lo_hz=LARMOR_HZ)[0]
+    truth = reference(spins, scanner, tracks, windows, LARMOR_HZ)[0]
+    assert np.abs(got - truth).max() < 5e-3
+
+
+@pytest.mark.parametrize(("n", "half_band"), [(512, 0.05), (100, 0.02), (900, 0.01), (60, 0.12)])
+def test_coarse_grids_are_smaller_and_exact(n, half_band):
+    coarse = grid(n, half_band)
+    assert coarse is not None
+    assert coarse.n < 0.8 * n
+    rng = np.random.default_rng(0)
+    for frequency in rng.uniform(-half_band, half_band, 20):
+        places = coarse.first + coarse.step * np.arange(coarse.n)
+        error = coarse.matrix @ np.exp(2j * np.pi * frequency * places) - np.exp(2j * np.pi * frequency * np.arange(n))
+        assert np.abs(error).max() < 1.5 * TOLERANCE
+
+
+def test_results_do_not_depend_on_threads_or_repetition():
+    rng = np.random.default_rng(0)
+    spins = spin_set(rng.uniform(-0.1, 0.1, (5000, 3)), t1_s=0.3, t2_s=rng.choice([0.05, 0.1], 5000), weight=1 / 5000)
+    table = Table()
+    table.hard(1e-3, 1.2, 0.0, 25e-6)
+    table.grad(1, 2e-3, 6e-3, 5e4)
+    windows = [sampled(2.5e-3, 5e-6, 300)]
+    results = []
+    for threads in (1, 2, 3):
+        simulator = Simulator(spins, make_scanner(), n_threads=threads)
+        results.append(simulator.play(table.tracks(), windows, end_tick=tick(7e-3), lo_hz=LARMOR_HZ)[0])
+    assert np.array_equal(results[0], results[1])
+    assert np.array_equal(results[0], results[2])
+
+
+def test_samples_in_a_pulse_before_the_run_or_behind_it_are_silent():
+    table = Table()
+    table.hard(1e-3, np.pi / 2, 0.0, 100e-6)
+    ticks = np.array([-500, tick(1e-3), tick(1.2e-3), tick(9e-3)])
+    spins = spin_set(np.zeros((1, 3)))
+    signal = Simulator(spins, make_scanner()).play(table.tracks(), [ticks], end_tick=tick(5e-3), lo_hz=LARMOR_HZ)[0]
+    assert np.array_equal(np.abs(signal) > 0.5, [False, False, True, False])
+
+
+def test_a_run_without_anything_plays():
+    simulator = Simulator(spin_set(np.zeros((1, 3)), t1_s=1.0), make_scanner())
+    assert simulator.play({}, [], end_tick=1000, lo_hz=LARMOR_HZ) == []
+    silent = simulator.play({}, [np.arange(40) * 100], end_tick=CLOCK_HZ // 1000, lo_hz=LARMOR_HZ)[0]
+    assert np.array_equal(silent, np.zeros(40))
+    assert len(simulator.play({}, [np.zeros(0, np.int64)], end_tick=1000, lo_hz=LARMOR_HZ)[0]) == 0
+
+
+def test_gradient_delay_and_board_scale_are_the_scanners():
+    table = Table()
+    table.hard(1e-3, np.pi / 2, 0.0, 25e-6)
+    table.grad(0, 2e-3, 3e-3, 2e4)
+    window = [sampled(2.5e-3, 1e-5, 1)]
+    spins = spin_set(np.array([[0.01, 0, 0]]))
+
+    def turn(**values):
+        simulator = Simulator(spins, make_scanner(**values))
+        return np.angle(1j * simulator.play(table.tracks(), window, end_tick=tick(4e-3), lo_hz=LARMOR_HZ)[0][0])
+
+    plain = turn()
+    assert plain == pytest.approx(2 * np.pi * 2e4 * 0.01 * 0.5e-3, rel=1e-3)
+    assert turn(delay_s=100e-6) == pytest.approx(plain * 0.8, rel=1e-3)
+    assert turn(board=GradientBoard.GPA_FHDO) == pytest.approx(
+        (plain * 131071 / 32767 + np.pi) % (2 * np.pi) - np.pi, abs=1e-3
+    )
+
+
+def test_spins_are_checked():
+    with pytest.raises(ValueError, match="at least one spin"):
+        spin_set(np.zeros((0, 3)))
+    with pytest.raises(ValueError, match="must be positive"):
+        spin_set(np.zeros((2, 3)), t2_s=0.0)
