@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: MIT
+"""What a technologist wants to know of a scan, measured on its events."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isocenter.compiler.interpret.encoding import excitation_before, image_rows
+from isocenter.compiler.interpret.gradients import GradientTracks
+from isocenter.compiler.interpret.pulses import Pulses
+from isocenter.domain.events import TX_FULL_SCALE, Readouts, ScanFacts, Segment, Track
+
+Floats = NDArray[np.float64]
+
+
+def find_facts(
+    segments: tuple[Segment, ...],
+    gradients: GradientTracks,
+    tx: tuple[Track, Track],
+    tx_t_per_code: float,
+    events: tuple[Pulses, Readouts, tuple[Floats, Floats, NDArray[np.bool_]]],
+    clock_hz: float,
+    interval: float,
+) -> ScanFacts:
+    """Times, angles and loads.
+
+    Parameters
+    ----------
+    tx
+        Both parts of the transmitter over the whole scan.
+    events
+        Pulses, readouts, and k of the readouts (``encoding.sample_k``).
+    interval
+        Shortest time between gradient updates; a faster step counts as one over this time [ticks].
+    """
+    pulses, readouts, k_samples = events
+    span = max(segments[-1].start_s - segments[0].start_s + segments[-1].end_tick / clock_hz, 1e-9)
+    peak, square, on_ticks = _rf_load(*tx)
+    excitations = pulses.flip_rad[pulses.kind == "e"]
+    per_excitation = np.unique(excitation_before(readouts, pulses)[image_rows(readouts)], return_counts=True)[1]
+    loads = [
+        _gradient_load(track, shim, per_code, clock_hz, interval)
+        for track, shim, per_code in zip(gradients.tracks, gradients.shim_codes, gradients.t_per_m_per_code, strict=True)
+    ]
+    x, y, z = loads
+    return ScanFacts(
+        duration_s=span,
+        tr_s=_repetition_s(pulses, readouts, clock_hz),
+        te_s=_echo_s(pulses, readouts, k_samples, clock_hz),
+        ti_s=_inversion_s(pulses, clock_hz),
+        echo_train_length=int(np.median(per_excitation)) if len(per_excitation) else 0,
+        flip_rad=float(np.median(excitations)) if len(excitations) else 0.0,
+        peak_b1_t=peak * tx_t_per_code,
+        rf_duty=float(on_ticks / clock_hz / span),
+        b1_rms_t=float(np.sqrt(square / clock_hz / span)) * tx_t_per_code,
+        peak_gradient_t_per_m=(x[0], y[0], z[0]),
+        peak_slew_t_per_m_s=(x[1], y[1], z[1]),
+        rms_gradient_t_per_m=(_rms(x[2], span), _rms(y[2], span), _rms(z[2], span)),
+    )
+
+
+def _rms(square_s: float, span_s: float) -> float:
+    """Root mean square from the integral of the square."""
+    return float(np.sqrt(square_s / span_s))
+
+
+def _gradient_load(track: Track, shim: int, per_code: float, clock_hz: float, interval: float) -> tuple[float, float, float]:
+    """Peak [T/m], slew [T/m/s], integral of the square [T²s/m²] of one channel."""
+    if not len(track.ticks):
+        return abs(shim) * per_code, 0.0, 0.0
+    values = np.concatenate([[shim], track.values]).astype(np.float64) * per_code
+    hold = np.diff(track.ticks)
+    since = np.maximum(np.concatenate([[interval], hold]), interval) / clock_hz
+    slew = np.abs(np.diff(values)) / since
+    return float(np.abs(values).max()), float(slew.max()), float(np.sum(values[1:-1] ** 2 * hold) / clock_hz)
+
+
+def _rf_load(real: Track, imaginary: Track) -> tuple[float, float, float]:
+    """Peak magnitude [codes], integral of its square [codes² ticks], ticks with RF."""
+    ticks = np.union1d(real.ticks, imaginary.ticks)
+    if not len(ticks):
+        return 0.0, 0.0, 0.0
+    magnitude2 = np.zeros(len(ticks))
+    for track in (real, imaginary):
+        at = np.searchsorted(track.ticks, ticks, side="right") - 1
+        if len(track.ticks):
+            magnitude2 += np.where(at >= 0, track.values[np.maximum(at, 0)].astype(np.float64) ** 2, 0.0)
+    hold = np.append(np.diff(ticks), 0)
+    peak = min(float(np.sqrt(magnitude2.max())), float(TX_FULL_SCALE))
+    return peak, float(np.sum(magnitude2 * hold)), float(np.sum(hold[magnitude2 > 0]))
+
+
+def _repetition_s(pulses: Pulses, readouts: Readouts, clock_hz: float) -> float:
+    """Median time between excitations of the same slice [s]."""
+    rows = np.flatnonzero(pulses.kind == "e")
+    if len(rows) < 2:
+        return float("nan")
+    centres = pulses.centre_tick[rows]
+    following = np.searchsorted(readouts.first_sample_tick, centres)
+    label = readouts.label("SLC")
+    if len(readouts) and np.ptp(label):
+        of_slice = label[np.minimum(following, len(readouts) - 1)].astype(np.float64)
+    else:
+        of_slice = np.round(pulses.offset_hz[rows], 3)
+    order = np.lexsort((centres, of_slice))
+    same = np.diff(of_slice[order]) == 0
+    gaps = np.diff(centres[order])[same]
+    return float(np.median(gaps)) / clock_hz if len(gaps) else float("nan")
+
+
+def _echo_s(
+    pulses: Pulses, readouts: Readouts, k_samples: tuple[Floats, Floats, NDArray[np.bool_]], clock_hz: float
+) -> float:
+    """Time from excitation to where a readout passes closest to the centre of k-space [s]."""
+    rows = image_rows(readouts)
+    excitation = excitation_before(readouts, pulses)[rows]
+    rows, excitation = rows[excitation >= 0], excitation[excitation >= 0]
+    if not len(rows):
+        return float("nan")
+    first, step = k_samples[0][rows], k_samples[1][rows]
+    length2 = np.sum(step**2, axis=1)
+    sample = np.where(length2 > 1e-12, -np.sum(first * step, axis=1) / np.maximum(length2, 1e-12), 0.0)
+    sample = np.clip(sample, 0, readouts.n_samples[rows] - 1)
+    distance = np.linalg.norm(first + sample[:, None] * step, axis=1)
+    echo = (
+        readouts.first_sample_tick[rows] + sample * readouts.dwell_ticks[rows] - pulses.centre_tick[excitation]
+    ) / clock_hz
+    nearest = distance <= distance.min() + 0.5 * np.sqrt(length2.max()) + 1e-9
+    return float(np.median(echo[nearest]))
+
+
+def _inversion_s(pulses: Pulses, clock_hz: float) -> float:
+    """Median time from an inversion to the next excitation [s]."""
+    inversions = pulses.centre_tick[pulses.kind == "i"]
+    excitations = pulses.centre_tick[pulses.kind == "e"]
+    after = np.searchsorted(excitations, inversions)
+    good = after < len(excitations)
+    if not good.any():
+        return float("nan")
+    return float(np.median(excitations[after[good]] - inversions[good])) / clock_hz

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: MIT
+"""A Pulseq file as a scan that the console can play."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isocenter.compiler.interpret.encoding import find_encoding, sample_k
+from isocenter.compiler.interpret.facts import find_facts
+from isocenter.compiler.interpret.gradients import (
+    GradientTracks,
+    channel_offsets,
+    interval_ticks,
+    logical_lines,
+    make_gradients,
+)
+from isocenter.compiler.interpret.kspace import Moments, make_moments, track_origin
+from isocenter.compiler.interpret.outputs import receive_tracks, track_from_spans, trigger_tracks
+from isocenter.compiler.interpret.pulses import (
+    Pulses,
+    find_pulses,
+    merge_spans,
+    play_pulses,
+    shift_pulses,
+    tx_gate_spans,
+)
+from isocenter.compiler.interpret.segments import LEAD_TICKS, TAIL_S, Tables, cut, plan_segments
+from isocenter.compiler.interpret.shots import Cuts, choose_cuts, dummy_shots, find_cuts, shot_pulses, slice_count
+from isocenter.compiler.interpret.timeline import make_timeline
+from isocenter.compiler.interpret.windows import GATE_LEAD_TICKS, find_readouts, shift_readouts
+from isocenter.compiler.pulseq.model import PulseqFile
+from isocenter.domain.errors import CompileError
+from isocenter.domain.events import TX_FULL_SCALE, CompiledScan, Readouts, Segment, Track
+from isocenter.domain.geometry import Placement
+from isocenter.domain.scanner import Calibration, Scanner
+
+Ints = NDArray[np.int64]
+
+
+def compile_scan(
+    file: PulseqFile,
+    scanner: Scanner,
+    calibration: Calibration,
+    placement: Placement,
+    *,
+    soft_delays_s: Mapping[str, float] | None = None,
+    max_segment_s: float = 1.0,
+) -> CompiledScan:
+    """A sequence on the clock and the DACs of one scanner, cut into segments.
+
+    Parameters
+    ----------
+    file
+        The sequence.
+    scanner, calibration
+        Where it is played; the local oscillator is set to the calibrated frequency.
+    placement
+        Orientation and centre of the field of view.
+    soft_delays_s
+        Length of the sequence's adjustable delays by hint [s].
+    max_segment_s
+        Segments are about that long at most [s].
+
+    Raises
+    ------
+    SequenceError, LimitError
+        When the sequence asks what cannot be given.
+    CompileError
+        When it cannot be played on this console.
+    """
+    clock_hz, lo_hz = scanner.console.clock_hz, calibration.larmor_hz
+    timeline = make_timeline(file, clock_hz, soft_delays_s or {})
+    lines = logical_lines(file, timeline)
+    moments = make_moments(lines, clock_hz)
+    shift_m = placement.device_from_logical.T @ placement.centre_device_m
+    pulses = find_pulses(file, timeline, lo_hz)
+    gates = tx_gate_spans(pulses, scanner)
+    readouts = find_readouts(file, timeline, scanner, pulses, gates, lo_hz)
+    origin = _origin(pulses, readouts, moments)
+    k_samples = sample_k(readouts, moments, origin)
+    pulses = shift_pulses(pulses, moments, shift_m, clock_hz)
+    tx = play_pulses(file, pulses, scanner, calibration)
+    gradients = make_gradients(file, scanner, calibration, placement, timeline, lines)
+    encoding = find_encoding(file, readouts, k_samples, pulses, moments, placement)
+    readouts = shift_readouts(readouts, moments, origin, shift_m, clock_hz)
+    _, rx_enable, rx_gate = receive_tracks(readouts, gates)
+    trigger, leds = trigger_tracks(file, timeline)
+    tracks = {"tx0_i": tx[0], "tx0_q": tx[1], "tx_gate": track_from_spans(*gates), "rx0_en": rx_enable, "rx_gate": rx_gate}
+    tables = _tables(tracks | {"trig_out": trigger, "leds": leds}, gradients, readouts)
+    segments = _segments(tables, pulses, gates, scanner, max_segment_s)
+    tx_t_per_code = scanner.rf.full_scale_t * calibration.rf_scale / TX_FULL_SCALE
+    interval = interval_ticks(scanner.gradients, clock_hz)
+    return CompiledScan(
+        scanner_name=scanner.name,
+        clock_hz=clock_hz,
+        lo_hz=lo_hz,
+        segments=segments,
+        readouts=_joint(readouts, segments),
+        segment_of_readout=np.repeat(
+            np.arange(len(segments), dtype=np.int32), [len(segment.readouts) for segment in segments]
+        ),
+        gradient_t_per_m_per_code=gradients.t_per_m_per_code,
+        tx_t_per_code=tx_t_per_code,
+        definitions=dict(file.definitions),
+        encoding=encoding,
+        facts=find_facts(segments, gradients, tx, tx_t_per_code, (pulses, readouts, k_samples), clock_hz, interval),
+        warnings=(*file.warnings, *_warnings(readouts, segments)),
+        signature=file.signature,
+    )
+
+
+def _origin(pulses: Pulses, readouts: Readouts, moments: Moments) -> NDArray[np.float64]:
+    """Moment at which k is zero for each readout, shape ``(n, 3)``."""
+    after_pulse, _ = track_origin(moments.at(pulses.centre_tick), pulses.kind)
+    row = np.searchsorted(pulses.centre_tick, readouts.first_sample_tick) - 1
+    return np.where(row[:, None] >= 0, after_pulse[np.maximum(row, 0)], 0.0) if len(after_pulse) else np.zeros((len(row), 3))
+
+
+def _tables(tracks: dict[str, Track], gradients: GradientTracks, readouts: Readouts) -> Tables:
+    """Everything with its first and last tick."""
+    every = [track.ticks for track in (*tracks.values(), *gradients.tracks) if len(track.ticks)]
+    if not every:
+        raise CompileError("The sequence does nothing: no pulse, gradient, readout or output.", "Choose another sequence.")
+    first, last = min(int(ticks[0]) for ticks in every), max(int(ticks[-1]) for ticks in every)
+    if len(gradients.slots):
+        first = min(first, int(gradients.slots[0]))
+    return Tables(tracks=tracks, gradients=gradients, readouts=readouts, first=first, last=last)
+
+
+def _segments(
+    tables: Tables, pulses: Pulses, gates: tuple[Ints, Ints], scanner: Scanner, max_segment_s: float
+) -> tuple[Segment, ...]:
+    """The scan cut at shot boundaries."""
+    clock_hz, gap_s = scanner.console.clock_hz, scanner.console.segment_gap_s
+    offsets = channel_offsets(scanner.gradients)
+    settle = int(interval_ticks(scanner.gradients, clock_hz)) + 1
+    first_pulses = shot_pulses(pulses)
+    cuts = _cuts(tables, pulses, first_pulses, gates, 2 * max(offsets))
+    tail = 4 * max(offsets) + settle + 2 + TAIL_S * clock_hz
+    chosen = choose_cuts(cuts, tables.last, gap_s * clock_hz + tail + LEAD_TICKS, max_segment_s * clock_hz)
+    dummies = 0
+    if any(not fit for _, fit in chosen) and len(first_pulses):
+        dummies = dummy_shots(pulses, first_pulses, slice_count(pulses), clock_hz, gap_s)
+    plans = plan_segments(cuts, chosen, tables, dummies)
+    return cut(tables, plans, offsets, settle, clock_hz, gap_s)
+
+
+def _cuts(tables: Tables, pulses: Pulses, first_pulses: Ints, gates: tuple[Ints, Ints], reach: int) -> Cuts:
+    """Where the scan may be cut."""
+    readouts = tables.readouts
+    opens = readouts.window_tick - GATE_LEAD_TICKS
+    windows = opens, readouts.window_tick + readouts.decimation.astype(np.int64) * readouts.n_raw
+    spans = [gates, windows]
+    for name in ("trig_out", "leds"):
+        ticks, values = tables.tracks[name].ticks, tables.tracks[name].values
+        on = np.flatnonzero(values[:-1] != 0)
+        spans.append((ticks[on], ticks[on + 1]))
+    busy = merge_spans(np.concatenate([s[0] for s in spans]), np.concatenate([s[1] for s in spans]))
+    if len(first_pulses):
+        return find_cuts(tables.gradients, np.ceil(pulses.start_tick[first_pulses]).astype(np.int64), gates, busy, reach)
+    if len(opens):
+        return find_cuts(tables.gradients, readouts.window_tick, windows, busy, reach)
+    nothing = np.empty(0, dtype=np.int64)
+    return Cuts(nothing, nothing, nothing)
+
+
+def _joint(readouts: Readouts, segments: tuple[Segment, ...]) -> Readouts:
+    """Readouts of all segments, ticks relative to their own segment."""
+    from dataclasses import replace
+
+    if not len(readouts):
+        return readouts
+    return replace(
+        readouts,
+        window_tick=np.concatenate([segment.readouts.window_tick for segment in segments]),
+        first_sample_tick=np.concatenate([segment.readouts.first_sample_tick for segment in segments]),
+    )
+
+
+def _warnings(readouts: Readouts, segments: tuple[Segment, ...]) -> list[str]:
+    """Sentences that the operator should see."""
+    found = []
+    for name, meaning in (("NOPOS", "position"), ("NOROT", "orientation"), ("NOSCL", "size")):
+        if np.any(readouts.label(name)):
+            found.append(f"The sequence asks that the prescribed {meaning} is ignored ({name}); it is applied all the same.")
+    repeated = sum(segment.n_dummy_shots for segment in segments)
+    if repeated:
+        found.append(
+            f"The repetition time leaves no room for pauses, so {repeated} shots are played again without reception."
+        )
+    return found

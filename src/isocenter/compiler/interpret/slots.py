@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: MIT
+"""When the gradients are updated (numba)."""
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.int8]
+
+_TOLERANCE = 0.01
+
+
+@numba.njit(cache=True)
+def keep_corners(times: Floats, classes: Flags, interval: float) -> NDArray[np.bool_]:
+    """Which corners get an update of their own: at least one interval apart, ends of lobes before other corners."""
+    n = len(times)
+    need = interval - _TOLERANCE
+    kept = np.zeros(n, dtype=np.bool_)
+    last = -np.inf
+    for i in range(n):
+        if classes[i] == 2 and times[i] - last >= need:
+            kept[i] = True
+            last = times[i]
+    next_end = np.empty(n + 1)
+    next_end[n] = np.inf
+    for i in range(n - 1, -1, -1):
+        next_end[i] = times[i] if kept[i] else next_end[i + 1]
+    last = -np.inf
+    for i in range(n):
+        if not kept[i] and times[i] - last >= need and next_end[i] - times[i] >= need:
+            kept[i] = True
+        if kept[i]:
+            last = times[i]
+    return kept
+
+
+@numba.njit(cache=True)
+def fill_gap(  # noqa: C901  counts and writes in one place
+    times: Floats, flags: Flags, span: tuple[int, int], interval: float, out: Floats
+) -> int:
+    """Updates strictly between the two kept corners ``span``; returns how many were written to ``out``."""
+    first, last = span
+    start, stop = times[first], times[last]
+    length = stop - start + _TOLERANCE
+    if length < 2 * interval:
+        return 0
+    middle = first  # last corner before the stretch that has none
+    while middle + 1 < last and times[middle + 1] < start + interval:
+        middle += 1
+    if flags[middle] & 1:
+        cells = int(length / interval)
+        if out.size:
+            for i in range(1, cells):
+                out[i - 1] = start + (stop - start) * i / cells
+        return cells - 1
+    head = flags[first] & 2 != 0
+    for i in range(first, middle):
+        head = head or flags[i] & 1 != 0 or flags[i + 1] & 2 != 0
+    tail = flags[last] & 2 != 0
+    for i in range(middle + 1, last):
+        tail = tail or flags[i] != 0
+    count = 0
+    if head:
+        if out.size:
+            out[count] = start + interval
+        count += 1
+    if tail and length >= (2 + count) * interval:
+        if out.size:
+            out[count] = stop - interval
+        count += 1
+    return count
+
+
+@numba.njit(cache=True)
+def centre_short(times: Floats, classes: Flags, flags: Flags, interval: float) -> tuple[Floats, Flags, Flags]:
+    """Corners with each lonely cluster shorter than an interval replaced by cells that lie symmetrically around it.
+
+    One cell for a short ramp or a jump, two for a whole short lobe, whose centroid two cells can still place.
+    """
+    n = len(times)
+    out_t, out_class, out_flags = np.empty(3 * n), np.empty(3 * n, dtype=np.int8), np.empty(3 * n, dtype=np.int8)
+    m, first, before = 0, 0, -np.inf
+    while first < n:
+        last = first
+        while last + 1 < n and times[last + 1] - times[last] < 3 * interval:
+            last += 1
+        after = times[last + 1] if last + 1 < n else np.inf
+        lonely = times[first] - before >= 4 * interval and after - times[last] >= 4 * interval
+        before = times[last]
+        if lonely and times[last] - times[first] < interval - _TOLERANCE and flags[last] & 1 == 0:
+            cells = 2 if np.sum(classes[first : last + 1] == 2) > 1 else 1
+            middle = 0.5 * (times[first] + times[last])
+            for i in range(cells + 1):
+                out_t[m], out_class[m], out_flags[m] = middle + (i - 0.5 * cells) * interval, 2, 1 if i < cells else 0
+                m += 1
+        else:
+            for i in range(first, last + 1):
+                out_t[m], out_class[m], out_flags[m] = times[i], classes[i], flags[i]
+                m += 1
+        first = last + 1
+    return out_t[:m].copy(), out_class[:m].copy(), out_flags[:m].copy()
+
+
+@numba.njit(cache=True)
+def place_slots(times: Floats, classes: Flags, flags: Flags, interval: float) -> Floats:
+    """Update times common to all channels, at least one interval apart [ticks, not rounded].
+
+    Kept corners are updates; whatever ramps between two of them is filled with equal cells; a ramp shorter than the
+    interval gets one cell of one interval.
+    """
+    n = len(times)
+    if n == 0:
+        return np.empty(0)
+    times, classes, flags = centre_short(times, classes, flags, interval)
+    n = len(times)
+    end = times[-1] + 4 * interval  # so that a last corner that was not kept still lies in a cell
+    times, classes = np.append(times, end), np.append(classes, np.int8(2))
+    flags = np.append(flags, np.int8(0))
+    kept = np.flatnonzero(keep_corners(times, classes, interval))
+    nothing = np.empty(0)
+    total = len(kept)
+    for i in range(len(kept) - 1):
+        total += fill_gap(times, flags, (kept[i], kept[i + 1]), interval, nothing)
+    slots = np.empty(total)
+    m = 0
+    for i in range(len(kept)):
+        slots[m] = times[kept[i]]
+        m += 1
+        if i + 1 < len(kept):
+            m += fill_gap(times, flags, (kept[i], kept[i + 1]), interval, slots[m:])
+    return slots
