@@ -3,6 +3,7 @@
 
 import random
 import re
+from dataclasses import replace
 
 import numpy as np
 import pypulseq as pp
@@ -172,3 +173,24 @@ def test_too_much_rf_is_refused_with_the_factor_for_tr():
     values = {"rf_s": 1e-3, "echo_train_length": 64, "n_phase": 64, "echo_spacing_s": 0.015, "tr_s": 1.0}
     with pytest.raises(LimitError, match=r"RF on for 1\d\.\d%.*allows a sequence 9\.0%.*\n.*Make TR 1\.\d+ times"):
         build("tse_3d", values, load_scanner("osii-one"))
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "parameter"),
+    [
+        ("tse_3d", {"crusher": 0.0, "n_read": 16, "bandwidth_hz": 50e3, "n_phase": 2, "n_slab": 1}, "echo_spacing_s"),
+        ("gre_3d", {"n_read": 16, "bandwidth_hz": 50e3, "n_phase": 2, "n_slab": 1, "tr_s": 0.1}, "te_s"),
+        ("spin_echo_2d", {"n_read": 16, "bandwidth_hz": 50e3, "n_phase": 2}, "te_s"),
+        ("frequency", {"n_samples": 64}, "te_s"),
+        ("fid", {"n_samples": 64}, ""),
+    ],
+)
+def test_a_long_dead_time_is_waited_for(name, values, parameter, tmp_path):
+    """With a dead time longer than any gradient, the shortest echo time that is allowed still keeps to it."""
+    scanner = load_scanner("osii-one")
+    scanner = replace(scanner, rf=replace(scanner.rf, dead_time_s=6e-3))
+    if parameter:
+        with pytest.raises(SequenceError, match=parameter) as caught:
+            build(name, {**values, parameter: 0.005}, scanner)
+        values = {**values, parameter: 1e-3 * float(re.search(r"to ([\d.]+) ms or more", caught.value.remedy)[1])}
+    check(build(name, values, scanner), scanner, tmp_path)
