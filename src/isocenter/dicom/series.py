@@ -103,6 +103,11 @@ def write_series(
         Something cannot be written as it is (name too long, no finite pixels), or a rule of ``rules`` is broken.
     """
     text.check_patient(exam.patient)
+    if not volume.is_placed:
+        raise DicomError(
+            "Nobody knows where these images lie in the patient, nor which side is which, so they cannot become DICOM.",
+            "Use the NIfTI or PNG files, or reconstruct from data with a geometry.",
+        )
     if series.bits not in {12, 16} or series.number < 1 or series.laterality not in {"", "L", "R"}:
         raise ValueError(f"series number {series.number}, bits {series.bits}, laterality {series.laterality!r}")
     pixels = to_pixels(volume.data, series.bits)

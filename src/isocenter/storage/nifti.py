@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """NIfTI copies of images, with a BIDS-style sidecar. For research; the clinical format is DICOM."""
 
+import contextlib
 import json
 import math
 import os
@@ -57,8 +58,9 @@ def write_nifti(volume: Volume, path: Path, *, facts: ScanFacts | None = None, l
     affine = ras_affine_mm(volume.geometry)
     image = nibabel.Nifti1Image(data, affine)
     image.header.set_xyzt_units("mm", "sec")
-    image.set_qform(affine, code="scanner")
-    image.set_sform(affine, code="scanner")
+    code = "scanner" if volume.is_placed else "unknown"
+    image.set_qform(affine, code=code)
+    image.set_sform(affine, code=code)
     sidecar = path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".json")
     draft = path.with_name(f".writing-{path.name}")  # the ending decides about compression
     draft_json = path.with_name(f".writing-{sidecar.name}")
@@ -70,7 +72,8 @@ def write_nifti(volume: Volume, path: Path, *, facts: ScanFacts | None = None, l
         os.replace(draft_json, sidecar)  # noqa: PTH105
     except OSError as error:
         for leftover in (draft, draft_json):
-            leftover.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                leftover.unlink()
         raise StorageError(
             f"The image cannot be written to {path}: {error.strerror or error}.",
             "Check that the folder can be written and the disk has room.",

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: MIT
+"""K-space that other programs wrote: MATLAB, NumPy and ISMRMRD files."""
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isocenter.domain.errors import StorageError
+from isocenter.domain.raw import RawScan
+
+KspaceArray: TypeAlias = NDArray[np.complex64]
+
+MAX_ELEMENTS: Final = 2**30
+"""8 GB as complex64; a file that claims more is refused before memory is asked for."""
+
+_HDF5_MAGIC: Final = b"\x89HDF\r\n\x1a\n"
+_NPY_MAGIC: Final = b"\x93NUMPY"
+_BROKEN: Final = (OSError, ValueError, TypeError, KeyError, IndexError, EOFError, MemoryError, NotImplementedError)
+_BROKEN_ALL: Final = (*_BROKEN, zlib.error, zipfile.BadZipFile, UnicodeError, OverflowError, RuntimeError, AttributeError)
+
+
+def read_foreign(path: Path, variable: str = "") -> KspaceArray | RawScan:
+    """K-space from a file of another program; its kind is told from its first bytes, not its name.
+
+    Parameters
+    ----------
+    path
+        MATLAB 5 to 7.3 (``.mat``), NumPy (``.npy``, ``.npz``), or ISMRMRD (``.h5``).
+    variable
+        Name of the array in a MATLAB, HDF5 or ``.npz`` file; may be empty when there is only one array. For ISMRMRD: the
+        group, ``dataset`` when empty.
+
+    Returns
+    -------
+        Array as it is in the file (axis order of MATLAB kept), complex64. For ISMRMRD a scan with encoding and geometry.
+
+    Raises
+    ------
+    StorageError
+        Not such a file, damaged, or no such variable; then the names of those that exist are given.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            head = file.read(520)
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror or error}.", "Check the name of the file.") from error
+    try:
+        if head.startswith(_HDF5_MAGIC) or head[512:520] == _HDF5_MAGIC:  # MATLAB 7.3 puts 512 bytes of text before it
+            return _read_hdf5(path, variable)
+        if head.startswith(_NPY_MAGIC):
+            return _complex64(np.load(path, allow_pickle=False, mmap_mode="r"), path.name)
+        if head.startswith(b"PK"):
+            return _read_npz(path, variable)
+        if len(head) >= 128 and head[126:128] in {b"IM", b"MI"}:
+            return _read_matlab5(path, variable)
+    except _BROKEN_ALL as error:
+        raise StorageError(
+            f"{path.name} is damaged, or not what it claims to be ({type(error).__name__}: {str(error)[:120]}).",
+            "Copy or export the file again.",
+        ) from error
+    raise StorageError(
+        f"{path.name} is not a MATLAB, NumPy or HDF5 file.", "Give a .mat, .npy, .npz or ISMRMRD .h5 file with k-space."
+    )
+
+
+def _choose(names: dict[str, str], variable: str, path: Path) -> str:
+    """The wanted variable, or the only one; ``names`` maps each array's name to its shape as text."""
+    if variable in names:
+        return variable
+    if not variable and len(names) == 1:
+        return next(iter(names))
+    shown = ", ".join(f"{name} ({shape})" for name, shape in list(names.items())[:20]) or "none"
+    problem = (
+        f"{path.name} has no variable '{variable}'." if variable else f"{path.name} does not say which variable is k-space."
+    )
+    raise StorageError(f"{problem} Arrays in it: {shown}.", "Name one of them with --variable.")
+
+
+def _read_matlab5(path: Path, variable: str) -> KspaceArray:
+    from isocenter.storage.matlab5 import list_arrays
+
+    arrays = list_arrays(path)
+    name = _choose({key: _shape_text(array.shape) for key, array in arrays.items()}, variable, path)
+    _check_size(arrays[name].shape, name)
+    return _complex64(arrays[name].read(), name)
+
+
+def _read_npz(path: Path, variable: str) -> KspaceArray:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:  # np.load leaves a broken file open itself
+        name = _choose(dict.fromkeys(archive.files, "array"), variable, path)
+        member = f"{name}.npy" if f"{name}.npy" in archive.zip.namelist() else name
+        if archive.zip.getinfo(member).file_size > 16 * MAX_ELEMENTS:
+            raise StorageError(f"The array '{name}' is larger than this program reads.", "Give a smaller part of it.")
+        return _complex64(archive[name], name)
+
+
+def _read_hdf5(path: Path, variable: str) -> KspaceArray | RawScan:
+    import h5py
+
+    from isocenter.storage.foreign_mrd import is_mrd, read_mrd
+
+    with h5py.File(path, "r") as file:
+        if is_mrd(file, variable or "dataset"):
+            return read_mrd(file[variable or "dataset"], path)
+        found: dict[str, Any] = {}
+
+        def collect(name: str, node: Any) -> None:
+            if isinstance(node, h5py.Dataset) and not name.startswith("#") and node.ndim and _is_number(node.dtype):
+                found[name] = node
+
+        file.visititems(collect)
+        name = _choose({key: _shape_text(node.shape[::-1]) for key, node in found.items()}, variable, path)
+        _check_size(found[name].shape, name)
+        is_matlab = "MATLAB_class" in found[name].attrs
+        array = found[name][()]
+    if array.dtype.names:
+        array = array["real"] + 1j * array["imag"]
+    return _complex64(array.T if is_matlab else array, name)  # MATLAB stores the first axis last
+
+
+def _is_number(dtype: np.dtype[Any]) -> bool:
+    if dtype.names is not None:
+        return set(dtype.names) == {"real", "imag"}
+    return dtype.kind in "fciu"
+
+
+def _shape_text(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _check_size(shape: tuple[int, ...], name: str) -> None:
+    if not 0 < float(np.prod(np.array(shape, dtype=np.float64))) <= MAX_ELEMENTS:
+        raise StorageError(f"The array '{name}' of {_shape_text(shape)} is empty or too large.", "Give another variable.")
+
+
+def _complex64(array: NDArray[Any], name: str) -> KspaceArray:
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fciu":
+        raise StorageError(f"'{name}' does not hold numbers.", "Give the variable that holds k-space.")
+    _check_size(array.shape, name)
+    with np.errstate(over="ignore", invalid="ignore"):  # what does not fit becomes infinite and is refused below
+        result = np.ascontiguousarray(array, dtype=np.complex64)
+    if not np.all(np.isfinite(result)):
+        raise StorageError(f"'{name}' contains values that are not finite numbers.", "Export the file again.")
+    return result
