@@ -80,3 +80,29 @@ def modulate(
         m_i = put(out_i, m_i, tick, 0)
         m_q = put(out_q, m_q, tick, 0)
     return out_i[0][:m_i].copy(), out_i[1][:m_i].copy(), out_q[0][:m_q].copy(), out_q[1][:m_q].copy()
+
+
+@numba.njit(cache=True)
+def magnitude_load(real: tuple[Ints, Codes], imaginary: tuple[Ints, Codes]) -> tuple[float, float, float]:
+    """Peak magnitude [codes], integral of its square [codes² ticks] and ticks with RF of two parts."""
+    i, q, now = 0, 0, 0
+    value_i, value_q = 0.0, 0.0
+    peak, square, on = 0.0, 0.0, 0.0
+    never = np.iinfo(np.int64).max
+    while i < len(real[0]) or q < len(imaginary[0]):
+        next_i = real[0][i] if i < len(real[0]) else never
+        next_q = imaginary[0][q] if q < len(imaginary[0]) else never
+        then = min(next_i, next_q)
+        power = value_i * value_i + value_q * value_q
+        if power > 0.0:
+            square += power * (then - now)
+            on += then - now
+            peak = max(peak, power)
+        if next_i == then:
+            value_i = float(real[1][i])
+            i += 1
+        if next_q == then:
+            value_q = float(imaginary[1][q])
+            q += 1
+        now = then
+    return np.sqrt(peak), square, on

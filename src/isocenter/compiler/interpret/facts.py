@@ -32,9 +32,11 @@ def find_facts(
     interval
         Shortest time between gradient updates; a faster step counts as one over this time [ticks].
     """
+    from isocenter.compiler.interpret.envelopes import magnitude_load
+
     pulses, readouts, k_samples = events
     span = max(segments[-1].start_s - segments[0].start_s + segments[-1].end_tick / clock_hz, 1e-9)
-    peak, square, on_ticks = _rf_load(*tx)
+    peak, square, on_ticks = magnitude_load((tx[0].ticks, tx[0].values), (tx[1].ticks, tx[1].values))
     excitations = pulses.flip_rad[pulses.kind == "e"]
     per_excitation = np.unique(excitation_before(readouts, pulses)[image_rows(readouts)], return_counts=True)[1]
     loads = [
@@ -49,7 +51,7 @@ def find_facts(
         ti_s=_inversion_s(pulses, clock_hz),
         echo_train_length=int(np.median(per_excitation)) if len(per_excitation) else 0,
         flip_rad=float(np.median(excitations)) if len(excitations) else 0.0,
-        peak_b1_t=peak * tx_t_per_code,
+        peak_b1_t=min(peak, TX_FULL_SCALE) * tx_t_per_code,
         rf_duty=float(on_ticks / clock_hz / span),
         b1_rms_t=float(np.sqrt(square / clock_hz / span)) * tx_t_per_code,
         peak_gradient_t_per_m=(x[0], y[0], z[0]),
@@ -72,21 +74,6 @@ def _gradient_load(track: Track, shim: int, per_code: float, clock_hz: float, in
     since = np.maximum(np.concatenate([[interval], hold]), interval) / clock_hz
     slew = np.abs(np.diff(values)) / since
     return float(np.abs(values).max()), float(slew.max()), float(np.sum(values[1:-1] ** 2 * hold) / clock_hz)
-
-
-def _rf_load(real: Track, imaginary: Track) -> tuple[float, float, float]:
-    """Peak magnitude [codes], integral of its square [codes² ticks], ticks with RF."""
-    ticks = np.union1d(real.ticks, imaginary.ticks)
-    if not len(ticks):
-        return 0.0, 0.0, 0.0
-    magnitude2 = np.zeros(len(ticks))
-    for track in (real, imaginary):
-        at = np.searchsorted(track.ticks, ticks, side="right") - 1
-        if len(track.ticks):
-            magnitude2 += np.where(at >= 0, track.values[np.maximum(at, 0)].astype(np.float64) ** 2, 0.0)
-    hold = np.append(np.diff(ticks), 0)
-    peak = min(float(np.sqrt(magnitude2.max())), float(TX_FULL_SCALE))
-    return peak, float(np.sum(magnitude2 * hold)), float(np.sum(hold[magnitude2 > 0]))
 
 
 def _repetition_s(pulses: Pulses, readouts: Readouts, clock_hz: float) -> float:

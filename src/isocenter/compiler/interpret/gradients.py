@@ -244,7 +244,8 @@ def _check_range(
     asked, full, resting = abs(total) * per_code * 1e3, highest * per_code * 1e3, shim * per_code * 1e3
     raise LimitError(
         f"The gradient on channel {'xyz'[channel]} needs {asked:.4g} mT/m (shim of {resting:.3g} included); the "
-        f"board's full scale is {full:.4g}. Event: block {file.blocks.number[block]} at {timeline.seconds(times[worst]):.6g} s.",
+        f"board's full scale is {full:.4g}. Event: block "
+        f"{file.blocks.number[block]} at {timeline.seconds(times[worst]):.6g} s.",
         f"Lower the gradient by {100 * (1 - full / asked):.1f} %: enlarge the field of view, the slice or the voxel, "
         "lengthen the gradient, or turn the slab back to an axis.",
     )

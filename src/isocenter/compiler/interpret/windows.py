@@ -181,8 +181,8 @@ def shift_readouts(readouts: Readouts, moments: Moments, origin: Floats, shift_m
     if np.any(bent > 2e-3):
         row = int(np.argmax(bent))
         raise CompileError(
-            f"The gradient changes during the readout of block {readouts.block[row] + 1} ({start[row] / clock_hz:.6g} s), so "
-            "its field of view cannot be moved off the isocenter.",
+            f"The gradient changes during the readout of block {readouts.block[row] + 1} ({start[row] / clock_hz:.6g} s), "
+            "so its field of view cannot be moved off the isocenter.",
             "Set the centre of the field of view to the isocenter, or use a sequence with constant readout gradients.",
         )
     from dataclasses import replace
