@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from isocenter.app.files import new_folder
 from isocenter.app.prepare import PreparedScan
-from isocenter.devices.marcos import PIN_CYCLE_OFFSET, encode_segment
+from isocenter.devices.marcos.encode import encode_segment
+from isocenter.devices.marcos.isa import PIN_CYCLE_OFFSET
 from isocenter.domain.events import CHANNELS, CompiledScan
 from isocenter.domain.scanner import Scanner
 

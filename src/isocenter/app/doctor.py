@@ -94,7 +94,7 @@ def _hardware_finding(scanner: Scanner) -> Finding:
 
 
 def _console_finding(scanner: Scanner) -> Finding:
-    from isocenter.devices.marcos import MarcosConsole
+    from isocenter.devices.marcos.driver import MarcosConsole
 
     address = f"{scanner.console.host}, port {scanner.console.port}"
     console = MarcosConsole(scanner.console, scanner.gradients)

@@ -15,9 +15,10 @@ from typing import Any
 from isocenter.app import catalogue, programmes
 from isocenter.app.exam_queue import ExamQueue
 from isocenter.app.exams import new_exam
-from isocenter.app.export import export_scan
+from isocenter.app.images import export_scan
 from isocenter.app.lights import disk_light, frequency_light, link_light, unmonitored_lights
 from isocenter.app.prepare import PreparedScan
+from isocenter.app.prescan import find_frequency
 from isocenter.app.service import (
     ExamChanged,
     Health,
@@ -285,7 +286,7 @@ class ExamService:
         folder = self._data_folder / exam.exam_id
         if session.needs_frequency():
             self._say("Prescan: finding the frequency")
-            session.find_frequency(exam, folder, cancel=self._cancel)
+            find_frequency(session, exam, folder, cancel=self._cancel)
             self._publish()
         self._say(f"Preparing {item.protocol.name}")
         prepared: PreparedScan = self._pool.prepare(item.protocol, self.scanner, session.calibration, exam.position).result()

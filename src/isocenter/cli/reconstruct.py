@@ -11,7 +11,9 @@ from isocenter.cli.options import json_option
 
 @click.command()
 @click.argument("source", metavar="PATH", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for images; a scan's own if left away.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for images; a scan's own if left away."
+)
 @click.option("--variable", default="", help="Variable of a MATLAB or NumPy file that holds k-space.")
 @click.option("--matrix", default="", metavar="ROWSxCOLS", help="Zero-fill to this many pixels, such as 256x256.")
 @click.option(

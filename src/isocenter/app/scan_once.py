@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: MIT
+"""One scan from the command line: prescan, sequence, images."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+
+from isocenter.app.catalogue import find, parse_assignments
+from isocenter.app.exams import new_exam, phantom_patient
+from isocenter.app.prepare import prepare
+from isocenter.app.prescan import find_frequency
+from isocenter.app.session import ScannerSession, ScanOutcome
+from isocenter.domain.geometry import PatientPosition
+from isocenter.domain.patient import Patient
+from isocenter.domain.scan import Prescription, Protocol, ScanProgress
+from isocenter.domain.scanner import Scanner, nominal_calibration
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanOrder:
+    """What the command line asked for.
+
+    Attributes
+    ----------
+    assignments
+        ``name=value`` texts.
+    patient_name
+        ``Family^Given``.
+    larmor_hz
+        Frequency to use instead of measuring it [Hz], 0 to measure.
+    """
+
+    sequence: str
+    assignments: tuple[str, ...]
+    name: str
+    prescription: Prescription
+    position: PatientPosition
+    patient_id: str
+    patient_name: str
+    body_part: str
+    larmor_hz: float
+
+    @property
+    def protocol(self) -> Protocol:
+        """The order as an entry of a queue."""
+        return Protocol(
+            name=self.name or find(self.sequence).title,
+            sequence=self.sequence,
+            parameters=parse_assignments(self.sequence, self.assignments),
+            prescription=self.prescription,
+        )
+
+    @property
+    def patient(self) -> Patient:
+        """Whom it belongs to."""
+        if not self.patient_id and not self.patient_name:
+            return phantom_patient()
+        family, _, given = self.patient_name.partition("^")
+        return Patient(patient_id=self.patient_id, family_name=family, given_name=given)
+
+    def check(self, scanner: Scanner) -> None:
+        """Refuse what cannot be played before anything is started.
+
+        Raises
+        ------
+        ConsoleError
+            What is wrong with the patient, the parameters or the sequence.
+        """
+        new_exam(self.patient, self.position, self.body_part)
+        prepare(self.protocol, scanner, nominal_calibration(scanner), self.position)
+
+
+def scan_once(
+    order: ScanOrder,
+    scanner: Scanner,
+    out: Path,
+    *,
+    is_virtual: bool,
+    cancel: Event,
+    say: Callable[[str], None],
+    on_progress: Callable[[ScanProgress], None],
+) -> ScanOutcome:
+    """Connect, find the frequency, scan, make images; everything is written below ``out``.
+
+    Raises
+    ------
+    ConsoleError
+        Something went wrong; what was measured until then is kept.
+    """
+    exam = new_exam(order.patient, order.position, order.body_part)
+    session = ScannerSession(scanner, is_virtual=is_virtual, pace="none" if is_virtual else "wall")
+    try:
+        identity = session.connect()
+        say(f"Connected to {identity.kind} {identity.family} {identity.version} of {scanner.title}")
+        if order.larmor_hz:
+            session.set_frequency(order.larmor_hz)
+        else:
+            say("Prescan: finding the frequency")
+            found = find_frequency(session, exam, out, cancel=cancel)
+            say(f"  {found.larmor_hz * 1e-6:.6f} MHz, signal-to-noise ratio {found.snr:.0f}")
+        session.require_not_stopped(cancel)
+        protocol = order.protocol
+        prepared = prepare(protocol, scanner, session.calibration, exam.position)
+        for warning in prepared.scan.warnings:
+            say(f"Note: {warning}")
+        say(f"Scanning {protocol.name}, {prepared.scan.facts.duration_s:.1f} s")
+        return session.scan(
+            prepared,
+            exam,
+            out,
+            cancel=cancel,
+            on_progress=on_progress,
+            on_message=lambda _health, problem, remedy: say(f"Note: {problem} {remedy}"),
+        )
+    finally:
+        session.close()

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: MIT
+"""``isocenter demo``."""
+
+import json
+import time
+from pathlib import Path
+from threading import Event
+
+import click
+
+from isocenter.cli.options import json_option, scanner_option
+
+
+@click.command()
+@scanner_option
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("demo-out"),
+    show_default=True,
+    help="Folder for everything written.",
+)
+@click.option("--scenario", default="osii-one-brain", show_default=True, help="Which phantom lies in which field.")
+@click.option("--spins", default=0, help="Spins to simulate; 0 leaves it to the scenario.")
+@click.option("--seed", default=1, show_default=True, help="Makes everything random repeatable.")
+@json_option
+def command(scanner_name: str, out: Path, scenario: str, spins: int, seed: int, as_json: bool) -> None:
+    r"""Scan a head on a virtual scanner: prescan frequency, three-plane localizer, 3D TSE.
+
+    The virtual scanner runs beside this program and is driven over the network like a real one. Written below --out: for
+    each scan its raw data (ISMRMRD), sequence, journal, DICOM, NIfTI and contact sheet. Ctrl-C is Stop.
+    """
+    from isocenter.app.demo import run_demo
+    from isocenter.app.virtual_scanner import VirtualSetup
+    from isocenter.cli.progress import ScanBar, ctrl_c_stops
+    from isocenter.config.hardware import load_scanner
+
+    scanner = load_scanner(scanner_name)
+    cancel, bar, start_s = Event(), ScanBar(), time.monotonic()
+
+    def say(text: str) -> None:
+        bar.close()
+        click.echo(text, err=as_json)
+
+    with ctrl_c_stops(cancel):
+        setup = VirtualSetup(scenario=scenario, n_spins=spins, seed=seed)
+        result = run_demo(scanner, setup, out, cancel=cancel, say=say, on_progress=bar.update)
+    bar.close()
+    images = [outcome.images for outcome in result.outcomes if outcome.images is not None]
+    if as_json:
+        files = {
+            "larmor_hz": result.larmor_hz,
+            "scans": [str(outcome.folder) for outcome in result.outcomes],
+            "dicom": [str(path) for item in images for path in item.dicom],
+            "nifti": [str(path) for item in images for path in item.nifti],
+            "sheet": str(result.sheet),
+        }
+        click.echo(json.dumps(files, indent=2))
+        return
+    click.echo(f"\nDone in {time.monotonic() - start_s:.0f} s. In {out}:")
+    for outcome, item in zip(result.outcomes, images, strict=False):
+        click.echo(f"  {outcome.folder.name}/  raw.h5 (ISMRMRD), {len(item.dicom)} DICOM files, {len(item.nifti)} NIfTI")
+    click.echo(f"  {result.sheet}  all slices of the last scan at a glance")

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: MIT
+"""``isocenter scan``."""
+
+import contextlib
+import json
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import click
+
+from isocenter.cli.options import (
+    json_option,
+    out_option,
+    parameter_option,
+    prescription,
+    prescription_options,
+    scanner_option,
+)
+
+
+@click.command()
+@click.argument("sequence", metavar="SEQUENCE_OR_FILE")
+@scanner_option
+@out_option
+@parameter_option
+@prescription_options
+@click.option("--virtual", is_flag=True, help="Start a virtual scanner and use it.")
+@click.option("--scenario", default="osii-one-brain", show_default=True, help="Virtual: which phantom lies in which field.")
+@click.option("--phantom", default="", help="Virtual: another phantom, such as block, cylinder, vials, sphere.")
+@click.option("--noise/--no-noise", default=True, show_default=True, help="Virtual: thermal noise.")
+@click.option("--spins", default=0, help="Virtual: spins to simulate; 0 leaves it to the scenario.")
+@click.option("--seed", default=1, show_default=True, help="Virtual: makes everything random repeatable.")
+@click.option("--host", default="", help="Console at another address than the hardware file's.")
+@click.option("--port", default=0, help="Console at another port than the hardware file's.")
+@click.option("--frequency", "frequency_mhz", default=0.0, help="Use this frequency [MHz] instead of measuring it.")
+@click.option("--name", default="", help="What to call the scan; the sequence's title if left away.")
+@click.option("--patient-id", default="", help="Whom it belongs to; a phantom if left away.")
+@click.option("--patient-name", default="", metavar="FAMILY^GIVEN", help="Name, as DICOM writes it.")
+@click.option("--body-part", default="HEAD", show_default=True, help="DICOM body part examined.")
+@json_option
+def command(sequence: str, scanner_name: str, out: Path, as_json: bool, **options: Any) -> None:
+    r"""Run one sequence, or any Pulseq file, and write everything to a folder. Ctrl-C is Stop.
+
+    The frequency is measured first. What is measured is on the disk segment by segment: after a power cut,
+    `isocenter reconstruct FOLDER` makes images of what there is.
+
+    \b
+    Examples:
+      isocenter scan tse_3d --scanner osii-one --virtual --out head
+      isocenter scan gre_3d --virtual --scenario ideal-block --position FFP --orientation coronal --out block
+      isocenter scan my.seq --scanner osii-one --host 192.168.1.101 --out mine
+    """
+    from isocenter.app.paths import at_address
+    from isocenter.app.scan_once import ScanOrder, scan_once
+    from isocenter.app.virtual_scanner import VirtualSetup, virtual_scanner
+    from isocenter.cli.progress import ScanBar, ctrl_c_stops
+    from isocenter.config.hardware import load_scanner
+    from isocenter.domain.geometry import PatientPosition
+
+    scanner = at_address(load_scanner(scanner_name), options["host"], options["port"])
+    order = ScanOrder(
+        sequence=sequence,
+        assignments=options["parameters"],
+        name=options["name"],
+        prescription=prescription(
+            options["orientation"], options["centre"], options["tilt"], swap_read_phase=options["swap_read_phase"]
+        ),
+        position=PatientPosition(options["position"]),
+        patient_id=options["patient_id"],
+        patient_name=options["patient_name"],
+        body_part=options["body_part"],
+        larmor_hz=options["frequency_mhz"] * 1e6,
+    )
+    order.check(scanner)
+    cancel, bar = Event(), ScanBar()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(ctrl_c_stops(cancel))
+        if options["virtual"]:
+            setup = VirtualSetup(
+                scenario=options["scenario"],
+                phantom=options["phantom"],
+                position=order.position,
+                n_spins=options["spins"],
+                has_noise=options["noise"],
+                seed=options["seed"],
+            )
+            scanner = stack.enter_context(virtual_scanner(scanner, setup))
+
+        def say(text: str) -> None:
+            bar.close()
+            click.echo(text, err=as_json)
+
+        outcome = scan_once(
+            order, scanner, out, is_virtual=options["virtual"], cancel=cancel, say=say, on_progress=bar.update
+        )
+    bar.close()
+    images = outcome.images
+    if as_json:
+        summary = {
+            "folder": str(outcome.folder),
+            "reason": outcome.reason.value,
+            "readouts": outcome.result.n_readouts,
+            "expected": outcome.result.n_expected,
+            "dicom": [str(path) for path in images.dicom] if images else [],
+            "nifti": [str(path) for path in images.nifti] if images else [],
+            "note": outcome.note,
+        }
+        click.echo(json.dumps(summary, indent=2))
+    else:
+        click.echo(f"{outcome.reason.value.capitalize()}. Everything is in {outcome.folder}.")
+        if images is not None and images.dicom:
+            click.echo(f"  {len(images.dicom)} DICOM files, {len(images.nifti)} NIfTI, {images.sheet}")
+        if outcome.note:
+            click.echo(f"  {outcome.note}")
+    if cancel.is_set():
+        raise click.Abort
