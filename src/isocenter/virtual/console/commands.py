@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isocenter.virtual.console.isa import MEMORY_BYTES, SERVER_VERSION
-from isocenter.virtual.console.machine import Machine, Run
+from isocenter.virtual.console.machine import Machine
+from isocenter.virtual.console.runs import Run
 from isocenter.virtual.console.wire import Reply, Request, RequestRefused, pack, pack_samples
 
 _EMERGENCY_STOP, _CLOSE_SERVER = 1, 2

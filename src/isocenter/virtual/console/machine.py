@@ -11,82 +11,16 @@ from numpy.typing import NDArray
 from isocenter.domain.scanner import GradientBoard
 from isocenter.virtual.console import isa
 from isocenter.virtual.console.decoder import Outputs, waveforms
-from isocenter.virtual.console.gradients import FHDO_ERROR, OCRA1_DATA_LOST, OCRA1_ERROR, GradientCores
+from isocenter.virtual.console.gradients import GradientCores
 from isocenter.virtual.console.playback import Playback
 from isocenter.virtual.console.receiver import FifoReport, Receiver, Stretch, to_words
-from isocenter.virtual.console.timing import ENDLESS, Decoded, decode, locate
+from isocenter.virtual.console.report import RunFlags, report
+from isocenter.virtual.console.runs import HARDWARE_BUS, BusTiming, ManualRun, Run
+from isocenter.virtual.console.timing import decode, locate
 
 _PREPARE_TICKS: Final = 36  # from the write that starts a run to its first cycle; measured, regstatus captures
 _EMPTY: Final = (1 << isa.N_BUFFERS) - 1
 _LO_CONSTANT: Final = 3  # mixing with a constant leaves nothing at the frequency of the signal
-_END_POLL_TICKS: Final = 128  # the server looks at the queues about this long after the end
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BusTiming:
-    """How long the server's accesses take [ticks]; what it sees of a run depends on them.
-
-    Attributes
-    ----------
-    access_ticks
-        One register read or write.
-    request_ticks
-        From one request to the next: the network.
-    refill_ticks_per_word
-        Copying one more word of a long program.
-    pop_ticks
-        Popping one complex sample.
-    """
-
-    access_ticks: int
-    request_ticks: int
-    refill_ticks_per_word: float
-    pop_ticks: float
-
-
-HARDWARE_BUS: Final = BusTiming(access_ticks=16, request_ticks=2500, refill_ticks_per_word=20.5, pop_ticks=33.0)
-"""Reference marcos.md 3 and 4: 131 ns a read, 158 ns a write; a request takes at least 20 us."""
-SIMULATOR_BUS: Final = BusTiming(access_ticks=6, request_ticks=0, refill_ticks_per_word=2.5, pop_ticks=13.0)
-"""The HDL simulator: it only moves when the bus does. From the captures of regstatus during a manual run."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Run:
-    """One run between its start and its end."""
-
-    decoded: Decoded
-    outputs: Outputs
-    playback: Playback
-    stretches: tuple[list[Stretch], list[Stretch]]
-    messages: dict[str, list[str]]
-    words: NDArray[np.uint32]
-    origin: int = 0
-
-    @property
-    def is_endless(self) -> bool:
-        """True when the program has no FINISH that it could reach."""
-        return self.decoded.status == ENDLESS
-
-
-@dataclass(slots=True, kw_only=True)
-class ManualRun:
-    """A run started by a write to CTRL: nobody empties the FIFOs but the client."""
-
-    run: Run
-    streams: list[list[NDArray[np.complex128]]]
-    _n_taken: list[int] = field(default_factory=lambda: [0, 0])
-
-    def arrived(self, tick: int) -> list[tuple[NDArray[np.int32], NDArray[np.int32]]]:
-        """Samples that came out of each decimator since the last call, up to ``tick``."""
-        found = []
-        for index, (stretches, stream) in enumerate(zip(self.run.stretches, self.streams, strict=True)):
-            ticks = np.concatenate([np.zeros(0, np.int64), *(each.emit_ticks for each in stretches)])
-            samples = np.concatenate([np.zeros(0, np.complex128), *stream])
-            first, last = self._n_taken[index], int(np.searchsorted(ticks, tick, side="right"))
-            new = samples[first:last]
-            found.append((new.real.astype(np.int32), new.imag.astype(np.int32)))
-            self._n_taken[index] = max(first, last)
-        return found
 
 
 @dataclass(slots=True, kw_only=True)
@@ -148,8 +82,9 @@ class Machine:
         messages: dict[str, list[str]] = {"errors": [], "warnings": [], "infos": []}
         if self.state != isa.IDLE:
             messages["warnings"].append("mar FSM was not idle when the run began")
+        self.manual = None
         before = self.buffers.copy()
-        decoded = decode(words, self.memory, self.bus.refill_ticks_per_word)
+        decoded = decode(words, self.memory, self.bus.refill_word_ticks)
         self.access(2)
         origin = self.now + _PREPARE_TICKS
         outputs = waveforms(decoded, before, self.cores, origin, self.board)
@@ -211,7 +146,9 @@ class Machine:
         """End of ``run_seq``: what was read from both FIFOs; the messages are in ``run``."""
         reports = self._collect(run, signals)
         self.now = run.origin + run.outputs.end_tick
-        self.report(run, reports)
+        flags = RunFlags(full=self.buffer_full, error=self.buffer_error, latch=self.cores.take_latch())
+        report(run, reports, flags, self.bus, self.memory)
+        self.buffer_error = self.buffer_full = 0
         self.state = isa.IDLE
         if run.decoded.has_aborted:
             self.halt_and_reset()
@@ -221,47 +158,6 @@ class Machine:
             receiver.take(len(receiver.fifo_i) - max(0, report.n_left - budget))
             for receiver, report in zip(self.receivers, reports, strict=True)
         ]
-
-    def report(self, run: Run, reports: Sequence[FifoReport]) -> None:
-        """The server's sentences about a run, in its order; clears what it reads."""
-        decoded, messages = run.decoded, run.messages
-        errors, warnings = messages["errors"], messages["warnings"]
-        if decoded.underrun_pc >= 0:
-            errors.append(f"memory buffer underrun around byte address 0x{4 * decoded.underrun_pc:x}")
-        elif decoded.n_not_copied > 0:
-            errors.append(f"didn't copy {4 * decoded.n_not_copied} bytes before FSM halted")
-        elif decoded.n_low:
-            warnings.append(f"memory buffer low for {decoded.n_low} inner loop cycles")
-        self._report_fifos(run, reports)
-        if self.buffer_error:
-            errors.append(f"output buffers overflowed during sequence: 0x{self.buffer_error:08x}")
-        elif self.buffer_full:
-            warnings.append(f"output buffers were full during sequence: 0x{self.buffer_full:08x}")
-        latch = self.cores.take_latch()
-        if latch & OCRA1_ERROR:
-            errors.append("ocra1 gradient error; possibly missing samples")
-        if latch & FHDO_ERROR:
-            errors.append("gpa-fhdo gradient error; possibly missing samples")
-        if latch & OCRA1_DATA_LOST:
-            warnings.append("ocra1 data was lost (overwritten before being sent)")
-        late = sum(1 << b for b, ticks in enumerate(decoded.ticks) if self._is_late(ticks, decoded))
-        if late:
-            warnings.append(f"output buffers were not empty at the end of sequence: 0x{_EMPTY & ~late:08x}")
-        self.buffer_error = self.buffer_full = 0
-
-    def _report_fifos(self, run: Run, reports: Sequence[FifoReport]) -> None:
-        full_ticks = [report.full_tick for report in reports if report.full_tick >= 0]
-        nearly = sum(report.nearly_full_ticks for report in reports)
-        if full_ticks:
-            _, pc = locate(run.words, self.memory, min(full_ticks))
-            run.messages["errors"].append(f"RX FIFO/s full during sequence around byte address 0x{4 * pc:x}")
-        elif nearly > 0:
-            n_rounds = max(1, round(nearly / (16 * self.bus.pop_ticks)))
-            run.messages["warnings"].append(f"RX FIFO/s almost filled during sequence {n_rounds} times")
-
-    @staticmethod
-    def _is_late(ticks: NDArray[np.int64], decoded: Decoded) -> bool:
-        return bool(len(ticks)) and int(ticks[-1]) > decoded.finish_tick + _END_POLL_TICKS
 
     def abandon(self, run: Run) -> None:
         """End a run that cannot end by itself; its outputs stay as they are."""
@@ -294,8 +190,9 @@ class Machine:
         if self.starts_with(word):
             run = self.begin(np.zeros(0, np.uint32), start_s, idle_s)
             run.origin -= 2 * self.bus.access_ticks  # this write was the start; begin has counted those of run_seq
-            streams = self.samples(run, signals_of(run))
-            self.manual = ManualRun(run=run, streams=streams)
+            self.state = isa.IDLE  # in case the physics gives up
+            self.manual = ManualRun(run=run, streams=self.samples(run, signals_of(run)))
+            self.state = isa.RUN
         elif not word & 1 and self.manual is not None:
             self.settle()
             if self.state == isa.HALT or word & 2:

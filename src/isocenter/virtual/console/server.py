@@ -20,8 +20,9 @@ from isocenter.domain.scanner import GradientBoard
 from isocenter.virtual.console.commands import Commands, Player
 from isocenter.virtual.console.faults import Faults
 from isocenter.virtual.console.gradients import GradientCores
-from isocenter.virtual.console.machine import HARDWARE_BUS, SIMULATOR_BUS, Machine, Run, warm_up
+from isocenter.virtual.console.machine import Machine, warm_up
 from isocenter.virtual.console.playback import SignalModel
+from isocenter.virtual.console.runs import HARDWARE_BUS, SIMULATOR_BUS, Run
 from isocenter.virtual.console.vclock import VirtualClock
 from isocenter.virtual.console.wire import Reply, Request, RequestReader, RequestRefused
 

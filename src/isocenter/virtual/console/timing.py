@@ -202,7 +202,7 @@ def _execute(
     info[_END], info[_N_EVENTS], info[_LAST_PC] = cycle, n_out, pc
 
 
-def decode(words: NDArray[np.uint32], memory: NDArray[np.uint32], refill_ticks_per_word: float) -> Decoded:
+def decode(words: NDArray[np.uint32], memory: NDArray[np.uint32], refill_word_ticks: float) -> Decoded:
     """Outputs of the buffers when a program is loaded and run.
 
     Parameters
@@ -211,7 +211,7 @@ def decode(words: NDArray[np.uint32], memory: NDArray[np.uint32], refill_ticks_p
         The program, shape ``(n,)``; may be empty, then what is in memory runs.
     memory
         Program memory of 65 536 words; overwritten as the server would, and so kept for the next run.
-    refill_ticks_per_word
+    refill_word_ticks
         Time that the server takes to copy one more word of a program longer than the memory [ticks].
     """
     n_first = min(len(words), MEMORY_WORDS)
@@ -224,7 +224,7 @@ def decode(words: NDArray[np.uint32], memory: NDArray[np.uint32], refill_ticks_p
     state[:, 2] = -(2**62)
     info = np.zeros(10, np.int64)
     info[_UNDERRUN_PC], info[_COPIED], info[_ABORT_AT] = -1, n_first, _NEVER
-    _execute(words, memory, refill_ticks_per_word, queue, state, (ticks, buffers, values), info)
+    _execute(words, memory, refill_word_ticks, queue, state, (ticks, buffers, values), info)
     n = int(info[_N_EVENTS])
     order = np.argsort(buffers[:n], kind="stable")
     edges = np.searchsorted(buffers[:n][order], np.arange(N_BUFFERS + 1))

@@ -15,7 +15,8 @@ from isocenter.virtual.console.gradients import (
     STATUS_OCRA1_BUSY,
     GradientCores,
 )
-from isocenter.virtual.console.machine import HARDWARE_BUS, Machine
+from isocenter.virtual.console.machine import Machine
+from isocenter.virtual.console.runs import HARDWARE_BUS
 
 _spec = importlib.util.spec_from_file_location("wire_client", Path(__file__).with_name("wire_client.py"))
 wc = importlib.util.module_from_spec(_spec)

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from isocenter.domain.receiver import CIC_SETTLING, cic_response, raw_sample_ticks
-from isocenter.virtual.console.machine import HARDWARE_BUS, Machine
+from isocenter.virtual.console.machine import Machine
 from isocenter.virtual.console.receiver import Receiver, cic_correction, to_words
+from isocenter.virtual.console.runs import HARDWARE_BUS
 
 RESET, ENABLE, VALID = 0x40, 0x100, 0x10
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from isocenter.virtual.console.machine import SIMULATOR_BUS, Machine
+from isocenter.virtual.console.machine import Machine
+from isocenter.virtual.console.runs import SIMULATOR_BUS
 
 _spec = importlib.util.spec_from_file_location("wire_client", Path(__file__).with_name("wire_client.py"))
 wc = importlib.util.module_from_spec(_spec)
