@@ -105,7 +105,7 @@ def _short(
             unit="us",
             event=f"{event} in segment {timeline.segment_of(ticks[place])}",
             time_s=timeline.time_s(ticks[place]),
-            remedy=remedy.format(missing=np.ceil((needed - got) * us * 10) / 10),
+            remedy=remedy.format(missing=np.ceil((needed - got) * us * 10 - 0.2) / 10),
         )
     ]
 
