@@ -39,7 +39,9 @@ def transmission(timeline: Timeline) -> Transmission:
     if np.array_equal(in_phase.ticks, quadrature.ticks):
         ticks, i, q = in_phase.ticks, in_phase.values, quadrature.values
     else:
-        ticks = np.union1d(in_phase.ticks, quadrature.ticks)
+        # Two sorted runs: the merge of a stable sort is much faster than np.union1d.
+        ticks = np.sort(np.concatenate([in_phase.ticks, quadrature.ticks]), kind="stable")
+        ticks = ticks[np.diff(ticks, prepend=-1) > 0]
         i, q = in_phase.at(ticks), quadrature.at(ticks)
     squared = i * i + q * q
     starts, ends = stretches(ticks, squared > 0)
