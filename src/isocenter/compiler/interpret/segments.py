@@ -106,6 +106,10 @@ def cut(
         zero = plan.start - LEAD_TICKS
         rest = plan.active_until + 2 * reach + settle + 2 - zero
         end_tick = rest + 2 * reach + round(TAIL_S * clock_hz)
+        if index + 1 < len(plans) and plans[index + 1].fits:
+            # The console itself waits out the sequence's idle time, all but the gap: what the host has to time is short.
+            next_zero = plans[index + 1].start - LEAD_TICKS
+            end_tick = max(end_tick, next_zero - zero - round(gap_s * clock_hz))
         tracks = _other_tracks(tables, plan, zero)
         for channel, name in enumerate(GRADIENT_CHANNELS):
             shim = tables.gradients.shim_codes[channel]
