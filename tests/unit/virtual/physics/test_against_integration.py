@@ -42,11 +42,11 @@ def random_table(rng):
     return table.tracks(), windows, tick(at + 1e-3)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(5))
 def test_random_sequence(seed):
     rng = np.random.default_rng(seed)
     permutation = np.eye(3)[rng.permutation(3)] * rng.choice([-1, 1], 3)
-    spins, scanner = random_spins(rng, 40), make_scanner(channel_from_device=permutation)
+    spins, scanner = random_spins(rng, 12), make_scanner(channel_from_device=permutation)
     tracks, windows, end = random_table(rng)
     simulator = Simulator(spins, scanner, larmor_hz=LARMOR_HZ + 700.0)
     got = simulator.play(tracks, windows, end_tick=end, lo_hz=LARMOR_HZ)
@@ -58,7 +58,7 @@ def test_random_sequence(seed):
 
 def test_error_of_a_long_readout_is_below_a_ten_thousandth():
     rng = np.random.default_rng(3)
-    spins, scanner = random_spins(rng, 60), make_scanner()
+    spins, scanner = random_spins(rng, 16), make_scanner()
     table = Table()
     table.pulse(1e-3, 10e-6, [5e3] * 5)
     for i in range(20):
