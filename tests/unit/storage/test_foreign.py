@@ -12,8 +12,11 @@ import scipy.io
 
 from isocenter.domain.errors import StorageError
 from isocenter.domain.raw import RawScan
+from isocenter.domain.scan import EndReason
 from isocenter.recon.cartesian import reconstruct
 from isocenter.storage.foreign import read_foreign
+from isocenter.storage.scan_folder import ScanFolder
+from isocenter.storage.stored import read_raw
 
 ULF = Path(__file__).resolve().parents[2] / "golden" / "ulf"
 RNG = np.random.default_rng(3)
@@ -248,3 +251,17 @@ def test_damaged_ismrmrd_never_raises_anything_else(tmp_path):
         path.write_bytes(bytes(broken))
         with contextlib.suppress(StorageError):
             read_foreign(path)
+
+
+def test_raw_file_of_our_own_gives_the_same_images_as_its_scan(examples, tmp_path):
+    # The raw file alone, taken out of its folder, keeps geometry and sign.
+    scan = examples.make_scan(n_lin=12, n_par=6, n_samples=32)
+    with_place = examples.make_request()
+    folder = ScanFolder.create(tmp_path, with_place, scan, examples.SEQUENCE)
+    folder.append(scan.readouts, examples.make_samples(scan))
+    folder.finish(EndReason.COMPLETED)
+    (wanted,) = reconstruct(read_raw(folder.path))
+    (found,) = reconstruct(read_foreign(folder.path / "raw.h5"))
+    np.testing.assert_allclose(found.data, wanted.data, rtol=1e-3, atol=1e-3 * wanted.data.max())
+    for index in ((0, 0, 0), tuple(size - 1 for size in wanted.data.shape)):
+        np.testing.assert_allclose(found.geometry.lps_m(np.array(index)), wanted.geometry.lps_m(np.array(index)), atol=1e-6)
