@@ -30,13 +30,13 @@ class Axis:
     size
         Voxels.
     zero_index
-        Index, whole or not, whose voxel lies in the plane through the field of view's centre.
+        Index whose voxel lies in the plane through the field of view's centre.
     """
 
     direction: Vector
     spacing_m: float
     size: int
-    zero_index: float
+    zero_index: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

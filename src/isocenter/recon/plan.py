@@ -219,7 +219,7 @@ def _stacks(
             thickness_m = z.spacing_m
         else:
             thickness_m = encoding.slice_thickness_m or _projection_thickness_m(definitions, x, y)
-            z = Axis(direction=directions[2], spacing_m=spacing_m or thickness_m, size=len(slices), zero_index=0.0)
+            z = Axis(direction=directions[2], spacing_m=spacing_m or thickness_m, size=len(slices), zero_index=0)
         origin = centre
         if len(positions) and not (is_3d and len(positions) == 1):
             origin = centre + (positions[slices[0]] - centre @ directions[2]) * directions[2]
