@@ -31,6 +31,9 @@ from isocenter.recon.receive import ReceiveFilter
 
 LATE_TOLERANCE_S: Final = 0.02
 """A segment that starts later than this changes the contrast enough to be told [s]."""
+CLIP_LEVEL: Final = 0.999
+MIN_CLIPPED: Final = 3
+"""So many raw samples at the receiver's full scale are no accident. Source: reference domain.md 2, step 8."""
 
 
 class ScanRunner:
@@ -118,6 +121,7 @@ class _Run:
     elapsed_s: float = 0.0
     origin_s: float = 0.0
     late_starts: list[LateStart] = field(default_factory=list)
+    is_clipped: bool = False
 
     def run(self) -> ScanResult:
         reason, failure = EndReason.FAILED, None
@@ -198,6 +202,7 @@ class _Run:
             raise
         for message in run.messages:
             self._message(message)
+        self._look_for_clipping(run.samples)
         n_due = int(segment.readouts.n_raw.sum())
         if len(run.samples) <= n_due:  # with too many nobody knows which belong where
             self._store(segment, run.samples, filter_)
@@ -209,6 +214,14 @@ class _Run:
         self.n_segments += 1
         self.elapsed_s = segment.start_s + segment.end_tick / self.scan.clock_hz
         self._progress()
+
+    def _look_for_clipping(self, raw: NDArray[np.complex64]) -> None:
+        n_clipped = np.count_nonzero(np.maximum(np.abs(raw.real), np.abs(raw.imag)) >= CLIP_LEVEL)
+        if n_clipped < MIN_CLIPPED or self.is_clipped:
+            return
+        self.is_clipped = True  # once a scan is enough
+        text = "The signal is too strong for the receiver and was clipped. Lower the receiver's gain, then repeat the scan."
+        self._message(DeviceMessage(severity=Severity.WARNING, text=text, original=f"{n_clipped} samples at full scale"))
 
     def _store(self, segment: Segment, raw: NDArray[np.complex64], filter_: ReceiveFilter) -> None:
         samples = filter_.apply(raw, segment.readouts)

@@ -36,7 +36,7 @@ class Encoded:
 
 
 class LoggingConsole:
-    """Keeps the contract of ``Console``; segment i delivers the constant i + 1 unless ``script[i]`` replaces its play."""
+    """Keeps the contract of ``Console``; segment i delivers 0.1 (i + 1) unless ``script[i]`` replaces its play."""
 
     def __init__(self, log, hardware):
         self.log, self.hardware = log, hardware
@@ -65,7 +65,7 @@ class LoggingConsole:
 
     @staticmethod
     def deliver(prepared, _cancel, n=0):
-        return RawRun(samples=np.full(prepared.n_raw + n, prepared.index + 1, dtype=np.complex64))
+        return RawRun(samples=np.full(prepared.n_raw + n, 0.1 * (prepared.index + 1), dtype=np.complex64))
 
     def make_safe(self):
         assert self.hardware.is_current()
@@ -132,7 +132,7 @@ def test_a_scan_is_played_in_order_and_each_segment_is_stored_before_the_next(ru
     # The next segment is encoded while the one before it is on its way.
     assert log.index(("prepare", 1)) < log.index(("stored", 8))
     raw = read_raw(sink.path)
-    np.testing.assert_allclose(raw.samples[:, 0, 16], np.repeat([1, 2, 3], 8), rtol=1e-3)
+    np.testing.assert_allclose(raw.samples[:, 0, 16], np.repeat([0.1, 0.2, 0.3], 8), rtol=1e-3)
     assert runner.state is ScanState.IDLE
     assert open_scan(sink.path).record.end.reason is EndReason.COMPLETED
 
@@ -350,6 +350,19 @@ def test_every_message_of_the_console_is_told_and_written_down(runner, console, 
     assert "has not confirmed that every output is zero" in texts[2]
     assert not result.safe.verified
     assert events(sink).count("message") == 3
+
+
+def test_a_clipped_signal_is_told_once(runner, console, scan, sink):
+    def too_strong(prepared, cancel):
+        run = console.deliver(prepared, cancel)
+        run.samples[10:13] = 1.0j
+        return run
+
+    console.script = dict.fromkeys(range(3), too_strong)
+    messages = []
+    runner.run(scan, sink, threading.Event(), Listeners(on_message=messages.append))
+    assert [message.severity for message in messages] == [Severity.WARNING]
+    assert "was clipped" in messages[0].text
 
 
 def test_a_mistake_in_a_listener_does_not_leave_the_outputs_on(runner, scan, sink, log):

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""What is measured before a scan: so far the frequency."""

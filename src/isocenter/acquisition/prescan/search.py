@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: MIT
+"""Where to look for the frequency next: first where it was, then ever farther away, and always a second time."""
+
+from isocenter.acquisition.prescan.frequency import Doubt, Frequency, Refusal
+from isocenter.domain.errors import AcquisitionError
+
+
+class FrequencySearch:
+    """Plans the measurements of a prescan; the app measures and reports.
+
+    ::
+
+        search = FrequencySearch(start_hz, span_hz, band_hz)
+        while (lo_hz := search.next_lo_hz()) is not None:
+            search.report(measure_frequency(<scan with the local oscillator at lo_hz>))
+        frequency = search.result()
+
+    What is found is measured once more with the local oscillator at its place. A line from outside the band, folded back
+    into it, then moves to somewhere else and is not believed.
+
+    Parameters
+    ----------
+    start_hz
+        First guess: the last known frequency, or the hardware file's.
+    span_hz
+        How far to look to either side [Hz].
+    band_hz
+        Bandwidth of one measurement [Hz].
+    tolerance_hz
+        How far two measurements may differ and still be believed [Hz].
+    """
+
+    def __init__(self, start_hz: float, span_hz: float, band_hz: float, tolerance_hz: float = 50.0) -> None:
+        self._start_hz, self._span_hz, self._tolerance_hz = start_hz, span_hz, tolerance_hz
+        step_hz = 0.6 * band_hz
+        n_steps = max(int(-(-(span_hz - 0.3 * band_hz) // step_hz)), 0)  # so that the bands overlap and cover the span
+        self._waiting = [start_hz] + [start_hz + sign * k * step_hz for k in range(1, n_steps + 1) for sign in (1, -1)]
+        self._tried: list[float] = []
+        self._candidate: Frequency | None = None
+        self._found: Frequency | None = None
+        self._refusals: list[Refusal] = []
+
+    @property
+    def n_tries(self) -> int:
+        """Measurements so far."""
+        return len(self._tried)
+
+    @property
+    def n_left(self) -> int:
+        """Measurements that are still planned, at most."""
+        return 0 if self._found is not None else len(self._waiting) + (self._candidate is not None)
+
+    def next_lo_hz(self) -> float | None:
+        """Local oscillator of the next measurement [Hz], None when the search has ended."""
+        if self._found is not None:
+            return None
+        if self._candidate is not None:
+            return self._candidate.larmor_hz
+        return self._waiting[0] if self._waiting else None
+
+    def report(self, outcome: Frequency | Refusal) -> None:
+        """Tell what the measurement at ``next_lo_hz()`` gave."""
+        lo_hz = self.next_lo_hz()
+        if lo_hz is None:
+            raise ValueError("the search has ended")
+        self._tried.append(lo_hz)
+        candidate, self._candidate = self._candidate, None
+        if candidate is None:
+            self._waiting.pop(0)
+        if isinstance(outcome, Refusal):
+            self._refusals.append(outcome)
+            self._look_behind_the_edge(outcome, lo_hz)
+        elif not abs(outcome.larmor_hz - self._start_hz) <= self._span_hz + self._tolerance_hz:
+            self._refusals.append(_outside(outcome, self._start_hz, self._span_hz))
+        elif candidate is not None and self._agree(candidate, outcome):
+            self._found = outcome
+        elif candidate is None:
+            self._candidate = outcome
+        else:
+            self._refusals.append(_disagree(candidate, outcome))
+
+    def result(self) -> Frequency:
+        """The frequency that was measured twice.
+
+        Raises
+        ------
+        AcquisitionError
+            When the search found none; says why and what to do.
+        """
+        if self._found is not None:
+            return self._found
+        low_mhz, high_mhz = (self._start_hz - self._span_hz) / 1e6, (self._start_hz + self._span_hz) / 1e6
+        # The most telling of all refusals: that there was only noise elsewhere says nothing.
+        telling = [refusal for refusal in self._refusals if refusal.doubt is not Doubt.NO_SIGNAL] or self._refusals
+        if not telling:
+            raise AcquisitionError("The frequency was not measured.", "Start the prescan again.")
+        searched = (
+            f"The frequency was not found between {low_mhz:.4f} and {high_mhz:.4f} MHz in {self.n_tries} measurements."
+        )
+        raise AcquisitionError(f"{searched} {telling[0].problem}", telling[0].remedy)
+
+    def _agree(self, first: Frequency, second: Frequency) -> bool:
+        doubt_hz = 3 * (first.sd_hz + second.sd_hz) + 0.1 * second.linewidth_hz
+        return abs(first.larmor_hz - second.larmor_hz) <= self._tolerance_hz + doubt_hz
+
+    def _look_behind_the_edge(self, refusal: Refusal, lo_hz: float) -> None:
+        beyond_hz = lo_hz + refusal.offset_hz
+        is_new = all(abs(beyond_hz - tried_hz) > self._tolerance_hz for tried_hz in self._tried)
+        if refusal.doubt is Doubt.EDGE and is_new and abs(beyond_hz - self._start_hz) <= self._span_hz:
+            self._waiting.insert(0, beyond_hz)
+
+
+def _outside(found: Frequency, start_hz: float, span_hz: float) -> Refusal:
+    return Refusal(
+        doubt=Doubt.EDGE,
+        problem=f"A signal was found at {found.larmor_hz / 1e6:.4f} MHz, more than {span_hz / 1e3:.0f} kHz from "
+        f"{start_hz / 1e6:.4f} MHz.",
+        remedy="Check the magnet's temperature; if the field really has changed, set larmor_hz in the hardware file.",
+    )
+
+
+def _disagree(first: Frequency, second: Frequency) -> Refusal:
+    return Refusal(
+        doubt=Doubt.UNSTEADY,
+        problem=f"A signal at {first.larmor_hz / 1e6:.4f} MHz was at {second.larmor_hz / 1e6:.4f} MHz when measured again.",
+        remedy="Switch off chargers near the scanner, let the magnet's temperature settle, then repeat the prescan.",
+    )
