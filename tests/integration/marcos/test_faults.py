@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The driver and the virtual console at two ends of a real socket, when things go wrong."""
 
+import threading
 import time
 from threading import Event
 
@@ -8,7 +9,7 @@ import pytest
 from marcos_tables import gradients, segment
 
 from isocenter.devices.marcos import Deadlines, MarcosConsole
-from isocenter.domain.errors import ConnectError, DeviceFault, DeviceTimeout, ProtocolError
+from isocenter.domain.errors import ConnectError, DeviceFault, DeviceTimeout, ProtocolError, ScanAborted
 from isocenter.domain.scanner import ConsoleLink
 from isocenter.virtual.console.faults import Faults
 from isocenter.virtual.console.server import VirtualConsoleServer
@@ -72,6 +73,29 @@ def test_reply_that_never_comes_ends_in_time_and_the_console_recovers(server, co
 def test_late_reply_within_the_deadline_is_taken(server, console):
     server.faults = Faults(delay_s=0.4)
     assert len(play(console).samples) == 50
+
+
+def test_stop_in_a_real_time_run_takes_effect_when_the_segment_ends():
+    server = VirtualConsoleServer(time_scale=1.0)
+    server.start()
+    host, port = server.address
+    link = ConsoleLink(family="marcos", host=host, port=port, clock_hz=122.88e6, segment_gap_s=0.01)
+    console = MarcosConsole(link, gradients(), deadlines=SHORT)
+    try:
+        console.open()
+        prepared = console.prepare(segment({}, ((3000, 4000, 15_000),)), 2e6)  # 0.49 s
+        cancel = Event()
+        presser = threading.Timer(0.1, cancel.set)
+        presser.start()
+        began = time.monotonic()
+        with pytest.raises(ScanAborted, match="every output is at zero") as caught:
+            console.play(prepared, cancel)
+        assert prepared.duration_s - 0.05 < time.monotonic() - began < prepared.duration_s + 1.0
+        assert len(caught.value.partial) == 15_000
+        presser.join()
+    finally:
+        console.close()
+        server.stop()
 
 
 def test_console_that_went_away_and_came_back(server, console):

@@ -13,7 +13,7 @@ import pytest
 from marcos_tables import gradients, segment, track
 from scripted_server import VERSION, Calm, Close, ScriptedServer
 
-from isocenter.devices.marcos import Deadlines, MarcosConsole
+from isocenter.devices.marcos import Deadlines, MarcosConsole, encode_segment
 from isocenter.devices.marcos.messages import explain, explain_all
 from isocenter.devices.protocols import Severity
 from isocenter.domain.errors import (
@@ -474,6 +474,8 @@ def test_only_programs_of_this_driver_are_played(console):
     console.open()
     with pytest.raises(TypeError, match="what prepare"):
         console.play(object(), Event())
+    with pytest.raises(ValueError, match="another gradient board or divider"):
+        console.play(encode_segment(segment({}), 2e6, gradients(GradientBoard.OCRA1, 7)), Event())
 
 
 def test_console_held_by_another_client_is_told_in_time(server):

@@ -10,10 +10,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from isocenter.devices.marcos import boards, isa
+from isocenter.devices.marcos import isa
 from isocenter.devices.marcos.encode import MarcosProgram, encode_segment
 from isocenter.devices.marcos.isa import Buffer, Register
 from isocenter.devices.marcos.messages import explain_all, remedy_for
+from isocenter.devices.marcos.outputs import AMPLIFIERS_OFF, Outputs
 from isocenter.devices.marcos.receive import sample_gains
 from isocenter.devices.marcos.samples import parse_samples
 from isocenter.devices.marcos.wire import CLIENT_VERSION, MarcosWire, Reply
@@ -39,10 +40,7 @@ from isocenter.domain.events import Segment
 from isocenter.domain.scanner import ConsoleLink, GradientSystem
 
 KINDS: Final = ("hardware", "simulation", "software", "virtual")
-AMPLIFIERS_OFF: Final = "Switch the RF and gradient amplifiers off at the rack now, then check the console and its cable."
-
 _NO_SAMPLES = "no RX data received"  # said to every read of an empty buffer
-_ZEROED = (Buffer.TX0_I, Buffer.TX0_Q, Buffer.TX1_I, Buffer.TX1_Q, Buffer.GATES_LEDS, Buffer.RX_CTRL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +109,7 @@ class MarcosConsole:
         self._gradients, self._cic_shift = gradients, cic_shift
         self._deadlines = deadlines if deadlines is not None else Deadlines()
         self._wire = MarcosWire(link.host, link.port)
+        self._outputs = Outputs(self._call, gradients, self._deadlines.gradient_s)
         self._owner: threading.Thread | None = None
         self._identity: ConsoleIdentity | None = None
         self._notes: list[DeviceMessage] = []
@@ -127,11 +126,11 @@ class MarcosConsole:
         self._wire.connect(self._deadlines.connect_s)
         try:
             self._identity = self._identify()
-            self._halt()
+            self._outputs.halt()
             self._call({"read_rx": 0})
-            self._zero_digital()
-            self._start_gradients()
-            self._verify_idle()
+            self._outputs.zero_digital()
+            self._outputs.start_gradients()
+            self._outputs.verify_idle()
             self._is_ready = True
         except DeviceError:
             self._wire.close()
@@ -144,7 +143,7 @@ class MarcosConsole:
             return  # the owner is using it; closing under its hands could hide an output that stays on
         try:
             if self._wire.is_open:
-                self._zero_outputs()
+                self._outputs.zero()
         except DeviceError:
             self._wire.close()
         self._wire.close()
@@ -159,6 +158,8 @@ class MarcosConsole:
         self._claim()
         if not isinstance(prepared, MarcosProgram):
             raise TypeError(f"play() takes what prepare() of this driver returned, not {type(prepared).__name__}")
+        if prepared.control != isa.gradient_control(self._gradients.board, self._gradients.spi_divider, msb_strobes=True):
+            raise ValueError(f"segment {prepared.index} was prepared for another gradient board or divider")
         if cancel.is_set():
             raise self._aborted(None)
         if not (self._wire.is_open and self._is_ready):
@@ -171,7 +172,7 @@ class MarcosConsole:
             samples = self._samples(reply.results["run_seq"], prepared)
             if cancel.is_set():
                 raise self._aborted(samples)
-            self._zero_outputs()
+            self._outputs.zero()
             self._judge(prepared, samples, said)
         except DeviceError as error:
             self._append_safety(error, samples)
@@ -193,8 +194,8 @@ class MarcosConsole:
                     self._is_ready = False
                     self._wire.connect(self._deadlines.connect_s)
                     self._identity = self._identify()
-                self._halt()
-                self._zero_outputs()
+                self._outputs.halt()
+                self._outputs.zero()
             except DeviceError as error:
                 self._wire.close()
                 if attempt == attempts - 1:
@@ -247,72 +248,11 @@ class MarcosConsole:
         self._notes += _version_notes(reply)
         return ConsoleIdentity(family="MaRCoS", version=version, kind=kind)
 
-    def _halt(self) -> None:
-        if self._call({"halt_and_reset": 0}).results["halt_and_reset"] is not True:
-            raise DeviceFault("The console does not halt: its sequencer is not idle.", AMPLIFIERS_OFF)
-
-    def _status(self, extra: dict[str, Any] | None = None) -> dict[Register, int]:
-        values = self._call({"regstatus": 0, **(extra or {})}).results["regstatus"]
-        if not isinstance(values, list) or len(values) != len(Register) or not all(isinstance(v, int) for v in values):
-            raise ProtocolError(f"The console's status is {values!r}.", "Restart the console's server and try again.")
-        return dict(zip(Register, values, strict=True))
-
-    def _direct(self, buffer: int, value: int) -> None:
-        """Immediate write. The console ignores it without a word unless it is idle, so that is checked around it."""
-        result = self._call({"direct": isa.direct_word(buffer, value)}).results["direct"]
-        if result != 0:
-            raise DeviceFault(f"The console refused to set {Buffer(buffer).name} ({result!r}).", AMPLIFIERS_OFF)
-
-    def _verify_idle(self) -> None:
-        """Wait until every buffer and the serial line are empty; refuse if the sequencer runs."""
-        busy, give_up = isa.BUSY_BIT[self._gradients.board], time.monotonic() + self._deadlines.gradient_s
-        while True:
-            status = self._status()
-            state = status[Register.EXEC] >> 24
-            if state != isa.STATE_IDLE:
-                raise DeviceFault(f"The console's sequencer is in state {state} instead of idle.", AMPLIFIERS_OFF)
-            if status[Register.BUF_EMPTY] == isa.ALL_BUFFERS_EMPTY and not status[Register.STATUS] & busy:
-                return
-            if time.monotonic() > give_up:
-                raise DeviceTimeout(
-                    f"The {self._gradients.board} board stays busy (status 0x{status[Register.STATUS]:x}).",
-                    "Switch the gradient amplifiers off, check the gradient board's cable, and restart the console.",
-                )
-
-    def _zero_outputs(self) -> None:
-        """Write zero to every output, wait for the serial line, verify that the console was and is idle."""
-        self._verify_idle()
-        self._zero_digital()
-        board, divider = self._gradients.board, self._gradients.spi_divider
-        self._send_gradients(boards.zero_controls(board, divider), boards.zero_words(board))
-        self._verify_idle()
-
-    def _zero_digital(self) -> None:
-        for buffer in _ZEROED:
-            self._direct(buffer, 0)
-
-    def _start_gradients(self) -> None:
-        board, divider = self._gradients.board, self._gradients.spi_divider
-        self._direct(Buffer.GRAD_CTRL, 0)
-        self._send_gradients(boards.start_controls(board, divider), boards.start_words(board))
-
-    def _send_gradients(self, controls: tuple[int, ...], words: tuple[int, ...]) -> None:
-        """Words on the serial line, each when the one before is through, then the board's enable off again."""
-        self._verify_idle()  # a change of divider during a transfer would corrupt it
-        for control in controls:
-            self._direct(Buffer.GRAD_CTRL, control)
-        for word in words:
-            self._direct(Buffer.GRAD_MSB, word >> 16)
-            # the status that comes along is read while the word is still on its way: only its delay is wanted
-            self._status({"direct": isa.direct_word(Buffer.GRAD_LSB, word)})
-            self._verify_idle()
-        self._direct(Buffer.GRAD_CTRL, 0)
-
     def _before_run(self) -> None:
         """Disable both gradient cores, whose enable would make the initial writes look like lost data; drain old samples."""
-        if self._status()[Register.EXEC] >> 24 != isa.STATE_IDLE:
-            self._halt()
-        self._direct(Buffer.GRAD_CTRL, 0)
+        if self._outputs.status()[Register.EXEC] >> 24 != isa.STATE_IDLE:
+            self._outputs.halt()
+        self._outputs.direct(Buffer.GRAD_CTRL, 0)
         reply = self._call({"read_rx": 0})
         stale, other = parse_samples(reply.results["read_rx"])
         if len(stale) or other:
