@@ -175,7 +175,7 @@ def test_tones_that_beat_like_an_echo_are_told_by_their_phase_over_four_shots():
 
 def test_a_tone_that_wavers_is_no_signal():
     wavering = tone(9000.0) * (1 + 0.02 * np.cos(2 * np.pi * 150 * np.arange(N) / BAND_HZ))
-    got = measure_frequency(raw_of([wavering, wavering] + noise(6, sigma=0.001)))
+    got = measure_frequency(raw_of(wavering + noise(6, sigma=0.001)))
     assert isinstance(got, Refusal)
     assert got.doubt is Doubt.SPUR
 
