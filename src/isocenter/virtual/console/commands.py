@@ -89,6 +89,7 @@ class Commands:
             reply.infos.append("Shutting down server.")
             return reply
         reply.has_stray_map = request.packet_type != 0
+        request.open_commands()
         reply.n_commands = request.n_commands
         if not reply.n_commands:
             reply.errors.append("no commands present or incorrectly formatted request")

@@ -37,7 +37,8 @@ _DAC = 20  # codes of the eight outputs, four a board, signed
 _BEFORE = 28  # what they were before the transfer in flight
 _ENABLED = 36  # four flags: the output of an OCRA1 DAC has been switched on
 _NEEDS_INIT = 40
-_SIZE = 41
+_LOST = 41  # OCRA1 holds this flag until the next broadcast; reading the latch does not clear it
+_SIZE = 42
 
 _Events = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
@@ -113,6 +114,7 @@ def _strobe_ocra1(
 ) -> int:
     channel = word >> 25 & 3
     if memory[_PENDING + channel]:
+        memory[_LOST] = OCRA1_DATA_LOST
         memory[_LATCH] |= OCRA1_DATA_LOST
     memory[_STORED + channel], memory[_PENDING + channel] = word & 0xFFFFFF, 1
     if not word >> 24 & 1:
@@ -124,6 +126,7 @@ def _strobe_ocra1(
     if spacing < 24 * period + 2:
         return n  # goes out with the next broadcast
     _start(OCRA1, memory, tick, 24)
+    memory[_LOST] = 0
     first = n
     for each in range(4):
         if memory[_PENDING + each] and period > 1:
@@ -305,7 +308,7 @@ class GradientCores:
         return status
 
     def take_latch(self) -> int:
-        """The STATUS_LATCH register; reading clears it."""
+        """The STATUS_LATCH register; reading clears it, but for what the core still holds."""
         latch = int(self._memory[_LATCH])
-        self._memory[_LATCH] = 0
+        self._memory[_LATCH] = self._memory[_LOST]
         return latch

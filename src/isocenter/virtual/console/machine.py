@@ -59,7 +59,7 @@ class Machine:
     def direct(self, word: int) -> None:
         """Write one buffer at once; ignored unless idle."""
         self.access()
-        self.direct_word = word & 0x1F00FFFF
+        self.direct_word = word
         buffer, value = word >> 24 & 0x1F, word & 0xFFFF
         if self.state != isa.IDLE or buffer >= isa.N_BUFFERS:
             return

@@ -15,7 +15,7 @@ from isocenter.virtual.console.runs import BusTiming, Run
 from isocenter.virtual.console.timing import Decoded, locate
 
 _EMPTY: Final = (1 << N_BUFFERS) - 1
-_END_POLL_TICKS: Final = 128  # the server looks at the queues about this long after the end
+_END_POLLS: Final = 100  # rounds of the last read-out, after which the server looks at the queues
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ def report(run: Run, reports: Sequence[FifoReport], flags: RunFlags, bus: BusTim
         errors.append("gpa-fhdo gradient error; possibly missing samples")
     if flags.latch & OCRA1_DATA_LOST:
         warnings.append("ocra1 data was lost (overwritten before being sent)")
-    late = sum(1 << b for b, ticks in enumerate(decoded.ticks) if _is_late(ticks, decoded))
+    late = sum(1 << b for b, ticks in enumerate(decoded.ticks) if _is_late(ticks, decoded, bus))
     if late:
         warnings.append(f"output buffers were not empty at the end of sequence: 0x{_EMPTY & ~late:08x}")
 
@@ -64,5 +64,5 @@ def _report_fifos(run: Run, reports: Sequence[FifoReport], bus: BusTiming, memor
         run.messages["warnings"].append(f"RX FIFO/s almost filled during sequence {n_rounds} times")
 
 
-def _is_late(ticks: NDArray[np.int64], decoded: Decoded) -> bool:
-    return bool(len(ticks)) and int(ticks[-1]) > decoded.finish_tick + _END_POLL_TICKS
+def _is_late(ticks: NDArray[np.int64], decoded: Decoded, bus: BusTiming) -> bool:
+    return bool(len(ticks)) and int(ticks[-1]) > decoded.finish_tick + _END_POLLS * bus.access_ticks

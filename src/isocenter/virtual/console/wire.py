@@ -114,10 +114,15 @@ class Request:
         self.packet_type = self._element(0)
         self.index = self._element(1)
         self.version = self._element(3)
+        self._items: list[tuple[Any, Any]] = []
+
+    def open_commands(self) -> None:
+        """Look at the map of commands; the server does so only when it is going to carry them out."""
         data = self._child(4)
-        if not self.has_failed and not isinstance(data, _Pairs):
+        if isinstance(data, _Pairs):
+            self._items = data.items
+        else:
             self.has_failed = True
-        self._items = data.items if isinstance(data, _Pairs) and not self.has_failed else []
 
     def _child(self, position: int) -> Any:
         if self.has_failed:

@@ -97,6 +97,15 @@ def test_ocra1_overwriting_what_was_not_sent():
     assert cores.take_latch() == OCRA1_DATA_LOST
 
 
+def test_ocra1_remembers_a_loss_until_the_next_broadcast():
+    """Seen on the original server with simulated hardware: the warning comes with every run until then."""
+    cores = cores_with("ocra1", 19)
+    write(cores, ocra1(1000, 0, 11, broadcast=False) + ocra1(2000, 0, 22, broadcast=False))
+    assert [cores.take_latch() for _ in range(2)] == [OCRA1_DATA_LOST] * 2
+    write(cores, ocra1(9000, 1, 3))
+    assert [cores.take_latch() for _ in range(2)] == [OCRA1_DATA_LOST, 0]
+
+
 def test_ocra1_four_channels_change_together():
     cores = cores_with("ocra1", 10)
     writes = [w for k in (3, 2, 1) for w in ocra1(1000 - 2 * k, k, 10 + k, broadcast=False)] + ocra1(1000, 0, 10)
@@ -155,7 +164,8 @@ def test_fhdo_init_and_readback_of_the_current():
 )
 def test_second_run_with_the_core_still_on_reports_a_spurious_error(ctrl, message):
     """Known from the original: G1. Writing 0 to GRAD_CTRL before the run cures it."""
-    words = [0x80000000 | b << 24 | (16 - b) << 16 for b in range(16, 0, -1)] + [0x80100000 | ctrl, 0x02000100, 0x01000000]
+    words = [0x80000000 | b << 24 | (16 - b) << 16 for b in range(16, 0, -1)] + [0x80100000 | ctrl, 0x02000100]
+    words += [0x8101FFFC, 0x82000117, 0x02001000, 0x01000000]  # a broadcast, which ends the memory of what was lost
     machine = Machine(bus=HARDWARE_BUS)
     heard = []
     for cure in (False, False, True):

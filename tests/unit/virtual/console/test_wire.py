@@ -136,3 +136,15 @@ def test_net_test(link):
 def test_result_order_is_the_servers(link):
     reply = wc.ask(link, {"are_you_real": 0, "read_mem": 0, "acq_rlim": 1000, "ctrl": 0, "fpga_clk": [1, 2, 3]})
     assert list(reply[4]) == ["read_mem", "fpga_clk", "ctrl", "acq_rlim", "are_you_real"]
+
+
+def test_direct_register_reads_back_all_bits(link):
+    assert wc.ask(link, {"direct": 0xFF00A500, "regrd": 2})[4]["regrd"] == 0xFF00A500
+
+
+@pytest.mark.parametrize("packet_type", [1, 2])
+def test_special_packets_do_not_look_at_their_commands(packet_type):
+    with VirtualConsoleServer() as server, wc.connect(server.address) as link:
+        link.sendall(msgpack.packb([packet_type, 5, 0, wc.VERSION, [1]]))
+        assert wc.read_reply(link)[1] == 6
+        assert wc.ask(link, {"regrd": 9})[4] == {"regrd": 0xFFFFFF}
