@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from isocenter.domain.errors import ReconError
 from isocenter.domain.volume import PLACE_UNKNOWN, ImageGeometry, Volume
 from isocenter.recon.cartesian import root_sum_of_squares
+from isocenter.recon.channels import tell_channels
 from isocenter.recon.fourier import Complex, to_image
 from isocenter.recon.options import MAX_MATRIX
 
@@ -17,6 +18,7 @@ _PEAKED: Final = 3.0
 """Energy near the strongest index of an encoded axis is at least this often what an even spread would give."""
 
 _TWO: Final = 2
+_SHORT: Final = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +91,8 @@ def reconstruct_plain(
 def find_layout(kspace: Complex, *, encoded_axes: tuple[int, ...] | None = None, channel_axis: int | None = None) -> Layout:
     """Tell encoded axes (energy gathers around one index) from slices and channels (it does not).
 
-    With one other axis it is taken for slices. With two, the outermost of them is taken for channels when the encoded axes
-    stand together at one end, as MATLAB (row, column, slice, channel) and NumPy (channel, slice, row, column) have it.
+    With one other axis it is taken for slices. With two, the images tell which is channels (``tell_channels``); if they do
+    not, the outermost, when the encoded axes stand together at one end.
     """
     shape = kspace.shape
     if not np.any(kspace):
@@ -109,8 +111,11 @@ def find_layout(kspace: Complex, *, encoded_axes: tuple[int, ...] | None = None,
     if len(encoded) not in {2, 3}:
         raise ReconError(f"{len(encoded)} encoded axes give no image.", "Name two axes for slices, three for a 3D scan.")
     others = [axis for axis in range(kspace.ndim) if axis not in encoded and axis != channels and shape[axis] > 1]
+    centre = _centre(power, encoded)
     if channels is None and len(others) == _TWO and len(encoded) == _TWO:
-        channels = _outer(encoded, others, shape)
+        pair, both = (encoded[0], encoded[1]), (others[0], others[1])
+        channels = tell_channels(kspace, pair, (centre[0], centre[1]), both)
+        channels = _outer(encoded, others, shape) if channels is None else channels
         others.remove(channels)
     elif channels is None and len(others) == 1 and len(encoded) == 3:
         channels = others.pop()
@@ -119,7 +124,7 @@ def find_layout(kspace: Complex, *, encoded_axes: tuple[int, ...] | None = None,
             f"In an array of {_text(shape)} the axes {others} could be slices, channels or repetitions.",
             "Take one repetition out of it, or name the encoded axes and the channel axis.",
         )
-    return Layout(encoded=encoded, channels=channels, slices=others[0] if others else None, centre=_centre(power, encoded))
+    return Layout(encoded=encoded, channels=channels, slices=others[0] if others else None, centre=centre)
 
 
 def _find_encoded(power: NDArray[np.float32], channels: int | None) -> tuple[int, ...]:
@@ -129,7 +134,7 @@ def _find_encoded(power: NDArray[np.float32], channels: int | None) -> tuple[int
         raise ReconError(
             f"An array of {_text(shape)} has fewer than two axes to transform.", "Give k-space with rows and columns."
         )
-    encoded = long if len(long) == _TWO else [axis for axis in long if _peakedness(power, axis) >= _PEAKED]
+    encoded = long if len(long) == _TWO else [axis for axis in long if _is_encoded(power, axis)]
     flat = [axis for axis in encoded if _peakedness(power, axis) < min(_PEAKED, shape[axis] / 2.5)]
     if len(encoded) not in {2, 3} or flat:
         raise ReconError(
@@ -138,6 +143,12 @@ def _find_encoded(power: NDArray[np.float32], channels: int | None) -> tuple[int
             "Give the variable with k-space, not images; if it is k-space, name its encoded axes.",
         )
     return tuple(encoded)
+
+
+def _is_encoded(power: NDArray[np.float32], axis: int) -> bool:
+    """A short axis must be nearly all at one index: one of a few channels may well have half of the energy."""
+    size = power.shape[axis]
+    return _peakedness(power, axis) >= (max(_PEAKED, 0.7 * size) if size < _SHORT else _PEAKED)
 
 
 def _peakedness(power: NDArray[np.float32], axis: int) -> float:

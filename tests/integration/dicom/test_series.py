@@ -15,6 +15,7 @@ import pytest
 
 from isocenter.dicom.identifiers import new_uid
 from isocenter.dicom.series import UNPAIRED_PARTS, SeriesInfo, to_pixels, write_series
+from isocenter.domain.errors import DicomError
 from isocenter.domain.events import Encoding, ScanFacts
 from isocenter.domain.geometry import Orientation, PatientPosition, place
 from isocenter.domain.patient import Exam, Patient, Sex
@@ -29,6 +30,7 @@ from isocenter.domain.scanner import (
     RfSystem,
     Scanner,
 )
+from isocenter.domain.volume import PLACE_UNKNOWN
 from isocenter.recon.cartesian import reconstruct
 from isocenter.recon.options import ReconOptions
 from isocenter.storage.nifti import ras_affine_mm, write_nifti
@@ -408,6 +410,23 @@ def test_an_archive_takes_the_series(tmp_path):
     assert len(stored) == len(paths)
     sent = {pydicom.dcmread(path).SOPInstanceUID: pydicom.dcmread(path).PixelData for path in paths}
     assert {pydicom.dcmread(path).SOPInstanceUID: pydicom.dcmread(path).PixelData for path in stored} == sent
+
+
+def test_images_of_unknown_place_never_become_dicom(tmp_path):
+    raw = make_raw(place(Orientation.AXIAL))
+    (volume,) = reconstruct(raw)
+    lost = dataclasses.replace(volume, provenance=(*volume.provenance, PLACE_UNKNOWN))
+    with pytest.raises(DicomError, match=r"which side is which[\s\S]*NIfTI or PNG"):
+        write_series(lost, raw=raw, exam=make_exam(), series=SERIES, scanner=make_scanner(), folder=tmp_path / "dicom")
+    assert not (tmp_path / "dicom").exists()
+
+
+def test_nothing_half_written_is_left(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(DicomError, match=r"cannot be written to[\s\S]*export again"):
+        export(tmp_path / "file" / "dicom")
+    export(tmp_path / "dicom")
+    assert {path.suffix for path in (tmp_path / "dicom").iterdir()} == {".dcm"}
 
 
 def test_pixels_keep_the_image(tmp_path):
