@@ -88,7 +88,8 @@ def _read_columns(section: Section | None, version: Version) -> tuple[Table, dic
             )
     columns = {name: table.column(index + 1) for index, name in enumerate(names)}
     columns.setdefault("time", np.zeros(len(table)))
-    table.require(columns["time"] == np.rint(columns["time"]), "the time shape id is not a whole number")
+    is_whole = (columns["time"] == np.rint(columns["time"])) & (np.abs(columns["time"]) < 2.0**53)
+    table.require(is_whole, "the time shape id is not a whole number")
     return table, columns, warnings
 
 

@@ -62,6 +62,7 @@ BROKEN = {
     "unknown shape": ({"RF": "1 1000 17 2 3 50 100 0 0 0 0 e"}, r"line 19.*the shape 17 is not in the file"),
     "unknown gradient shape": ({"GRADIENTS": "1 2000 0 0 44 0 10\n2 3000 0 1500 5 6 900"}, r"shape 44 is not"),
     "times and values differ": ({"GRADIENTS": "1 2000 0 0 4 6 10\n2 3000 0 1500 5 6 900"}, r"4 values and 3 times"),
+    "time id beyond 64 bits": ({"RF": "1 1000 1 2 9e30 50 100 0 0 0 0 e"}, r"line 19.*time shape id is not a whole"),
     "bad use": ({"RF": "1 1000 1 2 3 50 100 0 0 0 0 x"}, r"one of e r i s p o u"),
     "use of two letters": ({"RF": "1 1000 1 2 3 50 100 0 0 0 0 ex"}, r"one letter"),
     "event longer than block": (
