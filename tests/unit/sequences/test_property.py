@@ -99,7 +99,7 @@ def check_receiver_and_transmitter(seq, scanner):
 def test_refused_with_a_remedy_or_playable(name, scanner_name, tmp_path):
     scanner, built_ones, refused = load_scanner(scanner_name), 0, set()
     known = {item.name for item in parameters(name)}
-    for seed in range(18):
+    for seed in range(12):
         built = build_or_refusal(name, some_values(name, seed), scanner)
         if isinstance(built, SequenceError):
             assert "The sequence file" not in built.problem, built
