@@ -2,6 +2,7 @@
 """Clocks on which a scan's segments start."""
 
 import time
+from collections.abc import Callable
 from threading import Event
 from typing import Final, Literal, Protocol, TypeAlias
 
@@ -41,10 +42,16 @@ class WallClock:
 
 
 class FreeClock:
-    """Time as it would pass: for a virtual scanner that is faster than a real one."""
+    """Time as it would pass: for a virtual scanner that is faster than a real one.
 
-    def __init__(self) -> None:
-        self._now_s = 0.0
+    Parameters
+    ----------
+    pass_time
+        Told every pause that is not waited for [s], since the spins must feel it all the same.
+    """
+
+    def __init__(self, pass_time: Callable[[float], None] | None = None) -> None:
+        self._now_s, self._pass_time = 0.0, pass_time
 
     def now_s(self) -> float:
         """Seconds that the scan would have taken."""
@@ -52,7 +59,10 @@ class FreeClock:
 
     def wait_until(self, time_s: float, cancel: Event) -> None:  # noqa: ARG002
         """Jump there."""
-        self._now_s = max(self._now_s, time_s)
+        if (pause_s := time_s - self._now_s) > 0:
+            self._now_s = time_s
+            if self._pass_time is not None:
+                self._pass_time(pause_s)
 
     def has_played(self, duration_s: float) -> None:
         """Add what was played."""

@@ -229,6 +229,14 @@ def test_at_full_speed_nothing_waits_for_the_clock_on_the_wall(runner, scan, sin
     assert result.late_starts == ()
 
 
+def test_a_virtual_scanner_is_told_the_pauses_that_nobody_waits_for(console, hardware, scan, sink):
+    pauses = []
+    segments = tuple(replace(segment, start_s=segment.index * 2.0) for segment in scan.segments)
+    runner = ScanRunner(console, hardware, "osii-one", clock=lambda: FreeClock(pass_time=pauses.append))
+    runner.run(replace(scan, segments=segments), sink, threading.Event())
+    assert pauses == pytest.approx([2.0 - 0.01, 2.0 - 0.01])  # each segment takes 10 ms
+
+
 def test_no_segment_starts_early_and_a_late_one_is_told_and_moves_the_rest(console, hardware, scan, sink):
     class ScriptedClock(FreeClock):
         """Storing the first segment takes 5 s."""
