@@ -30,8 +30,7 @@ def tell_channels(
     """
     ordered = kspace.transpose([*candidates, *encoded, *(a for a in range(kspace.ndim) if a not in (*candidates, *encoded))])
     array = ordered.reshape(ordered.shape[:4])
-    picks = [np.unique(np.linspace(0, size - 1, min(size, _MOST)).astype(int)) for size in array.shape[:2]]
-    image = array[np.ix_(picks[0], picks[1])]
+    image = array[np.ix_(_some(kspace.shape[candidates[0]]), _some(kspace.shape[candidates[1]]))]
     for axis, middle in zip((2, 3), centre, strict=True):
         image = to_image(image, axis, size=min(_SIDE, image.shape[axis]), centre=float(middle))
     first, second = _beyond_rank_one(image), _beyond_rank_one(image.swapaxes(0, 1))
@@ -40,12 +39,17 @@ def tell_channels(
     return candidates[1] if second * _CLEAR < first else None
 
 
+def _some(size: int) -> NDArray[np.int64]:
+    """A few indices, evenly spread."""
+    return np.unique(np.linspace(0, size - 1, min(size, _MOST)).astype(np.int64))
+
+
 def _beyond_rank_one(images: Complex) -> float:
     """Part of the energy that is not explained by one image times a number for each index of axis 0, patch by patch."""
     from scipy.ndimage import uniform_filter
 
     products = np.einsum("aoyx,boyx->oyxab", images, images.conj())
-    size: tuple[int, ...] = (1, _PATCH, _PATCH, 1, 1)
+    size = (1, _PATCH, _PATCH, 1, 1)
     covariance: NDArray[np.complex128] = uniform_filter(products.real, size) + 1j * uniform_filter(products.imag, size)
     energy = np.einsum("oyxaa->oyx", covariance).real
     bright = energy > 0.1 * np.percentile(energy, 99)

@@ -146,9 +146,13 @@ def _find_encoded(power: NDArray[np.float32], channels: int | None) -> tuple[int
 
 
 def _is_encoded(power: NDArray[np.float32], axis: int) -> bool:
-    """A short axis must be nearly all at one index: one of a few channels may well have half of the energy."""
+    """A short axis must be mostly at one index near its middle: one of a few channels may well have half of the energy."""
     size = power.shape[axis]
-    return _peakedness(power, axis) >= (max(_PEAKED, 0.7 * size) if size < _SHORT else _PEAKED)
+    if size >= _SHORT:
+        return _peakedness(power, axis) >= _PEAKED
+    profile = power.sum(axis=tuple(other for other in range(power.ndim) if other != axis), dtype=np.float64)
+    is_central = abs(int(profile.argmax()) - size // 2) <= size // 4
+    return bool(is_central and _peakedness(power, axis) >= max(_PEAKED, 0.6 * size))
 
 
 def _peakedness(power: NDArray[np.float32], axis: int) -> float:

@@ -51,7 +51,7 @@ def test_slices_may_be_in_any_axis(order):
 
 
 def with_coils(kspace, n_channels, noise, seed=0):
-    """Several coils around the head: smooth sensitivities and noise on the images, and back to k-space (row, column, slice, coil)."""
+    """Smooth sensitivities of several coils and noise on the images, and back to k-space (row, column, slice, coil)."""
     rng = np.random.default_rng(seed)
     image = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(kspace, axes=(0, 1)), axes=(0, 1)), axes=(0, 1))
     rows, columns = np.mgrid[-1 : 1 : image.shape[0] * 1j, -1 : 1 : image.shape[1] * 1j]
