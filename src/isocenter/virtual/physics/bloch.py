@@ -18,7 +18,7 @@ from isocenter.domain.scanner import Scanner
 from isocenter.virtual.physics.kernels import SpinArrays, compose_blocks, play_blocks
 from isocenter.virtual.physics.pulses import Pulse, find_pulses, steps_of
 from isocenter.virtual.physics.sampling import extent_of
-from isocenter.virtual.physics.simtable import Setting, build_table
+from isocenter.virtual.physics.simtable import Decompositions, Setting, build_table
 from isocenter.virtual.physics.spins import BLOCK, SpinSet, block_spins
 from isocenter.virtual.physics.waveforms import Waveforms, waveforms
 
@@ -76,6 +76,7 @@ class Simulator:
         self._b1_scale = float(np.abs(spins.b1_scale).max())
         self._magnetisation = np.zeros((3, self._n_blocks * BLOCK), dtype=np.float32)
         self._slots: dict[bytes, int] = {}
+        self._decompositions: Decompositions = {}
         self._rotations = np.zeros((0, self._n_blocks, 9, BLOCK), dtype=np.float32)
         self.reset()
 
@@ -126,6 +127,7 @@ class Simulator:
             t1_s=self._t1_s,
             t2_s=self._t2_s,
             extent=self._extent,
+            decompositions=self._decompositions,
         )
         table = build_table(waves, pulses, sample_ticks, setting)
         slots = self._compose(pulses.pulses, waves, frequency_hz)

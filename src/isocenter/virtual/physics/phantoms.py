@@ -13,9 +13,9 @@ from isocenter.virtual.physics.spins import SpinSet
 SIGNAL_PER_M3: Final = 100.0
 """Signal of one cubic metre of water after a 90 degree pulse [1 = receiver full scale / m3]: a head gives about 0.2."""
 
-JITTER: Final = 0.2
+JITTER: Final = 0.1
 """Part of the lattice spacing over which each spin is moved at random. A full step would be safest against the false
-echoes of a regular lattice but makes images grainy (17 % at eight spins a voxel, against 4 % here); turning the lattice
+echoes of a regular lattice but makes images grainy (17 % at eight spins a voxel, against 2 % here); turning the lattice
 does most of the work."""
 
 # A lattice turned to no simple direction, so that crushers along an axis do not meet its reciprocal lattice.

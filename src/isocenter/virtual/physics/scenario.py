@@ -40,7 +40,7 @@ class Scenario:
     summary: str = ""
     phantom: str = "head"
     position: PatientPosition = PatientPosition.HFS
-    n_spins: int = 100_000
+    n_spins: int = 200_000
     noise: float = 1.0
     b0_spread_hz: float = 300.0
     b1_spread: float = 0.05

@@ -9,9 +9,9 @@ Source of the idea: moments instead of steps, as extended phase graphs have used
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,11 @@ from isocenter.virtual.physics.sampling import LONGEST, LONGEST_NODES, SHORTEST_
 from isocenter.virtual.physics.waveforms import Waveforms
 
 MOST_DECOMPOSITIONS: Final = 256
-"""Distinct uneven stretches in one run that get a decomposition of their own; further ones are computed sample by sample."""
+"""New uneven stretches in one run that get a decomposition of their own; further ones are computed sample by sample."""
+MOST_KEPT: Final = 4096
+"""Decompositions that are kept from run to run."""
+
+Decompositions: TypeAlias = dict[bytes, tuple[NDArray[np.int64], NDArray[np.complex128]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +149,9 @@ class _Builder:
         self.is_step: list[bool] = []
         self.row_gap: list[int] = []
         self.n_computed = 0
-        self._decompositions: dict[bytes, tuple[NDArray[np.int64], NDArray[np.complex128]]] = {}
+        self._decompositions, self._n_new = setting.decompositions, 0
+        if len(self._decompositions) > MOST_KEPT:
+            self._decompositions.clear()
 
     def add_all(self) -> None:
         """Add every stretch of samples, cut to handy lengths."""
@@ -205,10 +211,14 @@ class _Builder:
             return everything, None
         # 1e-4 cycles per metre are 1e-5 of a turn at the edge of a head: below the tolerance of the signal.
         relative = rows - rows[0]
-        key = np.round(relative / [1e-4, 1e-4, 1e-4, 1e-9]).astype(np.int64).tobytes()
+        key = (
+            np.round(relative / [1e-4, 1e-4, 1e-4, 1e-9]).astype(np.int64).tobytes()
+            + np.float64(self.frequency_hz).tobytes()
+        )
         if key not in self._decompositions:
-            if len(self._decompositions) >= MOST_DECOMPOSITIONS:
+            if self._n_new >= MOST_DECOMPOSITIONS:
                 return everything, None
+            self._n_new += 1
             self._decompositions[key] = decompose(rows[:, :3], rows[:, 3], self.extent, self.frequency_hz)
         return self._decompositions[key]
 
@@ -231,6 +241,8 @@ class Setting:
         Of each tissue [s].
     extent
         Of the object.
+    decompositions
+        Those found in earlier runs of the same object; new ones are added.
     """
 
     frequency_hz: float
@@ -240,6 +252,7 @@ class Setting:
     t1_s: NDArray[np.float64]
     t2_s: NDArray[np.float64]
     extent: Extent
+    decompositions: Decompositions = field(default_factory=dict)
 
 
 def build_table(waves: Waveforms, pulses: PulseTable, windows: Sequence[NDArray[np.int64]], setting: Setting) -> SimTable:
