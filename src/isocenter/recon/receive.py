@@ -197,8 +197,6 @@ def _fit(position: NDArray[np.float64], length: int, ratio: float, offset: float
     They minimise ``weight |sum_n v_n C e^(2 pi i g n) - D e^(2 pi i g t)|^2`` over a grid of frequencies g about the band's
     centre, with C the CIC's response and D the wanted one; the centre of the band itself is met exactly.
     """
-    from scipy.linalg import cho_factor, cho_solve
-
     n_grid = 8 * length + 64
     grid = (np.arange(n_grid) + 0.5) / n_grid - 0.5
     distance = np.abs(grid) * ratio  # in wanted sample rates
@@ -210,15 +208,15 @@ def _fit(position: NDArray[np.float64], length: int, ratio: float, offset: float
     waves = np.exp(2j * np.pi * grid[:, None] * np.arange(length))  # (n_grid, length)
     normal = waves.conj().T @ ((weight * droop**2)[:, None] * waves)
     normal[np.diag_indices(length)] += 1e-7 * normal[0, 0].real
-    factor = cho_factor(normal)
+    inverse = np.linalg.inv(normal)
     at_centre = np.full(length, cic_response(np.array([offset]))[0], dtype=np.complex128)
-    spread = cho_solve(factor, at_centre)
+    spread = inverse @ at_centre
     gain = (at_centre @ spread).real
 
     out = np.empty((len(position), length), dtype=np.complex128)
     for first in range(0, len(position), 512):
         target = np.exp(2j * np.pi * grid[:, None] * position[first : first + 512])
-        fit = cho_solve(factor, waves.conj().T @ ((weight * droop * wanted)[:, None] * target))
+        fit = inverse @ (waves.conj().T @ ((weight * droop * wanted)[:, None] * target))
         fit += np.outer(spread, (1 - at_centre @ fit) / gain)
         out[first : first + 512] = fit.T
     out *= np.exp(2j * np.pi * offset * (position[:, None] - np.arange(length)))
