@@ -355,6 +355,24 @@ def test_other_versions_are_noted_with_the_next_run(server, calm, version, note)
         console.close()
 
 
+def test_what_the_server_says_to_every_request_is_told_once(console, calm):
+    text = "Client version 1.0.5 different from server version 1.1.5"
+    calm.messages.update({name: {"warnings": [text]} for name in ("direct", "regstatus", "read_rx", "run_seq")})
+    calm.run_rx = samples(4)
+    messages = console.play(scan(console), Event()).messages
+    assert [(m.severity, m.original) for m in messages] == [(Severity.WARNING, text)]
+
+
+def test_stop_while_a_run_is_prepared_sends_no_run(console, calm):
+    console.open()
+    cancel = Event()
+    calm.override["read_rx"] = lambda _: cancel.set() or 0
+    calm.log.clear()
+    with pytest.raises(ScanAborted, match="every output is at zero"):
+        console.play(scan(console), cancel)
+    assert "run_seq" not in calm.log
+
+
 def test_other_major_version_is_refused(calm):
     message = r"runs version 2\.0\.0; this program speaks version 1\.0\.5\.\n.*Install"
     with (

@@ -179,6 +179,21 @@ def test_silence_ends_at_the_deadline(sends, monkeypatch):
         assert not wire.is_open
 
 
+def test_interrupt_while_waiting_closes_the_link():
+    def raw(client):
+        client.recv(1000)
+        client.recv(1)
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    with ScriptedServer(raw=raw) as server:
+        wire = wire_to(server)
+        with pytest.raises(KeyboardInterrupt):
+            wire.call({"are_you_real": 0}, 1.0, deadline=interrupted)
+        assert not wire.is_open
+
+
 def test_nobody_listening_says_where():
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]

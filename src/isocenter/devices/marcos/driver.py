@@ -167,6 +167,8 @@ class MarcosConsole:
         samples: NDArray[np.complex64] | None = None
         try:
             self._before_run()
+            if cancel.is_set():
+                raise self._aborted(None)
             reply = self._run(prepared, cancel)
             said = explain_all(reply.messages)
             samples = self._samples(reply.results["run_seq"], prepared)
@@ -179,7 +181,7 @@ class MarcosConsole:
             raise
         notes = (*self._notes, *(note for note in said if prepared.n_raw or not note.original.startswith(_NO_SAMPLES)))
         self._notes.clear()
-        return RawRun(samples=samples, messages=notes)
+        return RawRun(samples=samples, messages=tuple(dict.fromkeys(notes)))  # a server of another version says so each time
 
     def make_safe(self) -> SafeReport:
         """Halt, then write zero to every output and verify. Reconnects if it must. Never raises."""

@@ -115,15 +115,17 @@ class MarcosWire:
         give_up = time.monotonic() + timeout_s
         until = deadline if deadline is not None else lambda: give_up
         request = self._pack(commands)
+        is_in_step = False
         try:
             self._send(request, until)
-            return self._check(self._receive(until, max_samples + _MAX_ITEMS), commands)
-        except (DeviceTimeout, ProtocolError, ConnectError):
-            self.close()
-            raise
+            reply = self._check(self._receive(until, max_samples + _MAX_ITEMS), commands)
+            is_in_step = True
         except OSError as error:
-            self.close()
             raise ConnectError(f"The link to the console at {self.address} broke: {error}.", _RECONNECT) from error
+        finally:
+            if not is_in_step:  # whatever happened, Ctrl-C included: the next reply would answer another question
+                self.close()
+        return reply
 
     def _pack(self, commands: Mapping[str, Any]) -> bytes:
         if not commands or not COMMANDS.issuperset(commands):
