@@ -119,20 +119,20 @@ class _Chains:
         self._table = entries
         self._specifications = specifications
         self._lines = entries.lines.tolist()
-        rows = entries.values.tolist()
-        self._entries: dict[int, tuple[int, int, int, int]] = {
-            number: (index, type_id, ref, following) for index, (number, type_id, ref, following) in enumerate(rows)
-        }
+        self._rows = entries.values.tolist()
+        self._entries: dict[int, tuple[int, int, int, int]] = {}  # made when a list holds more than labels
         # Lists that hold nothing but labels are most of all lists, so they have a short way.
+        kinds = {
+            type_id: (specification.name == "LABELINC", specification.objects)
+            for type_id, specification in specifications.items()
+            if specification.name in ("LABELSET", "LABELINC") and specification.objects
+        }
         self._labels: dict[int, tuple[bool, Any, int]] = {}
-        for type_id, specification in specifications.items():
-            if specification.name in ("LABELSET", "LABELINC") and specification.objects:
-                is_increment, objects = specification.name == "LABELINC", specification.objects
-                self._labels.update(
-                    (number, (is_increment, objects[ref], following))
-                    for number, kind, ref, following in rows
-                    if kind == type_id and ref in objects
-                )
+        for number, type_id, ref, following in self._rows if kinds else []:
+            if type_id in kinds:
+                is_increment, objects = kinds[type_id]
+                if ref in objects:
+                    self._labels[number] = (is_increment, objects[ref], following)
         self._steps = 0
         self.ignored: dict[str, int] = {}
         self.has_repeated_set = False
@@ -143,20 +143,18 @@ class _Chains:
 
     def _collect_labels(self, head: int) -> ExtensionSet | None:
         """The set of a list of labels; None for a list that holds anything else, or is long or wrong."""
-        position, steps, labels = head, 0, self._labels
+        position, labels = head, self._labels
         sets: list[Any] = []
         increments: list[Any] = []
         while position:
-            entry = labels.get(position)
-            steps += 1
-            if entry is None or steps > _MAX_CHAIN:
+            if position not in labels or len(sets) + len(increments) >= _MAX_CHAIN:
                 return None
-            position = entry[2]
-            (increments if entry[0] else sets).append(entry[1])
-        self._steps += steps
+            is_increment, label, position = labels[position]
+            (increments if is_increment else sets).append(label)
+        self._steps += len(sets) + len(increments)
         if self._steps > _MAX_STEPS:
             return None
-        if len(sets) > 1:
+        if len(sets) > 2 or (len(sets) == 2 and sets[0][0] == sets[1][0]):
             self._note_repeated(sets)
         return ExtensionSet(label_set=tuple(sets), label_increment=tuple(increments))
 
@@ -165,6 +163,11 @@ class _Chains:
             self.has_repeated_set = True
 
     def _collect_any(self, head: int) -> ExtensionSet:
+        if not self._entries:
+            self._entries = {
+                number: (index, type_id, ref, following)
+                for index, (number, type_id, ref, following) in enumerate(self._rows)
+            }
         found: dict[str, list[Any]] = {}
         ignored: set[str] = set()
         position, steps = head, 0

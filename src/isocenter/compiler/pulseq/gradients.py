@@ -108,8 +108,8 @@ def _free_edges(
         free.section.refuse(int(free.lines[row]), what)
 
     shape, time = int(shape_id[row]), int(time_id[row])
-    for wanted in (shape, time):
-        if wanted not in shapes and not (wanted in (0, -1) and wanted == time):
+    for wanted, is_needed in ((shape, True), (time, time not in (0, -1))):
+        if is_needed and wanted not in shapes:
             refuse(f"the shape {wanted} is not in the file")
     samples = shapes.samples(shape)
     n = len(samples)

@@ -213,11 +213,11 @@ def _read_uses(
     entries = read_table(head.sections.get("EXTENSIONS"), (4,), integer=True)
     wanted = table.values[:, 7] if table.values.shape[1] > 7 else np.zeros(len(table), dtype=np.int64)
     entries.rows_of(wanted, table, "the extension list")  # refuses what is not there, with the block's line
-    heads, places = np.unique(wanted, return_inverse=True)
-    has_none = bool(heads[0] == 0)
-    sets, warnings = read_extension_sets(
-        head.sections, entries, heads[int(has_none) :].tolist(), head.definitions, head.file_name
-    )
+    has_list = np.flatnonzero(wanted)
+    heads, places = np.unique(wanted[has_list], return_inverse=True)
+    extension = np.full(len(table), -1, dtype=np.int64)
+    extension[has_list] = places.reshape(-1)
+    sets, warnings = read_extension_sets(head.sections, entries, heads.tolist(), head.definitions, head.file_name)
     used = _Used(
         table=table,
         rf=rf.rows_of(table.values[:, 2], table, "the RF pulse"),
@@ -227,7 +227,7 @@ def _read_uses(
             gradients.rows_of(table.values[:, 5], table),
         ),
         adc=adc.rows_of(table.values[:, 6], table, "the readout"),
-        extension=places.reshape(-1) - int(has_none),
+        extension=extension,
     )
     return used, sets, warnings
 

@@ -61,6 +61,8 @@ BROKEN = {
     "unknown extension list": ({"BLOCKS": "1 50 0 0 0 0 0 8"}, r"extension list 8 is not"),
     "unknown shape": ({"RF": "1 1000 17 2 3 50 100 0 0 0 0 e"}, r"line 19.*the shape 17 is not in the file"),
     "unknown gradient shape": ({"GRADIENTS": "1 2000 0 0 44 0 10\n2 3000 0 1500 5 6 900"}, r"shape 44 is not"),
+    "gradient without a shape": ({"GRADIENTS": "1 2000 0 0 0 0 10\n2 3000 0 1500 5 6 900"}, r"line 22.*shape 0 is not"),
+    "unknown time id": ({"GRADIENTS": "1 2000 0 0 4 -2 10\n2 3000 0 1500 5 6 900"}, r"line 22.*shape -2 is not"),
     "times and values differ": ({"GRADIENTS": "1 2000 0 0 4 6 10\n2 3000 0 1500 5 6 900"}, r"4 values and 3 times"),
     "time id beyond 64 bits": ({"RF": "1 1000 1 2 9e30 50 100 0 0 0 0 e"}, r"line 19.*time shape id is not a whole"),
     "bad use": ({"RF": "1 1000 1 2 3 50 100 0 0 0 0 x"}, r"one of e r i s p o u"),
