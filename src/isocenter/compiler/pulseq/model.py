@@ -55,7 +55,8 @@ class RfEvents:
         e excitation, r refocusing, i inversion, s saturation, p preparation, o other, u undefined.
     times_s, envelope
         For each pulse: sample times after its start [s] and complex samples of magnitude at most 1 (amplitude not
-        applied), shape ``(n_samples,)``. Samples are raster centres unless the file gives times.
+        applied), shape ``(n_samples,)``. Samples are raster centres unless the file gives times. Pulses with the same
+        shapes share one array, so ``is`` tells that they are equal.
     duration_s
         Length of each shape, edges included [s].
     on_raster
@@ -88,7 +89,9 @@ class GradientEvents:
         Start within the block [s].
     times_s, shape
         For each event: times after its start [s] and values (amplitude not applied), from the event's first edge to its
-        last, shape ``(n_points,)``. A trapezoid has 4 points (3 without a flat top).
+        last, shape ``(n_points,)``. A trapezoid has 4 points (3 without a flat top). Times always increase: a ramp without
+        length has no point of its own, so such an event starts or ends at its full value. Events of the same shape may
+        share one array.
     is_trapezoid
         True for events of the [TRAP] table.
     """
