@@ -93,7 +93,7 @@ class Simulator:
         end_tick: int,
         lo_hz: float,
         idle_s: float = 0.0,
-        frame_turns: float = 0.0,
+        frame_rad: float = 0.0,
     ) -> list[NDArray[np.complex64]]:
         """Play one run and return the signal.
 
@@ -109,8 +109,8 @@ class Simulator:
             Frequency of the local oscillator [Hz].
         idle_s
             Time since the run before ended [s]. A gradient whose first tick is negative is on in it.
-        frame_turns
-            Phase of the local oscillator just before it was set back to zero at the start of the run [turns].
+        frame_rad
+            Phase of the local oscillator just before it was set back to zero at the start of the run [rad].
 
         Returns
         -------
@@ -122,7 +122,7 @@ class Simulator:
         setting = Setting(
             frequency_hz=frequency_hz,
             idle_s=max(idle_s, 0.0),
-            frame_turns=frame_turns,
+            frame_rad=frame_rad,
             end_tick=end_tick,
             t1_s=self._t1_s,
             t2_s=self._t2_s,

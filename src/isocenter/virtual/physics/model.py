@@ -36,12 +36,13 @@ def scenario_spins(scenario: Scenario, scanner: Scanner) -> SpinSet:
     )
     radius_m = scanner.magnet.imaging_diameter_m / 2
     field_hz = b0_offset_hz(spins.position_m, peak_to_peak_hz=scenario.b0_spread_hz, radius_m=radius_m, seed=scenario.seed)
-    sensitivity = receive_sensitivity(spins.position_m, strength=scenario.b1_spread, radius_m=radius_m)
+    strength = 1.0 - 10.0 ** (-scenario.b1_fall_db / 20)
+    sensitivity = receive_sensitivity(spins.position_m, strength=strength, radius_m=radius_m)
     return replace(
         spins,
         offset_hz=(spins.offset_hz + field_hz).astype(np.float32),
         weight=(spins.weight * sensitivity).astype(np.complex64),
-        b1_scale=transmit_scale(spins.position_m, strength=scenario.b1_spread, radius_m=radius_m).astype(np.float32),
+        b1_scale=transmit_scale(spins.position_m, strength=strength, radius_m=radius_m).astype(np.float32),
     )
 
 
@@ -100,7 +101,7 @@ class BlochSignalModel:
             end_tick=playback.end_tick,
             lo_hz=lo_hz,
             idle_s=playback.idle_s,
-            frame_turns=frame_turns % 1.0,
+            frame_rad=2 * np.pi * (frame_turns % 1.0),
         )
         since = playback.end_tick - (int(playback.lo_reset_ticks[-1]) if len(playback.lo_reset_ticks) else 0)
         self._lo_turns, self._lo_hz = (self._lo_turns + lo_hz * since / playback.clock_hz) % 1.0, lo_hz

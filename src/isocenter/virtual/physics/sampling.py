@@ -87,12 +87,33 @@ def extent_of(position_m: NDArray[np.floating], offset_hz: NDArray[np.floating],
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Coarse grid for n raw samples: its places in units of the raw spacing from the first, and the matrix back."""
+    """Coarse even grid for some raw samples.
 
-    first: float
-    step: float
-    n: int
+    Attributes
+    ----------
+    places
+        Where it is, in units of the raw spacing from the first raw sample, shape ``(n,)``.
+    matrix
+        From there to the raw samples, shape ``(n_raw, n)``.
+    """
+
+    places: NDArray[np.float64]
     matrix: NDArray[np.float64]
+
+    @property
+    def first(self) -> float:
+        """Its first place."""
+        return float(self.places[0])
+
+    @property
+    def step(self) -> float:
+        """Its spacing."""
+        return float(self.places[1] - self.places[0])
+
+    @property
+    def n(self) -> int:
+        """Its number of points."""
+        return len(self.places)
 
 
 def grid(n: int, half_band: float) -> Grid | None:
@@ -109,7 +130,7 @@ def _grid(n: int, exponent: int) -> Grid | None:
         step = (n - 1) / (n_coarse - 1 - 2 * BEYOND)
         matrix, error = _fit(n, n_coarse, step, half_band)
         if error < TOLERANCE:
-            return Grid(-BEYOND * step, step, n_coarse, matrix)
+            return Grid((np.arange(n_coarse, dtype=np.float64) - BEYOND) * np.float64(step), matrix)
         n_coarse += max(2, n_coarse // 16)
     return None
 

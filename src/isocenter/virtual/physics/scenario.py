@@ -26,8 +26,8 @@ class Scenario:
         Thermal noise over that of a good 50 mT head coil; 0 for none.
     b0_spread_hz
         Peak-to-peak frequency over the imaging sphere, left after shimming [Hz].
-    b1_spread
-        Fall of the transmit and receive fields at the edge of the imaging sphere.
+    b1_fall_db
+        About how much the transmit and receive fields fall towards the edge of the imaging sphere [dB].
     has_t2_prime, has_chemical_shift
         Frequencies spread inside each tissue; fat is shifted.
     frequency_offset_hz
@@ -43,7 +43,7 @@ class Scenario:
     n_spins: int = 200_000
     noise: float = 1.0
     b0_spread_hz: float = 300.0
-    b1_spread: float = 0.05
+    b1_fall_db: float = 0.45
     has_t2_prime: bool = True
     has_chemical_shift: bool = True
     frequency_offset_hz: float = 1700.0
@@ -57,7 +57,7 @@ def _perfect(name: str, summary: str, phantom: str) -> Scenario:
         phantom=phantom,
         noise=0.0,
         b0_spread_hz=0.0,
-        b1_spread=0.0,
+        b1_fall_db=0.0,
         has_t2_prime=False,
         has_chemical_shift=False,
         frequency_offset_hz=0.0,

@@ -233,8 +233,8 @@ class Setting:
         Centre frequency of the magnet minus that of the local oscillator [Hz].
     idle_s
         Time since the run before ended [s].
-    frame_turns
-        Turn of the magnetisation at the start, when the local oscillator's phase is set back [turns].
+    frame_rad
+        Turn of the magnetisation at the start, when the local oscillator's phase is set back [rad].
     end_tick
         Length of the run.
     t1_s, t2_s
@@ -247,7 +247,7 @@ class Setting:
 
     frequency_hz: float
     idle_s: float
-    frame_turns: float
+    frame_rad: float
     end_tick: int
     t1_s: NDArray[np.float64]
     t2_s: NDArray[np.float64]
@@ -261,7 +261,7 @@ def build_table(waves: Waveforms, pulses: PulseTable, windows: Sequence[NDArray[
     gap_end = np.append(waves.windows[:, 0], max(setting.end_tick, int(gap_start[-1]))).astype(np.int64)
     half_pulse = np.diff(waves.windows, axis=1)[:, 0] * waves.tick_s / 2
     half_before, half_after = np.append(0.0, half_pulse), np.append(half_pulse, 0.0)
-    turns_before = np.append(setting.frame_turns, pulses.phase_turns)
+    turns_before = np.append(setting.frame_rad / (2 * np.pi), pulses.phase_turns)
     turns_after = np.append(pulses.phase_turns, 0.0)
     error = np.array(pulses.area_error).reshape(-1, 3) * waves.k_per_area / 2
     k_before, k_after = np.vstack([np.zeros(3), error]), np.vstack([error, np.zeros(3)])
