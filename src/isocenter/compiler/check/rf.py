@@ -70,7 +70,7 @@ def check_rf(
                     requested=duty * 100,
                     allowed=rf.max_duty * 100,
                     unit="%",
-                    event="the RF pulses together",
+                    event="the sum of all RF pulses",
                     time_s=time_s,
                     remedy=lengthen_tr(scan, duty / rf.max_duty) + " or use shorter pulses.",
                 )
