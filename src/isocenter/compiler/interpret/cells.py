@@ -40,18 +40,21 @@ def split_flat(value: float, low: int, high: int, grid: tuple[int, int, int]) ->
 
 @numba.njit(cache=True)
 def sample_lobe(
-    line: tuple[Floats, Floats], span: tuple[int, int], slots: tuple[Floats, Ints], state: int, work: Floats
+    line: tuple[Floats, Floats], span: tuple[int, int], slots: tuple[Floats, Ints, float], state: int, work: Floats
 ) -> tuple[float, float, int]:
     """Mean of the waveform over each cell of one lobe into ``work`` (mean, length, centre, kind), its area and moment."""
     times, values = line
     first, last = span
-    exact, ticks = slots
+    exact, ticks, long_cell = slots
     area, moment = 0.0, 0.0
-    origin = exact[first]
+    origin, middle = exact[first], 0.0
     for i in range(first, last):
         low, high = float(ticks[i]), float(ticks[i + 1])
         start = exact[first] if i == first else low
         stop = exact[last] if i == last - 1 else high
+        if high - low > long_cell:  # its edges may reach into a ramp; what they hold is left to the ramp's cells
+            quarter = 0.25 * (high - low)
+            middle = integrate(times, values, state, low + quarter, high - quarter)[0] / (2 * quarter)
         part, part_moment, constant, state = integrate(times, values, state, start, max(start, stop))
         area += part
         moment += part_moment + part * (start - origin)
@@ -59,6 +62,8 @@ def sample_lobe(
         mean = part / (high - low)
         if whole and stop > start:
             mean = part / (stop - start)
+        if high - low > long_cell:
+            whole, mean = True, middle
         work[i, 0], work[i, 1], work[i, 2] = mean, high - low, 0.5 * (low + high) - origin
         work[i, 3] = FLAT if whole else RAMPING
     return area, moment, state
@@ -180,7 +185,7 @@ def play_channel(
         if i < n - 1 and not is_zero(times, values, look, exact[i]):
             continue
         span = (first, i)
-        area, moment, state = sample_lobe((times, values), span, (exact, ticks), state, work)
+        area, moment, state = sample_lobe((times, values), span, (exact, ticks, long_cell), state, work)
         settled, settled_moment = settle_flats(work, span, ticks, grid, long_cell)
         level, slope, pivot = correction(work, span, (area - settled, moment - settled_moment))
         error = 0.0

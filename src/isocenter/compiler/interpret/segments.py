@@ -80,7 +80,7 @@ def plan_segments(cuts: Cuts, chosen: list[tuple[int, bool]], tables: Tables, du
     for number, (start, count, fit) in enumerate(edges):
         measure_from = tables.first if number == 0 else int(cuts.idle_to[chosen[number - 1][0]])
         is_last = number == len(edges) - 1
-        stop = tables.last + 1 if is_last else int(cuts.idle_to[chosen[number][0]])
+        stop = tables.last + LEAD_TICKS if is_last else int(cuts.idle_to[chosen[number][0]])
         until = tables.last if is_last else int(cuts.idle_from[chosen[number][0]])
         plans.append(Plan(start, measure_from, stop, until, count, fit))
     return plans

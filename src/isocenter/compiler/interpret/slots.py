@@ -74,7 +74,7 @@ def fill_gap(  # noqa: C901  counts and writes in one place
 
 @numba.njit(cache=True)
 def centre_short(times: Floats, classes: Flags, flags: Flags, interval: float) -> tuple[Floats, Flags, Flags]:
-    """Corners with each lonely cluster shorter than an interval replaced by cells that lie symmetrically around it.
+    """Corners with each lonely short cluster replaced by cells of one interval that lie symmetrically around it.
 
     One cell for a short ramp or a jump, two for a whole short lobe, whose centroid two cells can still place.
     """
@@ -88,8 +88,8 @@ def centre_short(times: Floats, classes: Flags, flags: Flags, interval: float) -
         after = times[last + 1] if last + 1 < n else np.inf
         lonely = times[first] - before >= 4 * interval and after - times[last] >= 4 * interval
         before = times[last]
-        if lonely and times[last] - times[first] < interval - _TOLERANCE and flags[last] & 1 == 0:
-            cells = 2 if np.sum(classes[first : last + 1] == 2) > 1 else 1
+        cells = 2 if np.sum(classes[first : last + 1] == 2) > 1 else 1
+        if lonely and times[last] - times[first] < cells * interval - _TOLERANCE and flags[last] & 1 == 0:
             middle = 0.5 * (times[first] + times[last])
             for i in range(cells + 1):
                 out_t[m], out_class[m], out_flags[m] = middle + (i - 0.5 * cells) * interval, 2, 1 if i < cells else 0

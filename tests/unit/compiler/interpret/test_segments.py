@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: MIT
+"""Segments against the scan in one piece; encoding and facts of a small spin echo."""
+
+import numpy as np
+import pytest
+
+from isocenter.compiler.interpret import compile_scan
+from isocenter.domain.geometry import Placement
+from isocenter.domain.scanner import Calibration
+from isocenter.domain.units import GAMMA_HZ_PER_T
+
+CLOCK_HZ = 122.88e6
+G = 0.01 * GAMMA_HZ_PER_T
+N_READ, N_LIN = 32, 40
+
+
+def spin_echo(draft, tr_s, flip_hz=1250.0, spoil=False):
+    """Phase-encoded spin echo: k of sample N/2 of line N_LIN/2 is zero."""
+    dwell_s = 20e-6
+    read = draft.trapezoid(G, flat_s=1e-3)
+    prephase = draft.trapezoid(G, flat_s=450e-6 - 0.0)  # the refocusing pulse inverts it
+    adc = draft.readout(n=N_READ, dwell_s=dwell_s, delay_s=600e-6 - N_READ * dwell_s / 2)
+    for line in range(N_LIN):
+        phase_rad = 0.5 * 117 * line * (line + 1) * np.pi / 180 if spoil else 0.0
+        encode = draft.trapezoid(-(line - N_LIN / 2) * 5.0 / 550e-6, flat_s=450e-6)
+        draft.block(1e-3, rf=draft.pulse(amplitude_hz=flip_hz, phase_rad=phase_rad))
+        draft.block(1e-3, gx=prephase, gy=encode, label_set=(("LIN", line),))
+        draft.block(1e-3, rf=draft.pulse(amplitude_hz=2500.0, use="r"))
+        draft.block(2e-3, gx=read, adc=adc)
+        if tr_s > 5e-3:
+            draft.block(tr_s - 5e-3)
+    return draft.file(Matrix=f"{N_READ} {N_LIN + 8}")
+
+
+def joined(scan, name):
+    """All changes of a channel on the time axis of the whole scan [ticks], segment after segment."""
+    origin = None
+    ticks, values = [], []
+    for segment in scan.segments:
+        track = segment.tracks.get(name)
+        start = round(segment.start_s * CLOCK_HZ)
+        origin = start if origin is None else origin
+        if track is not None:
+            ticks.append(track.ticks + start - origin)
+            values.append(track.values)
+    return np.concatenate(ticks), np.concatenate(values)
+
+
+@pytest.mark.parametrize("shim", [(0.0, 0.0, 0.0), (1e-3, 0.0, 0.0)])
+def test_segments_play_the_same_as_one_piece_where_the_pause_fits(draft, scanner_of, board, shim):
+    file = spin_echo(draft, tr_s=0.1)
+    scanner, calibration = scanner_of(board), Calibration(larmor_hz=2e6, shim_t_per_m=shim)
+    whole = compile_scan(file, scanner, calibration, Placement(), max_segment_s=np.inf)
+    parts = compile_scan(file, scanner, calibration, Placement(), max_segment_s=0.5)
+    assert len(whole.segments) == 1
+    assert len(parts.segments) == 8
+    assert all(segment.n_dummy_shots == 0 for segment in parts.segments)
+    names = ["tx0_i", "tx_gate", "rx0_en", "rx_gate", "grad_vy"] + ([] if any(shim) else ["grad_vx"])
+    for name in names:
+        for a, b in zip(joined(whole, name), joined(parts, name), strict=True):
+            np.testing.assert_array_equal(a, b)
+    for segment, after in zip(parts.segments, parts.segments[1:], strict=False):
+        assert after.start_s - (segment.start_s + segment.end_tick / CLOCK_HZ) >= 0.05 - 1e-8
+        assert segment.end_tick / CLOCK_HZ <= 0.5
+    assert len(parts.readouts) == N_LIN
+    assert parts.segment_of_readout.tolist() == np.repeat(np.arange(8), 5).tolist()
+    assert parts.facts.duration_s == pytest.approx(whole.facts.duration_s, rel=1e-3)
+
+
+def test_every_segment_starts_late_enough_and_ends_at_zero(draft, scanner_of, board):
+    scan = compile_scan(spin_echo(draft, 0.1), scanner_of(board), Calibration(larmor_hz=2e6), Placement(), max_segment_s=0.3)
+    for segment in scan.segments:
+        for name, track in segment.tracks.items():
+            assert np.all(np.diff(track.ticks) > 0)
+            if name != "rx0_rate":
+                assert track.ticks[0] >= 2000
+                assert track.values[-1] == 0
+                assert segment.end_tick - track.ticks[-1] >= 50e-6 * CLOCK_HZ
+        readouts = segment.readouts
+        np.testing.assert_array_equal(segment.tracks["rx0_en"].ticks[::2], readouts.window_tick)
+
+
+def test_dummies_repeat_the_shots_before_without_reception(draft, scanner_of, board):
+    file = spin_echo(draft, tr_s=30e-3, spoil=True)
+    scan = compile_scan(file, scanner_of(board), Calibration(larmor_hz=2e6), Placement(), max_segment_s=0.2)
+    whole = compile_scan(file, scanner_of(board), Calibration(larmor_hz=2e6), Placement(), max_segment_s=np.inf)
+    shots = []
+    assert len(scan.segments) > 2
+    for segment in scan.segments[1:]:
+        n = segment.n_dummy_shots
+        assert n > 0
+        first = int(segment.readouts.label("LIN")[0])
+        assert n == min(first, n)
+        shots.append(n)
+        gate = segment.tracks["tx_gate"]
+        assert len(gate.ticks) == 4 * (n + len(segment.readouts))
+        assert segment.tracks["rx0_en"].ticks[0] == segment.readouts.window_tick[0]
+        # the pulses are those of the whole scan from shot first - n on, RF spoiling included
+        reference = whole.segments[0].tracks["tx_gate"].ticks
+        np.testing.assert_array_equal(
+            gate.ticks - gate.ticks[0], reference[4 * (first - n) :][: len(gate.ticks)] - reference[4 * (first - n)]
+        )
+        for name in ("tx0_i", "tx0_q", "grad_vy"):
+            track, full = segment.tracks[name], whole.segments[0].tracks[name]
+            shift = reference[4 * (first - n)] - gate.ticks[0]
+            part = full.values[(full.ticks >= track.ticks[0] + shift) & (full.ticks <= track.ticks[-1] + shift)]
+            np.testing.assert_array_equal(track.values, part)
+    labels = np.concatenate([segment.readouts.label("LIN") for segment in scan.segments])
+    assert labels.tolist() == list(range(N_LIN))
+    assert any("played again" in warning for warning in scan.warnings)
+    for segment, after in zip(scan.segments, scan.segments[1:], strict=False):
+        assert after.start_s >= segment.start_s + segment.end_tick / CLOCK_HZ + 0.05 - 1e-9
+
+
+def test_dummies_bring_longitudinal_magnetisation_back(draft, scanner_of):
+    """The recursion, run forward: after the pause and the dummies Mz is within 1 % for every T1."""
+    file = spin_echo(draft, tr_s=30e-3, flip_hz=420.0)  # 30 degrees
+    scan = compile_scan(file, scanner_of(), Calibration(larmor_hz=2e6), Placement(), max_segment_s=0.2)
+    segment = scan.segments[-1]
+    assert segment.n_dummy_shots > 0
+    cosine = np.cos(scan.facts.flip_rad)
+    for t1_s in (0.1, 0.3, 1.0, 4.0):
+        decay = np.exp(-30e-3 / t1_s)
+        steady = (1 - decay) / (1 - cosine * decay)
+        mz = 1 - (1 - steady) * np.exp(-0.05 / t1_s)
+        for _ in range(segment.n_dummy_shots):
+            mz = 1 - (1 - mz * cosine) * decay
+        reached = segment.n_dummy_shots < int(segment.readouts.label("LIN")[0])
+        assert abs(mz / steady - 1) <= 0.01 or not reached
+
+
+def test_encoding_and_facts_are_those_of_the_events(draft, scanner_of, board):
+    scan = compile_scan(spin_echo(draft, 0.1), scanner_of(board), Calibration(larmor_hz=2e6), Placement())
+    encoding = scan.encoding
+    assert encoding is not None
+    np.testing.assert_allclose(encoding.step_read_per_m, [G * 20e-6, 0, 0], rtol=1e-9)
+    np.testing.assert_allclose(encoding.step_lin_per_m, [0, 5.0, 0], atol=1e-9)
+    assert encoding.centre_sample == pytest.approx(N_READ / 2 - 0.5, abs=1e-6)
+    assert encoding.centre_lin == pytest.approx(N_LIN / 2, abs=1e-6)
+    assert (encoding.n_samples, encoding.n_lin, encoding.n_par) == (N_READ, N_LIN + 8, 1)
+    facts = scan.facts
+    assert facts.tr_s == pytest.approx(0.1, abs=1e-7)
+    assert facts.te_s == pytest.approx(3.6e-3 - 200e-6, abs=2e-6)
+    assert np.isnan(facts.ti_s)
+    assert facts.echo_train_length == 1
+    assert facts.flip_rad == pytest.approx(np.pi / 2, rel=1e-9)
+    assert facts.peak_b1_t == pytest.approx(2500 / GAMMA_HZ_PER_T, rel=1e-3)
+    assert facts.peak_gradient_t_per_m[0] == pytest.approx(0.01, rel=1e-3)
+    assert facts.rf_duty == pytest.approx(400e-6 / 0.1, rel=0.05)
+
+
+def test_radial_scan_has_no_cartesian_encoding(draft, scanner_of):
+    adc = draft.readout(n=N_READ, delay_s=200e-6)
+    for angle in np.linspace(0, 3, 8):
+        draft.block(1e-3, rf=draft.pulse())
+        draft.block(2e-3, gx=draft.trapezoid(G * np.cos(angle)), gy=draft.trapezoid(G * np.sin(angle)), adc=adc)
+    assert compile_scan(draft.file(), scanner_of(), Calibration(larmor_hz=2e6), Placement()).encoding is None
