@@ -180,6 +180,13 @@ def test_a_tone_that_wavers_is_no_signal():
     assert got.doubt is Doubt.SPUR
 
 
+def test_a_signal_on_its_way_to_a_steady_state_is_taken():
+    strengths = np.array([[1.0], [0.25], [0.3], [0.28]])
+    got = measure_frequency(raw_of(strengths * echo(1500.0, 200.0) + noise(7, 4, sigma=0.002)))
+    assert isinstance(got, Frequency), got
+    assert abs(got.offset_hz - 1500) < 5
+
+
 def test_nothing_at_all_is_refused_too():
     for shots in (np.zeros((2, N)), np.zeros((0, N))):
         assert measure_frequency(raw_of(shots)).doubt is Doubt.NO_SIGNAL

@@ -298,7 +298,9 @@ def _repeats(shots: NDArray[np.complex128], line: _Line, dwell_s: float) -> bool
     strength = np.abs(shots.mean(axis=0)) ** 2  # weight: when the signal is there
     wave = np.exp(-2j * np.pi * line.offset_hz * dwell_s * np.arange(shots.shape[1]))
     each = (shots * wave * strength).sum(axis=1)
-    agreement = abs(each.sum()) ** 2 / (len(shots) * np.sum(np.abs(each) ** 2))
+    agreement = (
+        abs(each.sum()) / np.sum(np.abs(each))
+    ) ** 2  # of phases only: strength changes on the way to a steady state
     per_shot_snr = line.snr / np.sqrt(len(shots))
     return bool(agreement > min(_AGREEMENT, 1 - 4 / per_shot_snr**2) or per_shot_snr < MIN_SNR)
 
