@@ -168,8 +168,8 @@ class Encoding:
     n_samples, n_lin, n_par
         Samples of a line; extent of the labels, from the file's definitions where it says so, else the largest seen + 1.
     slice_positions_m, slice_normal_device, slice_thickness_m
-        For slice-selective scans: centre of each SLC along the normal [m], counted from ``centre_device_m``, shape (n_slices,),
-        NaN for a label that no readout has; the normal; the thickness [m]. Empty, zero vector and 0 otherwise.
+        For slice-selective scans: centre of each SLC along the normal [m], counted from ``centre_device_m``, shape
+        (n_slices,), NaN for a label that no readout has; the normal; the thickness [m]. Empty, zero vector and 0 otherwise.
     centre_device_m
         Centre of the field of view in device axes [m], shape (3,). Samples are already shifted to it.
     """
