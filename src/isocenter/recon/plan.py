@@ -222,7 +222,7 @@ def _stacks(
             z = Axis(direction=directions[2], spacing_m=spacing_m or thickness_m, size=len(slices), zero_index=0)
         origin = centre
         if len(positions) and not (is_3d and len(positions) == 1):
-            origin = centre + (positions[slices[0]] - centre @ directions[2]) * directions[2]
+            origin = centre + positions[slices[0]] * directions[2]
         display = display_of(z, y, x, centre_lps_m=origin, slice_thickness_m=thickness_m, position=placement.position)
         stacks.append(Stack(slices=slices, display=display))
     return tuple(stacks)
@@ -244,7 +244,11 @@ def _groups(positions: NDArray[np.float64], is_3d: bool) -> list[tuple[tuple[int
     """
     if len(positions) == 0:
         return [((0,), 0.0)]
-    order = tuple(int(index) for index in np.argsort(positions, kind="stable"))
+    order = tuple(int(index) for index in np.argsort(positions, kind="stable") if np.isfinite(positions[index]))
+    if not order:
+        raise ReconError(
+            "Not one slice has a known position.", "Check the sequence's slice-selective pulses and its label SLC."
+        )
     if len(order) == 1:
         return [(order, 0.0)]
     gaps = np.diff(positions[list(order)])

@@ -214,9 +214,10 @@ def _geometry(
     if not is_3d:
         first = [np.flatnonzero(slices == index) for index in range(n_slices)]
         places = [heads["position"][rows[0]] * 1e-3 if len(rows) else np.full(3, np.nan) for rows in first]
-        positions_m = np.asarray([float(axes[:, 2] @ place) for place in places], dtype=np.float64)
-        if not np.all(np.isfinite(positions_m)) or (n_slices > 1 and np.ptp(positions_m) == 0):
-            positions_m = np.asarray(device[:, 2] @ centre + thickness_m * np.arange(n_slices), dtype=np.float64)
+        middle = heads["position"][0] * 1e-3
+        positions_m = np.asarray([float(axes[:, 2] @ (place - middle)) for place in places], dtype=np.float64)
+        if n_slices > 1 and np.nanmax(positions_m) == np.nanmin(positions_m):  # not said: side by side
+            positions_m = thickness_m * np.arange(n_slices, dtype=np.float64)
     encoding = Encoding(
         step_read_per_m=sign * device[:, 0] / header.fov_m[0],
         step_lin_per_m=sign * device[:, 1] / header.fov_m[1],

@@ -53,7 +53,7 @@ def make_scan(
         device = device_from_lps @ np.asarray(point)
         signal = np.exp(2j * np.pi * (k @ (device - placement.centre_device_m)))
         if is_2d:
-            distance = np.abs(np.asarray(slice_positions_m)[slc] - normal @ device)
+            distance = np.abs(np.asarray(slice_positions_m)[slc] - normal @ (device - placement.centre_device_m))
             signal = signal * (distance <= slice_thickness_m / 2)[:, np.newaxis]
         gains = (weights or [np.ones(n_channels)] * len(points_lps_m))[index]
         samples += signal[:, np.newaxis] * np.asarray(gains)[:, np.newaxis]
@@ -136,9 +136,7 @@ def test_point_appears_where_it_lies_in_3d(position, orientation, swap):
 @pytest.mark.parametrize(("position", "orientation", "swap"), ALL, ids=str)
 def test_point_appears_where_it_lies_in_slices(position, orientation, swap):
     placement = place(orientation, position, (0.004, -0.01, 0.006), (0.2, -0.1), swap)
-    normal = placement.device_from_logical[:, 2]
-    offset = float(placement.centre_device_m @ normal)
-    positions = offset + np.array([0.006, -0.012, -0.006, 0.0, 0.012])  # as an interleaved scan may number them
+    positions = np.array([0.006, -0.012, -0.006, 0.0, 0.012])  # as an interleaved scan may number them
     # A point in the slice with the label 1, away from the field of view's centre
     device = placement.centre_device_m + placement.device_from_logical @ [0.043, -0.028, -0.0115]
     point = placement.lps_from_logical @ placement.device_from_logical.T @ device
@@ -356,6 +354,20 @@ def test_uneven_slices_become_volumes_of_their_own():
     assert [volume.geometry.first_voxel_m[2] for volume in volumes] == pytest.approx([0.0, 0.01, 0.03])
     assert volumes[2].data.max() > 100 * max(volumes[0].data.max(), volumes[1].data.max())
     assert_point_is_at(volumes[2], (0.02, 0.0, 0.031))
+
+
+def test_slices_without_a_known_position_are_left_out():
+    # A label that no readout has: its position is not a number.
+    raw = make_scan(place(Orientation.AXIAL), [(0.02, 0.0, 0.01)], slice_positions_m=(0.0, 0.01), slice_thickness_m=0.005)
+    values = {name: getattr(raw.encoding, name) for name in raw.encoding.__dataclass_fields__}
+    values["slice_positions_m"] = np.array([0.0, 0.01, np.nan, -0.01])
+    (volume,) = reconstruct(replace(raw, encoding=Encoding(**values)))
+    assert volume.data.shape[0] == 3
+    assert volume.geometry.spacing_m[0] == pytest.approx(0.01)
+    assert_point_is_at(volume, (0.02, 0.0, 0.01))
+    values["slice_positions_m"] = np.full(2, np.nan)
+    with pytest.raises(ReconError, match=r"known position[\s\S]*SLC"):
+        reconstruct(replace(raw, encoding=Encoding(**values)))
 
 
 def test_projection_takes_its_depth_from_the_field_of_view():

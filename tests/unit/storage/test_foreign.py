@@ -229,6 +229,30 @@ def test_ismrmrd_single_slice(tmp_path):
     assert np.all(np.abs(offset) <= [1e-6, 0.00375 + 1e-9, 0.003125 + 1e-9])
 
 
+def test_ismrmrd_slices_lie_at_their_positions(tmp_path):
+    # Axial slices 8 mm apart, the first one not at the middle; each holds its own number of units at its centre.
+    path = tmp_path / "scan.h5"
+    header = HEADER.format(nz=1, fz=5, trajectory="cartesian", last=23, centre=12, lastz=0, centrez=0)
+    data = ismrmrd.Dataset(str(path), "dataset", create_if_needed=True)
+    data.write_xml_header(header.encode())
+    for slc, height_mm in enumerate((4.0, 20.0, 12.0)):
+        for lin in range(24):
+            acquisition = ismrmrd.Acquisition.from_array(np.full((1, 64), slc + 1, dtype="c8"))
+            acquisition.idx.kspace_encode_step_1, acquisition.idx.slice = lin, slc
+            acquisition.center_sample, acquisition.sample_time_us = 32, 10.0
+            acquisition.position[:] = (10.0, -20.0, height_mm)
+            acquisition.read_dir[:], acquisition.phase_dir[:], acquisition.slice_dir[:] = np.eye(3)
+            data.append_acquisition(acquisition)
+    data.close()
+    (volume,) = reconstruct(read_foreign(path))
+    assert volume.geometry.spacing_m[0] == pytest.approx(0.008)
+    for index, (height_m, units) in enumerate(((0.004, 1), (0.012, 3), (0.020, 2))):
+        row, column = np.unravel_index(volume.data[index].argmax(), volume.data.shape[1:])
+        assert volume.data[index].max() == pytest.approx(units * 64 * 24, rel=1e-4)
+        found = volume.geometry.lps_m(np.array([index, row, column]))
+        np.testing.assert_allclose(found, [0.01, -0.02, height_m], atol=1e-6)
+
+
 def test_ismrmrd_that_is_not_cartesian_is_refused(tmp_path):
     write_mrd(tmp_path / "scan.h5", POINT_LPS_M, trajectory="radial", nz=1)
     with pytest.raises(StorageError, match=r"radial trajectory[\s\S]*Only Cartesian"):
