@@ -14,6 +14,8 @@ delay 0 ... 127 and at most three waiting entries mean, for the k-th entry of a 
 All three follow from the wanted output cycles alone. So this is the scheduling of unit jobs with release times and
 deadlines on one machine, for which taking the most urgent job first is optimal: if any program plays the table, this
 one does. It runs backward in time, so that words are issued as late as possible and delays stay small.
+
+The compiled code is cached beside this file, with the constants of ``isa`` in it: after changing those, touch this file.
 """
 
 import numba
