@@ -23,13 +23,13 @@ _EXTRA_LIMIT: Final = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
-    """One combination of shapes; shared by all pulses that use it. ``peak`` is the factor taken out of the samples."""
+    """One combination of shapes; shared by all pulses that use it. ``scale`` is the factor taken out of the samples."""
 
     times_s: Floats
     samples: NDArray[np.complex128]
     duration_s: float
     center_s: float
-    peak: float
+    scale: float
 
 
 def read_rf(section: Section | None, version: Version, shapes: Shapes, raster_s: float) -> tuple[Table, RfEvents, list[str]]:
@@ -52,7 +52,7 @@ def read_rf(section: Section | None, version: Version, shapes: Shapes, raster_s:
     duration_s = np.array([envelope.duration_s for envelope in chosen])
     table.require((center_s >= 0) & (center_s <= duration_s + _US), "the centre of the pulse lies outside the pulse")
     events = RfEvents(
-        amplitude_hz=amplitude * np.array([envelope.peak for envelope in chosen]),
+        amplitude_hz=amplitude * np.array([envelope.scale for envelope in chosen]),
         delay_s=columns["delay"] * _US,
         center_s=center_s,
         frequency_hz=columns["frequency"],
@@ -120,7 +120,7 @@ def _envelope(table: Table, row: int, key: tuple[int, int, int], shapes: Shapes,
         samples=samples / scale,
         duration_s=duration_s,
         center_s=float(times_s[plateau[0]] + times_s[plateau[-1]]) / 2,
-        peak=scale,
+        scale=scale,
     )
 
 
