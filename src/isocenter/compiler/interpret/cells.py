@@ -152,6 +152,21 @@ def is_zero(times: Floats, values: Floats, p: int, at: float) -> bool:
 
 
 @numba.njit(cache=True)
+def rests(times: Floats, values: Floats, p: int, span: tuple[float, float]) -> bool:
+    """Whether the waveform is zero all through a span; ``p`` is a point before it."""
+    n = len(times)
+    while p + 1 < n and times[p + 1] <= span[0] + SAME_TICK:
+        p += 1
+    if p >= 0 and p + 1 < n and values[p] != 0.0 and times[p] < span[1] - SAME_TICK:
+        return False
+    while p + 1 < n and times[p + 1] < span[1] - SAME_TICK:
+        p += 1
+        if values[p] != 0.0:
+            return False
+    return p + 1 >= n or p < 0 or (values[p] == 0.0 and (values[p + 1] == 0.0 or times[p + 1] <= times[p] + SAME_TICK))
+
+
+@numba.njit(cache=True)
 def play_channel(
     line: tuple[Floats, Floats],
     exact: Floats,
@@ -185,6 +200,11 @@ def play_channel(
         if i < n - 1 and not is_zero(times, values, look, exact[i]):
             continue
         span = (first, i)
+        if rests(times, values, state, (exact[first], exact[i])):
+            for j in range(first, i):
+                m = emit(out, m, (ticks[j], offset), offset)
+            first = i
+            continue
         area, moment, state = sample_lobe((times, values), span, (exact, ticks, long_cell), state, work)
         settled, settled_moment = settle_flats(work, span, ticks, grid, long_cell)
         level, slope, pivot = correction(work, span, (area - settled, moment - settled_moment))

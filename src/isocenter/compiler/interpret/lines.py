@@ -95,6 +95,12 @@ def integrate(times: Floats, values: Floats, p: int, low: float, high: float) ->
     area, moment, constant = 0.0, 0.0, True
     while p + 1 < n and times[p + 1] <= low:
         p += 1
+    if p >= 0 and p + 1 < n and times[p + 1] >= high:  # most cells lie between two points
+        slope = (values[p + 1] - values[p]) / (times[p + 1] - times[p])
+        span = high - low
+        v0 = values[p] + slope * (low - times[p])
+        v1 = v0 + slope * span
+        return 0.5 * (v0 + v1) * span, (v0 + 2.0 * v1) * span * span / 6.0, abs(v1 - v0) < 1e-6, p
     level = np.nan
     cursor = low
     while cursor < high:
