@@ -155,5 +155,5 @@ def _place(heads: NDArray[Any], encoding: Encoding | None, placement: Placement)
     heads["position"] = lps @ centre * 1e3
     if encoding is not None and len(encoding.slice_positions_m):
         which = np.minimum(heads["idx"]["slice"], len(encoding.slice_positions_m) - 1)
-        along = encoding.slice_positions_m[which] - centre @ axes[2]
+        along = np.nan_to_num(encoding.slice_positions_m[which])  # counted from the centre of the field of view
         heads["position"] += along[:, None] * (lps @ axes[2]) * 1e3

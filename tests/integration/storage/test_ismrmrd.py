@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """ISMRMRD's own reader reads our file: same samples, same labels, a header that its parser takes."""
 
+from dataclasses import replace
+
 import ismrmrd
 import numpy as np
 import pytest
@@ -78,6 +80,30 @@ def test_positions_and_directions_are_those_of_the_patient_in_millimetres(writte
     np.testing.assert_allclose(row.phase_dir[:], [1, 0, 0])
     np.testing.assert_allclose(row.slice_dir[:], [0, -1, 0])
     np.testing.assert_allclose(row.position[:], [10, -20, 30], atol=1e-4)
+
+
+def test_each_slice_has_its_own_position(tmp_path, examples):
+    readouts = examples.make_readouts(8, 3, 32, extra={"SLC": np.arange(24) // 8}.items())
+    scan = examples.make_scan(readouts=readouts)
+    slices = replace(
+        scan.encoding,
+        step_par_per_m=np.zeros(3),
+        slice_positions_m=np.array([-0.006, 0.0, 0.006]),
+        slice_normal_device=np.array([0.0, 1.0, 0.0]),
+        slice_thickness_m=0.005,
+    )
+    scan = replace(scan, encoding=slices)
+    folder = ScanFolder.create(tmp_path, examples.make_request(), scan, b"")
+    folder.append(readouts, examples.make_samples(scan))
+    folder.finish(EndReason.COMPLETED)
+    with ismrmrd.File(str(folder.path / "raw.h5"), "r") as file:
+        rows = list(file["dataset"].acquisitions)
+        fov = file["dataset"].header.encoding[0].encodedSpace.fieldOfView_mm
+    # Head first, supine: the device's +Y is the patient's front, -P; the field of view's centre is at P = -20 mm.
+    np.testing.assert_allclose(
+        [rows[i].position[:] for i in (0, 8, 16)], [[10, -14, 30], [10, -20, 30], [10, -26, 30]], atol=1e-4
+    )
+    assert fov.z == pytest.approx(5)
 
 
 def test_the_header_is_taken_by_the_strict_parser_and_says_what_was_measured(written):
