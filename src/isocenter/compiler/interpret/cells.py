@@ -21,7 +21,7 @@ Ints = NDArray[np.int64]
 RAMPING, FLAT = 0, 1
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def split_flat(value: float, low: int, high: int, grid: tuple[int, int, int]) -> tuple[int, int, int]:
     """Code of a flat cell, and the stretch in its middle that plays one code more.
 
@@ -38,7 +38,7 @@ def split_flat(value: float, low: int, high: int, grid: tuple[int, int, int]) ->
     return code, start, start + length
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def sample_lobe(
     line: tuple[Floats, Floats], span: tuple[int, int], slots: tuple[Floats, Ints, float], state: int, work: Floats
 ) -> tuple[float, float, int]:
@@ -64,12 +64,12 @@ def sample_lobe(
             mean = part / (stop - start)
         if high - low > long_cell:
             whole, mean = True, middle
-        work[i, 0], work[i, 1], work[i, 2] = mean, high - low, 0.5 * (low + high) - origin
-        work[i, 3] = FLAT if whole else RAMPING
+        work[i - first, 0], work[i - first, 1], work[i - first, 2] = mean, high - low, 0.5 * (low + high) - origin
+        work[i - first, 3] = FLAT if whole else RAMPING
     return area, moment, state
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def correction(work: Floats, span: tuple[int, int], missing: tuple[float, float]) -> tuple[float, float, float]:
     """Offset, slope and pivot of the change of the ramping cells that adds the missing area and first moment."""
     total, pivot = 0.0, 0.0
@@ -90,7 +90,7 @@ def correction(work: Floats, span: tuple[int, int], missing: tuple[float, float]
     return missing[0] / total, slope, pivot
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def settle_flats(
     work: Floats, span: tuple[int, int], ticks: Ints, grid: tuple[int, int, int], long_cell: float
 ) -> tuple[float, float]:
@@ -98,26 +98,26 @@ def settle_flats(
     first, last = span
     ramping, n_ramping, left_over = 0.0, 0, 0.0
     for i in range(first, last):
-        if work[i, 3] == RAMPING:
-            ramping += work[i, 1]
+        if work[i - first, 3] == RAMPING:
+            ramping += work[i - first, 1]
             n_ramping += 1
         else:
-            left_over += (work[i, 0] - np.round(work[i, 0])) * work[i, 1]
+            left_over += (work[i - first, 0] - np.round(work[i - first, 0])) * work[i - first, 1]
     if n_ramping < 2:  # nothing to take the rest up: short flat cells must
         for i in range(first, last):
-            if work[i, 3] == FLAT and work[i, 1] <= long_cell:
-                work[i, 3] = RAMPING
+            if work[i - first, 3] == FLAT and work[i - first, 1] <= long_cell:
+                work[i - first, 3] = RAMPING
     split = abs(left_over) > 0.5 * ramping
     area, moment = 0.0, 0.0
     for i in range(first, last):
-        mean, length, centre = work[i, 0], work[i, 1], work[i, 2]
+        mean, length, centre = work[i - first, 0], work[i - first, 1], work[i - first, 2]
         played = mean * length
-        if work[i, 3] == FLAT:
+        if work[i - first, 3] == FLAT:
             low = ticks[i]
             code, start, stop = int(np.round(mean)), low, low
             if split and length > long_cell:
                 code, start, stop = split_flat(mean, low, ticks[i + 1], grid)
-            work[i, 4], work[i, 5], work[i, 6] = code, start, stop
+            work[i - first, 4], work[i - first, 5], work[i - first, 6] = code, start, stop
             played = code * length + (stop - start)
             moment += (stop - start) * (0.5 * (start + stop) - 0.5 * (low + ticks[i + 1]))
         area += played
@@ -125,7 +125,7 @@ def settle_flats(
     return area, moment
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def emit(out: tuple[Ints, NDArray[np.int32]], m: int, change: tuple[int, int], resting: int) -> int:
     """Write one change (tick, code), unless it is none."""
     out_t, out_v = out
@@ -137,7 +137,7 @@ def emit(out: tuple[Ints, NDArray[np.int32]], m: int, change: tuple[int, int], r
     return m + 1
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def is_zero(times: Floats, values: Floats, p: int, at: float) -> bool:
     """Whether the waveform is zero just before or just behind a time; ``p`` is the last point there."""
     if p < 0 or (p + 1 >= len(times) and at > times[p] + SAME_TICK):
@@ -151,7 +151,7 @@ def is_zero(times: Floats, values: Floats, p: int, at: float) -> bool:
     return False
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def rests(times: Floats, values: Floats, p: int, span: tuple[float, float]) -> bool:
     """Whether the waveform is zero all through a span; ``p`` is a point before it."""
     n = len(times)
@@ -166,7 +166,38 @@ def rests(times: Floats, values: Floats, p: int, span: tuple[float, float]) -> b
     return p + 1 >= n or p < 0 or (values[p] == 0.0 and (values[p + 1] == 0.0 or times[p + 1] <= times[p] + SAME_TICK))
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def emit_lobe(
+    out: tuple[Ints, NDArray[np.int32]],
+    m: int,
+    work: Floats,
+    span: tuple[int, int],
+    ticks: Ints,
+    change: tuple[float, float, float],
+    limits: tuple[int, int, int],
+) -> int:
+    """Write one lobe's changes: flat cells as settled, ramping cells corrected and rounded by error diffusion."""
+    first, last = span
+    level, slope, pivot = change
+    offset, lowest, highest = limits
+    error = 0.0
+    for j in range(first, last):
+        if work[j - first, 3] == FLAT:
+            code = int(work[j - first, 4]) + offset
+            m = emit(out, m, (ticks[j], code), offset)
+            if work[j - first, 6] > work[j - first, 5]:
+                m = emit(out, m, (int(work[j - first, 5]), min(code + 1, highest)), offset)
+                m = emit(out, m, (int(work[j - first, 6]), code), offset)
+            continue
+        wanted = work[j - first, 0] + level + slope * (work[j - first, 2] - pivot)
+        code = int(np.round(wanted + error / work[j - first, 1]))
+        code = min(max(code, lowest - offset), highest - offset)
+        error += (wanted - code) * work[j - first, 1]
+        m = emit(out, m, (ticks[j], code + offset), offset)
+    return m
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def play_channel(
     line: tuple[Floats, Floats],
     exact: Floats,
@@ -190,9 +221,10 @@ def play_channel(
     """
     times, values = line
     n = len(exact)
-    work = np.empty((max(n - 1, 0), 7))
-    out = (np.empty(3 * n + 1, dtype=np.int64), np.empty(3 * n + 1, dtype=np.int32))
-    offset, lowest, highest = limits
+    work = np.empty((256, 7))
+    room = n + 1 + 2 * np.sum(np.diff(exact) > long_cell - 2)  # a long cell may be split in three
+    out = (np.empty(room, dtype=np.int64), np.empty(room, dtype=np.int32))
+    offset = limits[0]
     m, state, look, first = 0, -1, -1, 0
     for i in range(1, n):
         while look + 1 < len(times) and times[look + 1] <= exact[i] + SAME_TICK:
@@ -205,23 +237,12 @@ def play_channel(
                 m = emit(out, m, (ticks[j], offset), offset)
             first = i
             continue
+        if i - first > len(work):
+            work = np.empty((2 * (i - first), 7))
         area, moment, state = sample_lobe((times, values), span, (exact, ticks, long_cell), state, work)
         settled, settled_moment = settle_flats(work, span, ticks, grid, long_cell)
-        level, slope, pivot = correction(work, span, (area - settled, moment - settled_moment))
-        error = 0.0
-        for j in range(first, i):
-            if work[j, 3] == FLAT:
-                code = int(work[j, 4]) + offset
-                m = emit(out, m, (ticks[j], code), offset)
-                if work[j, 6] > work[j, 5]:
-                    m = emit(out, m, (int(work[j, 5]), code + 1), offset)
-                    m = emit(out, m, (int(work[j, 6]), code), offset)
-                continue
-            wanted = work[j, 0] + level + slope * (work[j, 2] - pivot)
-            code = int(np.round(wanted + error / work[j, 1]))
-            code = min(max(code, lowest - offset), highest - offset)
-            error += (wanted - code) * work[j, 1]
-            m = emit(out, m, (ticks[j], code + offset), offset)
+        level, slope, pivot = correction(work, (0, i - first), (area - settled, moment - settled_moment))
+        m = emit_lobe(out, m, work, span, ticks, (level, slope, pivot), limits)
         first = i
     if n:
         m = emit(out, m, (ticks[n - 1], offset), offset)

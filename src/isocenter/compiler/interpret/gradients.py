@@ -4,6 +4,7 @@
 The waveforms are turned, summed and shimmed as exact piecewise linear functions; only then are they cut into cells.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
@@ -190,12 +191,16 @@ def make_gradients(
     exact = place_slots(*find_corners(*together, bounds, 1e-7), interval)
     slots = np.round(exact).astype(np.int64)
     spacing = spacing_ticks(system)
-    tracks = []
-    for channel, offset in enumerate(channel_offsets(system)):
+    offsets = channel_offsets(system)
+
+    def play(channel: int) -> Track:
         phase = channel * spacing if system.board is GradientBoard.OCRA1 else 0
         grid = (phase, 3 * spacing, int(interval) + 3 * spacing)
         limits = (int(shim[channel]), lowest, highest)
-        tracks.append(Track(*play_channel(channels[channel], exact, slots + offset, grid, 4 * interval, limits)))
+        return Track(*play_channel(channels[channel], exact, slots + offsets[channel], grid, 4 * interval, limits))
+
+    with ThreadPoolExecutor(len(channels)) as pool:  # the kernel releases the interpreter lock
+        tracks = tuple(pool.map(play, range(len(channels))))
     zero_slot, zero_cell = _zeros(channels, exact)
     return GradientTracks(
         tracks=(tracks[0], tracks[1], tracks[2]),

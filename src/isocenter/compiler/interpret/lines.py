@@ -16,7 +16,7 @@ SAME_TICK = 0.02
 """Points closer than this are one point [ticks]; far below what any clock resolves."""
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def add_lines(  # noqa: C901  one pass over three waveforms
     times: Floats, values: Floats, bounds: Ints
 ) -> tuple[Floats, Floats]:
@@ -73,7 +73,7 @@ def add_lines(  # noqa: C901  one pass over three waveforms
     return out_t[:m].copy(), out_v[:m].copy()
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def value_at(times: Floats, values: Floats, p: int, at: float) -> float:
     """Value at a time between the points ``p`` and ``p + 1``."""
     if p < 0 or p + 1 >= len(times):
@@ -84,7 +84,7 @@ def value_at(times: Floats, values: Floats, p: int, at: float) -> float:
     return float(values[p] + (values[p + 1] - values[p]) * (at - times[p]) / span)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def integrate(times: Floats, values: Floats, p: int, low: float, high: float) -> tuple[float, float, bool, int]:
     """Area, first moment about ``low``, whether it is constant, and the point to go on from.
 
@@ -120,7 +120,7 @@ def integrate(times: Floats, values: Floats, p: int, low: float, high: float) ->
     return area, moment, constant, p
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def find_corners(  # noqa: C901  one pass over all waveforms
     times: Floats, values: Floats, bounds: Ints, flat: float
 ) -> tuple[Floats, NDArray[np.int8], NDArray[np.int8]]:

@@ -155,3 +155,32 @@ def test_radial_scan_has_no_cartesian_encoding(draft, scanner_of):
         draft.block(1e-3, rf=draft.pulse())
         draft.block(2e-3, gx=draft.trapezoid(G * np.cos(angle)), gy=draft.trapezoid(G * np.sin(angle)), adc=adc)
     assert compile_scan(draft.file(), scanner_of(), Calibration(larmor_hz=2e6), Placement()).encoding is None
+
+
+def test_interleaved_slices_have_their_own_tr_and_positions(draft, scanner_of, board):
+    """TR is per slice; positions follow from the pulses' offsets and the gradient, thickness from the definition."""
+    g = 0.005 * GAMMA_HZ_PER_T
+    adc, read = draft.readout(n=N_READ, delay_s=280e-6), draft.trapezoid(G, flat_s=1e-3)
+    prephase, select, rephase = (
+        draft.trapezoid(-G, flat_s=450e-6),
+        draft.trapezoid(g, flat_s=1.5e-3),
+        draft.trapezoid(-g, flat_s=700e-6),
+    )
+    for line in range(4):
+        encode = draft.trapezoid(-(line - 2) * 5.0 / 550e-6, flat_s=450e-6)
+        for number in range(3):
+            pulse = draft.pulse(delay_s=350e-6, frequency_hz=g * 0.01 * (number - 1), shape=np.hanning(1000))
+            draft.block(2e-3, rf=pulse, gz=select)
+            draft.block(1e-3, gx=prephase, gy=encode, gz=rephase, label_set=(("LIN", line), ("SLC", number)))
+            draft.block(27e-3, gx=read, adc=adc)
+    file = draft.file(SliceThickness="0.005")
+    placement = Placement(centre_device_m=np.array([0.0, 0.0, 0.02]))
+    scan = compile_scan(file, scanner_of(board), Calibration(larmor_hz=2e6), placement)
+    assert scan.facts.tr_s == pytest.approx(90e-3, abs=1e-7)
+    encoding = scan.encoding
+    assert encoding is not None
+    np.testing.assert_allclose(encoding.slice_positions_m, [-0.01, 0.0, 0.01], atol=1e-9)
+    np.testing.assert_allclose(encoding.slice_normal_device, [0, 0, 1], atol=1e-9)
+    assert encoding.slice_thickness_m == 0.005
+    np.testing.assert_allclose(encoding.centre_device_m, [0, 0, 0.02])
+    assert encoding.centre_lin == pytest.approx(2.0, abs=1e-6)
