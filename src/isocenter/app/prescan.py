@@ -14,7 +14,7 @@ from isocenter.domain.scan import Protocol
 from isocenter.storage.stored import read_raw
 
 _BAND_HZ = 100e3
-_PROTOCOL = Protocol(name="Prescan frequency", sequence="frequency", parameters={"bandwidth_hz": _BAND_HZ})
+_PROTOCOL = Protocol(name="Prescan frequency", sequence="frequency", parameters={"bandwidth_hz": _BAND_HZ, "averages": 4})
 
 
 def find_frequency(session: ScannerSession, exam: Exam, parent: Path, *, cancel: Event) -> Frequency:

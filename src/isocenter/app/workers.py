@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The process in which sequences are built and compiled, so that the window never waits for Python loops."""
 
+import contextlib
 import multiprocessing
 import threading
 from collections.abc import Callable
@@ -10,9 +11,11 @@ from typing import TypeVar
 
 from isocenter.app.prepare import PreparedScan, check, prepare
 from isocenter.app.service import ProtocolCheck
+from isocenter.config.hardware import list_scanners, load_scanner
+from isocenter.domain.errors import ConsoleError
 from isocenter.domain.geometry import PatientPosition
 from isocenter.domain.scan import Protocol
-from isocenter.domain.scanner import Calibration, Scanner
+from isocenter.domain.scanner import Calibration, Scanner, nominal_calibration
 
 T = TypeVar("T")
 
@@ -63,4 +66,7 @@ class PreparationPool:
 
 
 def _warm() -> None:
-    import pypulseq  # noqa: F401  a second of imports, done before anybody waits for it
+    """Build something small: imports and compiled code, seconds on a new machine, are there before anybody waits."""
+    with contextlib.suppress(ConsoleError):  # what is wrong will be said when a protocol is checked
+        scanner = load_scanner(list_scanners()[0])
+        check(Protocol(name="warm up", sequence="fid"), scanner, nominal_calibration(scanner), PatientPosition.HFS)

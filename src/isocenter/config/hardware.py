@@ -23,6 +23,7 @@ from isocenter.domain.scanner import (
     Receiver,
     RfSystem,
     Scanner,
+    board_spacing_ticks,
 )
 
 _LARGEST_FILE_BYTES = 1_000_000
@@ -67,12 +68,10 @@ def board_minimum_s(board: GradientBoard, spi_divider: int, clock_hz: float) -> 
 
     Source
     ------
-    reference marcos.md 11.1: OCRA1 24 (div + 1) + 5 ticks, all channels at once; GPA-FHDO 26 (div + 1) + 2 ticks for each of
-    its channels, one after the other.
+    ``board_spacing_ticks``: an OCRA1 updates all channels at once, a GPA-FHDO one after the other.
     """
-    if board is GradientBoard.OCRA1:
-        return (24 * (spi_divider + 1) + 5) / clock_hz
-    return 3 * (26 * (spi_divider + 1) + 2) / clock_hz
+    n_transfers = 1 if board is GradientBoard.OCRA1 else 3
+    return n_transfers * board_spacing_ticks(board, spi_divider) / clock_hz
 
 
 def _find(name_or_path: str | Path) -> Path:

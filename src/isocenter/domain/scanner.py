@@ -33,6 +33,20 @@ class GradientBoard(StrEnum):
     GPA_FHDO = "gpa-fhdo"
 
 
+def board_spacing_ticks(board: GradientBoard, spi_divider: int) -> int:
+    """Shortest time between two updates of a gradient board [console ticks].
+
+    On a GPA-FHDO between updates of any two channels, since they share one line; on an OCRA1 between two moments at which
+    any of its channels change.
+
+    Source
+    ------
+    reference marcos.md 11.1: OCRA1 24 (div + 1) + 5, GPA-FHDO 26 (div + 1) + 2. Two more ticks on an OCRA1, seen on the
+    simulated hardware: the line must also be free for the words that are stored before the one that starts a transfer.
+    """
+    return 24 * (spi_divider + 1) + 7 if board is GradientBoard.OCRA1 else 26 * (spi_divider + 1) + 2
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Magnet:
     """The magnet and the space in it.

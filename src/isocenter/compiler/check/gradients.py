@@ -18,7 +18,7 @@ from isocenter.compiler.check.rf import lengthen_tr
 from isocenter.compiler.check.timeline import GRADIENT_FULL_SCALE, Ints, Line, Timeline
 from isocenter.compiler.pulseq.model import Floats
 from isocenter.domain.events import GRADIENT_CHANNELS, CompiledScan
-from isocenter.domain.scanner import GradientAxis, GradientBoard, Scanner
+from isocenter.domain.scanner import GradientAxis, GradientBoard, Scanner, board_spacing_ticks
 
 _SLACK: Final = 1.002  # rounding of cell lengths to ticks
 _SLACK_CODES: Final = 2
@@ -144,16 +144,9 @@ def _finding(timeline: Timeline, limit: str, pair: tuple[float, float], unit: st
 
 
 def spacing_ticks(scanner: Scanner) -> tuple[int, bool]:
-    """Shortest time between two updates of the board [ticks], and whether the channels share one line.
-
-    Source
-    ------
-    reference marcos.md 11.1: 24 (div + 1) + 5 ticks between two ticks of an OCRA1, 26 (div + 1) + 2 between any two updates
-    of a GPA-FHDO.
-    """
-    divider = scanner.gradients.spi_divider + 1
-    is_shared = scanner.gradients.board is GradientBoard.GPA_FHDO
-    return (26 * divider + 2 if is_shared else 24 * divider + 5), is_shared
+    """Shortest time between two updates of the board [ticks], and whether the channels share one line."""
+    gradients = scanner.gradients
+    return board_spacing_ticks(gradients.board, gradients.spi_divider), gradients.board is GradientBoard.GPA_FHDO
 
 
 def _spacing(timeline: Timeline, scanner: Scanner) -> list[Finding]:

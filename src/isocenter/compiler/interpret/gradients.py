@@ -16,7 +16,7 @@ from isocenter.compiler.pulseq.model import PulseqFile
 from isocenter.domain.errors import LimitError
 from isocenter.domain.events import GRADIENT_CHANNELS, Track
 from isocenter.domain.geometry import Placement
-from isocenter.domain.scanner import Calibration, GradientBoard, GradientSystem, Scanner
+from isocenter.domain.scanner import Calibration, GradientBoard, GradientSystem, Scanner, board_spacing_ticks
 from isocenter.domain.units import GAMMA_HZ_PER_T
 
 Floats = NDArray[np.float64]
@@ -27,14 +27,8 @@ CODE_RANGE: Final = {GradientBoard.OCRA1: (-131072, 131071), GradientBoard.GPA_F
 
 
 def spacing_ticks(gradients: GradientSystem) -> int:
-    """Smallest distance of two transfers to the gradient board [ticks].
-
-    Source
-    ------
-    reference marcos.md 11.1: OCRA1 24 (div + 1) + 5 between distinct ticks, GPA-FHDO 26 (div + 1) + 2 over all channels.
-    """
-    cycles = gradients.spi_divider + 1
-    return 24 * cycles + 5 if gradients.board is GradientBoard.OCRA1 else 26 * cycles + 2
+    """Smallest distance of two transfers to the gradient board [ticks]."""
+    return board_spacing_ticks(gradients.board, gradients.spi_divider)
 
 
 def interval_ticks(gradients: GradientSystem, clock_hz: float) -> float:

@@ -143,7 +143,7 @@ def _segments(
     if any(not fit for _, fit in chosen) and len(first_pulses):
         dummies = dummy_shots(pulses, first_pulses, slice_count(pulses), clock_hz, gap_s)
     plans = plan_segments(cuts, chosen, tables, dummies)
-    return cut(tables, plans, offsets, settle, clock_hz, gap_s)
+    return cut(tables, plans, offsets, settle, clock_hz, gap_s, max_segment_s)
 
 
 def _cuts(tables: Tables, pulses: Pulses, first_pulses: Ints, gates: tuple[Ints, Ints], reach: int) -> Cuts:

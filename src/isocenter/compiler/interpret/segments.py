@@ -87,7 +87,13 @@ def plan_segments(cuts: Cuts, chosen: list[tuple[int, bool]], tables: Tables, du
 
 
 def cut(
-    tables: Tables, plans: list[Plan], offsets: tuple[int, int, int], settle: int, clock_hz: float, gap_s: float
+    tables: Tables,
+    plans: list[Plan],
+    offsets: tuple[int, int, int],
+    settle: int,
+    clock_hz: float,
+    gap_s: float,
+    max_s: float,
 ) -> tuple[Segment, ...]:
     """Segments as planned.
 
@@ -98,7 +104,9 @@ def cut(
     settle
         Least time between two gradient updates [ticks].
     gap_s
-        Pause in front of a segment that does not fit into the sequence's own timing [s].
+        Pause between two segments [s].
+    max_s
+        Longest idle segment [s], so that a stop takes effect in good time.
     """
     segments: list[Segment] = []
     late_s, origin, reach = 0.0, plans[0].start - LEAD_TICKS, max(offsets)
@@ -106,10 +114,10 @@ def cut(
         zero = plan.start - LEAD_TICKS
         rest = plan.active_until + 2 * reach + settle + 2 - zero
         end_tick = rest + 2 * reach + round(TAIL_S * clock_hz)
+        idle: list[int] = []
         if index + 1 < len(plans) and plans[index + 1].fits:
-            # The console itself waits out the sequence's idle time, all but the gap: what the host has to time is short.
             next_zero = plans[index + 1].start - LEAD_TICKS
-            end_tick = max(end_tick, next_zero - zero - round(gap_s * clock_hz))
+            end_tick, *idle = _wait_out(end_tick, next_zero - zero, round(gap_s * clock_hz), round(max_s * clock_hz))
         tracks = _other_tracks(tables, plan, zero)
         for channel, name in enumerate(GRADIENT_CHANNELS):
             shim = tables.gradients.shim_codes[channel]
@@ -128,7 +136,7 @@ def cut(
             start_s = due_s
         segments.append(
             Segment(
-                index=index,
+                index=len(segments),
                 tracks=tracks,
                 end_tick=end_tick,
                 start_s=start_s,
@@ -137,7 +145,41 @@ def cut(
                 shim_codes=tables.gradients.shim_codes,
             )
         )
+        segments += _idle_segments(segments[-1], idle, clock_hz, gap_s)
     return tuple(segments)
+
+
+def _wait_out(busy: int, due: int, gap: int, longest: int) -> list[int]:
+    """Lengths of segments that fill the time until the next one is due, each followed by a gap [ticks].
+
+    The console itself waits out a sequence's idle time: what the host has to time is short and always the same. The first
+    length is that of the segment which has events until ``busy``; others follow where one would be too long to be stopped.
+    """
+    n = max(-(-(due - gap) // (longest + gap)), 1)
+    each = due // n - gap
+    if n == 1 or each >= busy:
+        lengths = [each] * n
+    else:  # what is left after the busy one is shared out among the others
+        rest = due - busy - gap
+        n = max(-(-rest // (longest + gap)), 1)
+        lengths = [busy, *([rest // n - gap] * n)]
+        if lengths[-1] < gap:
+            lengths = [due - gap]
+    lengths[-1] += due - sum(lengths) - gap * len(lengths)
+    return [max(lengths[0], busy), *lengths[1:]]
+
+
+def _idle_segments(before: Segment, lengths: list[int], clock_hz: float, gap_s: float) -> list[Segment]:
+    """Segments in which nothing happens, one after the other behind ``before``."""
+    found: list[Segment] = []
+    for length in lengths:
+        start_s = before.start_s + before.end_tick / clock_hz + gap_s
+        readouts = before.readouts.slice(0, 0)
+        before = replace(
+            before, index=before.index + 1, tracks={}, end_tick=length, start_s=start_s, readouts=readouts, n_dummy_shots=0
+        )
+        found.append(before)
+    return found
 
 
 def _other_tracks(tables: Tables, plan: Plan, zero: int) -> dict[str, Track]:

@@ -101,7 +101,10 @@ def _gradient_idle(gradients: GradientTracks, rise: Ints) -> tuple[Ints, Ints]:
     row = np.searchsorted(slots, rise, side="right") - 1
     at = np.where(row >= 0, last_rest[np.maximum(row, 0)], -1)
     ends = np.append(slots[1:], far)
-    low = np.where(at >= 0, slots[np.maximum(at, 0)], -far)
+    # Zero cells that lead up to it belong to the rest as well: a slice gradient may rise before the gate does.
+    last_busy = np.maximum.accumulate(np.where(gradients.cell_is_zero, -1, np.arange(len(slots))))
+    start = np.where(at > 0, last_busy[np.maximum(at - 1, 0)] + 1, at)
+    low = np.where(at >= 0, slots[np.maximum(start, 0)], -far)
     high = np.where(gradients.cell_is_zero[np.maximum(at, 0)], ends[np.maximum(at, 0)], low)
     high = np.where(at >= 0, high, slots[0])
     return low, high

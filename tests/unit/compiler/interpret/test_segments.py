@@ -5,9 +5,13 @@ import numpy as np
 import pytest
 
 from isocenter.compiler.interpret import compile_scan
+from isocenter.compiler.interpret.segments import _wait_out
+from isocenter.compiler.pulseq.reader import read_pulseq
+from isocenter.config.hardware import load_scanner
 from isocenter.domain.geometry import Placement
-from isocenter.domain.scanner import Calibration
+from isocenter.domain.scanner import Calibration, nominal_calibration
 from isocenter.domain.units import GAMMA_HZ_PER_T
+from isocenter.sequences.build import build
 
 CLOCK_HZ = 122.88e6
 G = 0.01 * GAMMA_HZ_PER_T
@@ -184,3 +188,42 @@ def test_interleaved_slices_have_their_own_tr_and_positions(draft, scanner_of, b
     assert encoding.slice_thickness_m == 0.005
     np.testing.assert_allclose(encoding.centre_device_m, [0, 0, 0.02])
     assert encoding.centre_lin == pytest.approx(2.0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("busy", "due", "lengths"),
+    [
+        (300, 900, [890]),  # fits into one
+        (300, 1000, [990]),
+        (300, 2500, [823, 823, 824]),  # three, none longer than allowed
+        (1900, 2500, [1900, 580]),  # the busy one cannot be shared out
+        (2480, 2500, [2490]),
+    ],
+)
+def test_idle_time_is_waited_out_in_pieces_that_can_be_stopped(busy, due, lengths) -> None:
+    found = _wait_out(busy, due, 10, 1000)
+    assert found == lengths
+    assert sum(found) + 10 * len(found) == due
+
+
+def test_a_long_repetition_time_is_played_in_segments_that_can_be_stopped() -> None:
+    scanner = load_scanner("osii-one")
+    seq = build("fid", {"tr_s": 8.0, "averages": 2}, scanner).seq
+    scan = compile_scan(read_pulseq(seq), scanner, nominal_calibration(scanner), Placement())
+    lengths_s = [segment.end_tick / scan.clock_hz for segment in scan.segments]
+    assert max(lengths_s) < 1.01
+    starts = [segment.start_s for segment in scan.segments]
+    gaps = [later - start - length for start, later, length in zip(starts, starts[1:], lengths_s, strict=False)]
+    assert max(gaps) == pytest.approx(scanner.console.segment_gap_s, abs=1e-6)
+    first, second = (segment for segment in scan.segments if len(segment.readouts))
+    ticks = second.readouts.window_tick[0] - first.readouts.window_tick[0]
+    assert second.start_s - first.start_s + ticks / scan.clock_hz == pytest.approx(8.0, abs=1e-7)
+
+
+def test_idle_time_in_front_of_a_slice_gradient_holds_the_pause() -> None:
+    """The gradient rises before the gate does; the long rest before it is idle time all the same."""
+    scanner = load_scanner("osii-one")
+    seq = build("spin_echo_2d", {"n_phase": 16, "slices": 3, "tr_s": 0.5}, scanner).seq
+    scan = compile_scan(read_pulseq(seq), scanner, nominal_calibration(scanner), Placement())
+    assert len(scan.segments) > 3
+    assert [segment.n_dummy_shots for segment in scan.segments] == [0] * len(scan.segments)

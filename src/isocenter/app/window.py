@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: MIT
+"""What the window drives: the scanner and console that were chosen, put together as one service."""
+
+import contextlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from isocenter.app.exam_service import ExamService
+from isocenter.app.paths import at_address, data_folder
+from isocenter.app.session import ScannerSession
+from isocenter.app.virtual_scanner import VirtualSetup, virtual_scanner
+from isocenter.config.hardware import load_scanner
+from isocenter.domain.errors import ConfigError
+
+VIRTUAL: Final = "virtual"
+HARDWARE: Final = "hardware"
+_LARGEST_PORT: Final = 65535
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowChoice:
+    """Which scanner the window drives, and how it gets there.
+
+    Attributes
+    ----------
+    scanner
+        Name of a hardware file, or its path.
+    console
+        ``virtual`` starts a virtual scanner, ``hardware`` takes the address in the hardware file, anything else is
+        ``host`` or ``host:port``.
+    scenario
+        For the virtual scanner: which phantom lies in which field.
+    """
+
+    scanner: str = "osii-one"
+    console: str = VIRTUAL
+    scenario: str = "osii-one-brain"
+
+    @property
+    def is_virtual(self) -> bool:
+        """True when a virtual scanner is to be started."""
+        return self.console == VIRTUAL
+
+
+def choice_from(environment: Mapping[str, str]) -> WindowChoice:
+    """The choice that ``ISOCENTER_SCANNER``, ``ISOCENTER_CONSOLE`` and ``ISOCENTER_SCENARIO`` make; virtual if nothing is set."""
+    default = WindowChoice()
+    return WindowChoice(
+        scanner=environment.get("ISOCENTER_SCANNER") or default.scanner,
+        console=environment.get("ISOCENTER_CONSOLE") or default.console,
+        scenario=environment.get("ISOCENTER_SCENARIO") or default.scenario,
+    )
+
+
+def address(console: str) -> tuple[str, int]:
+    """Host and port of a console given as ``hardware``, ``host`` or ``host:port``; empty and 0 for the hardware file's.
+
+    Raises
+    ------
+    ConfigError
+        The port is none.
+    """
+    if console == HARDWARE:
+        return "", 0
+    host, colon, port = console.partition(":")
+    if not colon:
+        return host, 0
+    if not (port.isascii() and port.isdigit() and 0 < int(port) <= _LARGEST_PORT and host):
+        raise ConfigError(
+            f"'{console}' is no address of a console.",
+            "Set ISOCENTER_CONSOLE to virtual, hardware, HOST or HOST:PORT, such as 192.168.1.101:11111.",
+        )
+    return host, int(port)
+
+
+class _WithVirtualScanner(ExamService):
+    """A service that ends its virtual scanner when it is closed."""
+
+    def __init__(self, session: ScannerSession, folder: Path, stack: contextlib.ExitStack) -> None:
+        super().__init__(session, folder)
+        self._stack = stack
+
+    def close(self) -> None:
+        """Stop, make safe, end all workers, then the virtual scanner."""
+        try:
+            super().close()
+        finally:
+            self._stack.close()
+
+
+def open_service(choice: WindowChoice | None = None, folder: Path | None = None) -> ExamService:
+    """The service for a choice; takes seconds when a virtual scanner has to start, so call it outside the window's thread.
+
+    Raises
+    ------
+    ConsoleError
+        The hardware file or the address is wrong, or the virtual scanner did not start.
+    """
+    choice = choice or choice_from(os.environ)
+    folder = folder or data_folder()
+    scanner = load_scanner(choice.scanner)
+    if not choice.is_virtual:
+        return ExamService(ScannerSession(at_address(scanner, *address(choice.console)), is_virtual=False), folder)
+    with contextlib.ExitStack() as stack:
+        placed = stack.enter_context(virtual_scanner(scanner, VirtualSetup(scenario=choice.scenario)))
+        session = ScannerSession(placed, is_virtual=True, pace="none")
+        return _WithVirtualScanner(session, folder, stack.pop_all())
