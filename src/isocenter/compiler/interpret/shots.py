@@ -105,7 +105,7 @@ def _gradient_idle(gradients: GradientTracks, rise: Ints) -> tuple[Ints, Ints]:
     last_busy = np.maximum.accumulate(np.where(gradients.cell_is_zero, -1, np.arange(len(slots))))
     start = np.where(at > 0, last_busy[np.maximum(at - 1, 0)] + 1, at)
     low = np.where(at >= 0, slots[np.maximum(start, 0)], -far)
-    high = np.where(gradients.cell_is_zero[np.maximum(at, 0)], ends[np.maximum(at, 0)], low)
+    high = np.where(gradients.cell_is_zero[np.maximum(at, 0)], ends[np.maximum(at, 0)], slots[np.maximum(at, 0)])
     high = np.where(at >= 0, high, slots[0])
     return low, high
 
