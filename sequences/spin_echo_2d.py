@@ -152,6 +152,7 @@ def build(p: Parameters, system: System) -> Any:
             player.block(plan.spoil_s + fill_s, gy[line][1], gz_spoil)
 
     return player.define(
+        ScanningSequence="SE",
         FOV=[p.fov_read_m, p.fov_phase_m, p.slices * p.thickness_m + (p.slices - 1) * p.gap_m],
         Matrix=[p.n_read, p.n_phase, p.slices],
         SliceThickness=p.thickness_m,

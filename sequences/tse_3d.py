@@ -166,6 +166,7 @@ def build(p: Parameters, system: System) -> Any:
             for train in plan.trains.tolist():
                 shot.play(train, par, average)
     return player.define(
+        ScanningSequence="SE",
         FOV=[p.fov_read_m, p.fov_phase_m, p.fov_slab_m],
         Matrix=[p.n_read, p.n_phase, p.n_slab],
         RepetitionTime=plan.tr_s,

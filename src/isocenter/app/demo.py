@@ -19,6 +19,16 @@ from isocenter.domain.scan import Prescription, Protocol, ScanProgress
 from isocenter.domain.scanner import Scanner
 
 SHEET: Final = "contact-sheet.png"
+_T2: Final[dict[str, float | int | str | bool]] = {
+    "fov_read_m": 0.24,
+    "fov_phase_m": 0.22,
+    "fov_slab_m": 0.22,
+    "n_read": 120,
+    "n_phase": 96,
+    "n_slab": 30,
+    "tr_s": 2.0,
+    "echo_train_length": 16,
+}
 
 
 def demo_protocols() -> tuple[Protocol, ...]:
@@ -31,7 +41,7 @@ def demo_protocols() -> tuple[Protocol, ...]:
         )
         for orientation in Orientation
     )
-    return (*localizer, Protocol(name="T2 TSE axial", sequence="tse_3d"))
+    return (*localizer, Protocol(name="T2 TSE axial", sequence="tse_3d", parameters=_T2))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

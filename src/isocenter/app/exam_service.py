@@ -143,10 +143,12 @@ class ExamService:
 
     # --- exam and queue ---------------------------------------------------------------------------------------------
 
-    def start_exam(self, patient: Patient, position: PatientPosition, body_part: str, description: str = "") -> Exam:
+    def start_exam(
+        self, patient: Patient, position: PatientPosition, body_part: str, description: str = "", laterality: str = ""
+    ) -> Exam:
         """Register who is on the table. Ends a running exam; refused while scanning."""
+        exam = new_exam(patient, position, body_part, description, laterality=laterality)
         self.end_exam()
-        exam = new_exam(patient, position, body_part, description)
         with self._lock:
             self._exam = exam
         self._emit(ExamChanged(exam=exam))

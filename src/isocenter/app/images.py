@@ -109,6 +109,7 @@ def _write_volumes(stored: StoredScan, raw: RawScan, volumes: tuple[Volume, ...]
                 started_at=stored.record.started_at,
                 uid=new_uid(),
                 comment=comment,
+                laterality=exam.laterality,
             )
             write_series(
                 volume, raw=raw, exam=exam, series=series, scanner=request.scanner, folder=folder / f"{DICOM}{suffix}"

@@ -2,7 +2,7 @@
 """One scan from the command line: prescan, sequence, images."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 
@@ -11,6 +11,7 @@ from isocenter.app.exams import new_exam, phantom_patient
 from isocenter.app.prepare import prepare
 from isocenter.app.prescan import find_frequency
 from isocenter.app.session import ScannerSession, ScanOutcome
+from isocenter.domain.errors import SequenceError
 from isocenter.domain.geometry import PatientPosition
 from isocenter.domain.patient import Patient
 from isocenter.domain.scan import Prescription, Protocol, ScanProgress
@@ -39,6 +40,7 @@ class ScanOrder:
     patient_id: str
     patient_name: str
     body_part: str
+    side: str
     larmor_hz: float
 
     @property
@@ -67,8 +69,19 @@ class ScanOrder:
         ConsoleError
             What is wrong with the patient, the parameters or the sequence.
         """
-        new_exam(self.patient, self.position, self.body_part)
-        prepare(self.protocol, scanner, nominal_calibration(scanner), self.position)
+        new_exam(self.patient, self.position, self.body_part, laterality=self.side)
+        calibration = nominal_calibration(scanner)
+        if self.larmor_hz:
+            calibration = replace(calibration, larmor_hz=self._sound_frequency(scanner))
+        prepare(self.protocol, scanner, calibration, self.position)
+
+    def _sound_frequency(self, scanner: Scanner) -> float:
+        if not 0 < self.larmor_hz < float("inf"):
+            raise SequenceError(
+                f"{self.larmor_hz * 1e-6:g} MHz is no frequency.",
+                f"Give one near {scanner.magnet.larmor_hz * 1e-6:.4g} MHz, or leave it away and it is measured.",
+            )
+        return self.larmor_hz
 
 
 def scan_once(
@@ -88,7 +101,7 @@ def scan_once(
     ConsoleError
         Something went wrong; what was measured until then is kept.
     """
-    exam = new_exam(order.patient, order.position, order.body_part)
+    exam = new_exam(order.patient, order.position, order.body_part, laterality=order.side)
     session = ScannerSession(scanner, is_virtual=is_virtual, pace="none" if is_virtual else "wall")
     try:
         identity = session.connect()

@@ -247,8 +247,13 @@ class ScannerService(Protocol):
         """Build, compile and check a protocol in the worker; never raises for a bad protocol, the check says why."""
         ...
 
-    def start_exam(self, patient: Patient, position: PatientPosition, body_part: str, description: str = "") -> Exam:
-        """Register who is on the table. Ends a running exam; refused (WrongState) while scanning."""
+    def start_exam(
+        self, patient: Patient, position: PatientPosition, body_part: str, description: str = "", laterality: str = ""
+    ) -> Exam:
+        """Register who is on the table; a paired body part needs its side, L or R.
+
+        Ends a running exam; refused (WrongState) while scanning.
+        """
         ...
 
     def end_exam(self) -> None:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """One scanner while it is used: its link, its calibration, and scans from compiled events to image files."""
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ from isocenter.app.prepare import PreparedScan
 from isocenter.app.service import Health
 from isocenter.devices.marcos.driver import MarcosConsole
 from isocenter.devices.protocols import Console, ConsoleIdentity, DeviceMessage, Severity
-from isocenter.domain.errors import ConfigError, ConsoleError, ReconError, ScanAborted
+from isocenter.domain.errors import ConfigError, ConsoleError, ReconError, ScanAborted, WrongState
 from isocenter.domain.patient import Exam
 from isocenter.domain.scan import EndReason, ScanProgress
 from isocenter.domain.scanner import Calibration, Scanner, nominal_calibration
@@ -29,6 +28,7 @@ from isocenter.storage.stored import find_scans
 
 _OPEN_TIMEOUT_S = 20.0
 _CLOSE_TIMEOUT_S = 5.0
+_SAFE_TIMEOUT_S = 10.0
 _FREQUENCY_LASTS_S = 15 * 60.0  # a permanent magnet drifts with its temperature
 
 MessageListener = Callable[[Health, str, str], None]
@@ -87,7 +87,7 @@ class ScannerSession:
         self._console = make_console(scanner)
         self._hardware = HardwareThread()
         self._runner = ScanRunner(self._console, self._hardware, scanner.name, pace=pace)
-        self._lock = threading.Lock()
+        self.latch = ""  # why nothing may be played until the outputs were seen at zero; nothing re-arms itself
 
     # --- link -------------------------------------------------------------------------------------------------------
 
@@ -117,8 +117,22 @@ class ScannerSession:
 
     def request_safe(self) -> None:
         """Bring all outputs to zero as soon as the hardware thread is free; returns at once."""
-        if self.identity is not None:
-            self._hardware.submit(self._console.make_safe)
+        if self.identity is not None or self.latch:
+            self._hardware.submit(self._make_safe)
+
+    def _make_safe(self) -> None:
+        """In the hardware thread: zero everything; a latch opens only when that was verified."""
+        if self._console.make_safe().verified:
+            self.latch = ""
+
+    def _latch_unless_safe(self) -> None:
+        try:
+            safe = self._hardware.call(self._console.make_safe, timeout_s=_SAFE_TIMEOUT_S, doing="bring the outputs to zero")
+            verified = safe.verified
+        except ConsoleError:
+            verified = False
+        if not verified:
+            self.latch = "The console has not confirmed that every output is at zero."
 
     def close(self) -> None:
         """Zero the outputs, drop the link, end the thread."""
@@ -167,6 +181,8 @@ class ScannerSession:
         ConsoleError
             The scan failed; the problem says how much is kept, and where.
         """
+        if self.latch:
+            raise WrongState(self.latch, "Look after the patient, switch the amplifiers off, then press Stop once more.")
         identity = self.connect()
         request = ScanRequest(
             protocol=prepared.protocol,
@@ -194,7 +210,10 @@ class ScannerSession:
                 result = self._runner.run(prepared.scan, folder, cancel, listeners)
             except ConsoleError:
                 self.identity = None  # whatever went wrong, the next scan starts with a fresh link
+                self._latch_unless_safe()
                 raise
+        if not result.safe.verified:
+            self._latch_unless_safe()
         return folder.path, result
 
     def scan(

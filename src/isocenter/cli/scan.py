@@ -10,12 +10,16 @@ from typing import Any
 import click
 
 from isocenter.cli.options import (
+    host_option,
     json_option,
     out_option,
     parameter_option,
+    port_option,
     prescription,
     prescription_options,
     scanner_option,
+    seed_option,
+    spins_option,
 )
 
 
@@ -29,15 +33,16 @@ from isocenter.cli.options import (
 @click.option("--scenario", default="osii-one-brain", show_default=True, help="Virtual: which phantom lies in which field.")
 @click.option("--phantom", default="", help="Virtual: another phantom, such as block, cylinder, vials, sphere.")
 @click.option("--noise/--no-noise", default=True, show_default=True, help="Virtual: thermal noise.")
-@click.option("--spins", default=0, help="Virtual: spins to simulate; 0 leaves it to the scenario.")
-@click.option("--seed", default=1, show_default=True, help="Virtual: makes everything random repeatable.")
-@click.option("--host", default="", help="Console at another address than the hardware file's.")
-@click.option("--port", default=0, help="Console at another port than the hardware file's.")
+@spins_option
+@seed_option
+@host_option
+@port_option
 @click.option("--frequency", "frequency_mhz", default=0.0, help="Use this frequency [MHz] instead of measuring it.")
 @click.option("--name", default="", help="What to call the scan; the sequence's title if left away.")
 @click.option("--patient-id", default="", help="Whom it belongs to; a phantom if left away.")
 @click.option("--patient-name", default="", metavar="FAMILY^GIVEN", help="Name, as DICOM writes it.")
 @click.option("--body-part", default="HEAD", show_default=True, help="DICOM body part examined.")
+@click.option("--side", type=click.Choice(["L", "R"]), help="Left or right, for knees and other paired parts.")
 @json_option
 def command(sequence: str, scanner_name: str, out: Path, as_json: bool, **options: Any) -> None:
     r"""Run one sequence, or any Pulseq file, and write everything to a folder. Ctrl-C is Stop.
@@ -54,7 +59,7 @@ def command(sequence: str, scanner_name: str, out: Path, as_json: bool, **option
     from isocenter.app.paths import at_address
     from isocenter.app.scan_once import ScanOrder, scan_once
     from isocenter.app.virtual_scanner import VirtualSetup, virtual_scanner
-    from isocenter.cli.progress import ScanBar, ctrl_c_stops
+    from isocenter.cli.progress import Screen, ctrl_c_stops
     from isocenter.config.hardware import load_scanner
     from isocenter.domain.geometry import PatientPosition
 
@@ -70,11 +75,13 @@ def command(sequence: str, scanner_name: str, out: Path, as_json: bool, **option
         patient_id=options["patient_id"],
         patient_name=options["patient_name"],
         body_part=options["body_part"],
+        side=options["side"] or "",
         larmor_hz=options["frequency_mhz"] * 1e6,
     )
-    order.check(scanner)
-    cancel, bar = Event(), ScanBar()
+    cancel = Event()
     with contextlib.ExitStack() as stack:
+        screen = stack.enter_context(Screen(f"Checking {sequence}", is_quiet=as_json))
+        order.check(scanner)
         stack.enter_context(ctrl_c_stops(cancel))
         if options["virtual"]:
             setup = VirtualSetup(
@@ -85,16 +92,12 @@ def command(sequence: str, scanner_name: str, out: Path, as_json: bool, **option
                 has_noise=options["noise"],
                 seed=options["seed"],
             )
+            screen.begin("Starting the virtual scanner")
             scanner = stack.enter_context(virtual_scanner(scanner, setup))
-
-        def say(text: str) -> None:
-            bar.close()
-            click.echo(text, err=as_json)
-
+            screen.begin("Connecting")
         outcome = scan_once(
-            order, scanner, out, is_virtual=options["virtual"], cancel=cancel, say=say, on_progress=bar.update
+            order, scanner, out, is_virtual=options["virtual"], cancel=cancel, say=screen.say, on_progress=screen.update
         )
-    bar.close()
     images = outcome.images
     if as_json:
         summary = {

@@ -77,6 +77,8 @@ class Exam:
         Text, may be empty.
     body_part
         DICOM defined term, such as ``HEAD``.
+    laterality
+        ``L`` or ``R`` for paired body parts, else empty.
     started_at
         ISO 8601 with time zone.
     """
@@ -92,3 +94,4 @@ class Exam:
     accession_number: str = ""
     referring_physician: str = ""
     operator: str = ""
+    laterality: str = ""

@@ -14,6 +14,15 @@ def _exam(**changes):
     return new_exam(Patient(**fields), PatientPosition.HFS, "HEAD")
 
 
+def test_a_knee_needs_its_side_and_a_head_has_none() -> None:
+    patient = Patient(patient_id="1", family_name="A")
+    with pytest.raises(WrongState, match=r"which knee.\n.*left \(L\) or right"):
+        new_exam(patient, PatientPosition.FFS, "KNEE")
+    with pytest.raises(WrongState, match="HEAD has no side 'L'"):
+        new_exam(patient, PatientPosition.HFS, "HEAD", laterality="L")
+    assert new_exam(patient, PatientPosition.FFS, "KNEE", laterality="R").laterality == "R"
+
+
 def test_two_exams_of_one_patient_share_no_identifier() -> None:
     first, second = _exam(), _exam()
     assert first.exam_id != second.exam_id
