@@ -42,31 +42,56 @@ def split_flat(value: float, low: int, high: int, grid: tuple[int, int, int]) ->
 def sample_lobe(
     line: tuple[Floats, Floats], span: tuple[int, int], slots: tuple[Floats, Ints, float], state: int, work: Floats
 ) -> tuple[float, float, int]:
-    """Mean of the waveform over each cell of one lobe into ``work`` (mean, length, centre, kind), its area and moment."""
+    """Mean of the waveform over each cell of one lobe into ``work`` (mean, length, centre, kind).
+
+    Returns its area, its moment and the point to go on from.
+    """
     times, values = line
     first, last = span
     exact, ticks, long_cell = slots
-    area, moment = 0.0, 0.0
-    origin, middle = exact[first], 0.0
+    n, area, moment = len(times), 0.0, 0.0
+    origin, loaded = exact[first], -1
+    t0, t1, v0, slope = 0.0, -np.inf, 0.0, 0.0
     for i in range(first, last):
         low, high = float(ticks[i]), float(ticks[i + 1])
+        length = high - low
         start = exact[first] if i == first else low
-        stop = exact[last] if i == last - 1 else high
-        if high - low > long_cell:  # its edges may reach into a ramp; what they hold is left to the ramp's cells
-            quarter = 0.25 * (high - low)
-            middle = integrate(times, values, state, low + quarter, high - quarter)[0] / (2 * quarter)
-        part, part_moment, constant, state = integrate(times, values, state, start, max(start, stop))
+        stop = max(start, exact[last] if i == last - 1 else high)
+        while state + 1 < n and times[state + 1] <= start:
+            state += 1
+        if state != loaded:
+            loaded, t1 = state, -np.inf
+            if 0 <= state < n - 1:
+                t0, t1, v0 = times[state], times[state + 1], values[state]
+                slope = (values[state + 1] - v0) / (t1 - t0)
+        if t1 >= stop:  # most cells lie between two points: the same as ``integrate``
+            inner = stop - start
+            left = v0 + slope * (start - t0)
+            right = left + slope * inner
+            part, part_moment = 0.5 * (left + right) * inner, (left + 2.0 * right) * inner * inner / 6.0
+            constant = abs(right - left) < 1e-6
+        else:
+            part, part_moment, constant, state = integrate(times, values, state, start, stop)
         area += part
         moment += part_moment + part * (start - origin)
-        whole = constant and abs(start - low) < 1.0 and abs(stop - high) < 1.0
-        mean = part / (high - low)
-        if whole and stop > start:
-            mean = part / (stop - start)
-        if high - low > long_cell:
-            whole, mean = True, middle
-        work[i - first, 0], work[i - first, 1], work[i - first, 2] = mean, high - low, 0.5 * (low + high) - origin
-        work[i - first, 3] = FLAT if whole else RAMPING
+        mean, kind = part / length, RAMPING
+        if length > long_cell:  # its edges may reach into a ramp; what they hold is left to the ramp's cells
+            mean, kind = middle_of(line, loaded, low, high), FLAT
+        elif constant and abs(start - low) < 1.0 and abs(stop - high) < 1.0:
+            kind = FLAT
+            if stop > start:
+                mean = part / (stop - start)
+        work[i - first, 0], work[i - first, 1], work[i - first, 2] = mean, length, 0.5 * (low + high) - origin
+        work[i - first, 3] = kind
     return area, moment, state
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def middle_of(line: tuple[Floats, Floats], state: int, low: float, high: float) -> float:
+    """Mean of the waveform over the middle half of a cell; ``state`` is a point before it."""
+    times, values = line
+    quarter = 0.25 * (high - low)
+    return float(integrate(times, values, state, low + quarter, high - quarter)[0] / (2 * quarter))
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
@@ -180,7 +205,9 @@ def emit_lobe(
     first, last = span
     level, slope, pivot = change
     offset, lowest, highest = limits
-    error = 0.0
+    out_t, out_v = out
+    error, floor, ceiling = 0.0, lowest - offset, highest - offset
+    held = out_v[m - 1] if m else offset
     for j in range(first, last):
         if work[j - first, 3] == FLAT:
             code = int(work[j - first, 4]) + offset
@@ -188,17 +215,21 @@ def emit_lobe(
             if work[j - first, 6] > work[j - first, 5]:
                 m = emit(out, m, (int(work[j - first, 5]), min(code + 1, highest)), offset)
                 m = emit(out, m, (int(work[j - first, 6]), code), offset)
+            held = code
             continue
+        length = work[j - first, 1]
         wanted = work[j - first, 0] + level + slope * (work[j - first, 2] - pivot)
-        code = int(np.round(wanted + error / work[j - first, 1]))
-        code = min(max(code, lowest - offset), highest - offset)
-        error += (wanted - code) * work[j - first, 1]
-        m = emit(out, m, (ticks[j], code + offset), offset)
+        code = min(max(int(np.rint(wanted + error / length)), floor), ceiling)
+        error += (wanted - code) * length
+        if code + offset != held:
+            held = code + offset
+            out_t[m], out_v[m] = ticks[j], held
+            m += 1
     return m
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
-def play_channel(
+def play_channel(  # noqa: C901  one pass over all cells
     line: tuple[Floats, Floats],
     exact: Floats,
     ticks: Ints,
@@ -220,29 +251,44 @@ def play_channel(
         Offset, lowest and highest code.
     """
     times, values = line
-    n = len(exact)
+    n, n_points, offset = len(exact), len(times), limits[0]
     work = np.empty((256, 7))
-    room = n + 1 + 2 * np.sum(np.diff(exact) > long_cell - 2)  # a long cell may be split in three
+    room = n + 1
+    for i in range(n - 1):
+        if exact[i + 1] - exact[i] > long_cell - 2:
+            room += 2  # a long cell may be split in three
     out = (np.empty(room, dtype=np.int64), np.empty(room, dtype=np.int32))
-    offset = limits[0]
     m, state, look, first = 0, -1, -1, 0
+    quiet, t0, v0, slope = True, 0.0, 0.0, 0.0  # of the piece behind ``look``
     for i in range(1, n):
-        while look + 1 < len(times) and times[look + 1] <= exact[i] + SAME_TICK:
+        at, before = exact[i], look
+        while look + 1 < n_points and times[look + 1] <= at + SAME_TICK:
             look += 1
-        if i < n - 1 and not is_zero(times, values, look, exact[i]):
+        if look != before:
+            t0, v0, slope, quiet = times[look], values[look], 0.0, True
+            if look + 1 < n_points:
+                slope = (values[look + 1] - v0) / (times[look + 1] - t0)
+                quiet = v0 == 0.0 and values[look + 1] == 0.0
+            # A time just behind a point may be zero by the point's other values; see ``is_zero``.
+        elif quiet and first == i - 1:
+            m = emit(out, m, (ticks[first], offset), offset)
+            first = i
+            continue
+        if i < n - 1 and not quiet and at - t0 > SAME_TICK and abs(v0 + slope * (at - t0)) > 1e-5:
+            continue
+        if i < n - 1 and not is_zero(times, values, look, at):
             continue
         span = (first, i)
         if rests(times, values, state, (exact[first], exact[i])):
-            for j in range(first, i):
-                m = emit(out, m, (ticks[j], offset), offset)
+            m = emit(out, m, (ticks[first], offset), offset)
             first = i
             continue
         if i - first > len(work):
             work = np.empty((2 * (i - first), 7))
-        area, moment, state = sample_lobe((times, values), span, (exact, ticks, long_cell), state, work)
+        area, moment, state = sample_lobe(line, span, (exact, ticks, long_cell), state, work)
         settled, settled_moment = settle_flats(work, span, ticks, grid, long_cell)
-        level, slope, pivot = correction(work, (0, i - first), (area - settled, moment - settled_moment))
-        m = emit_lobe(out, m, work, span, ticks, (level, slope, pivot), limits)
+        change = correction(work, (0, i - first), (area - settled, moment - settled_moment))
+        m = emit_lobe(out, m, work, span, ticks, change, limits)
         first = i
     if n:
         m = emit(out, m, (ticks[n - 1], offset), offset)

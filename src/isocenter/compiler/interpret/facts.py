@@ -67,13 +67,10 @@ def _rms(square_s: float, span_s: float) -> float:
 
 def _gradient_load(track: Track, shim: int, per_code: float, clock_hz: float, interval: float) -> tuple[float, float, float]:
     """Peak [T/m], slew [T/m/s], integral of the square [T²s/m²] of one channel."""
-    if not len(track.ticks):
-        return abs(shim) * per_code, 0.0, 0.0
-    values = np.concatenate([[shim], track.values]).astype(np.float64) * per_code
-    hold = np.diff(track.ticks)
-    since = np.maximum(np.concatenate([[interval], hold]), interval) / clock_hz
-    slew = np.abs(np.diff(values)) / since
-    return float(np.abs(values).max()), float(slew.max()), float(np.sum(values[1:-1] ** 2 * hold) / clock_hz)
+    from isocenter.compiler.interpret.lines import staircase_load
+
+    peak, steepest, square = staircase_load(track.ticks, track.values, shim, interval)
+    return peak * per_code, steepest * per_code * clock_hz, square * per_code**2 / clock_hz
 
 
 def _repetition_s(pulses: Pulses, readouts: Readouts, clock_hz: float) -> float:

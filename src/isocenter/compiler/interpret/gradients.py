@@ -193,8 +193,10 @@ def make_gradients(
         limits = (int(shim[channel]), lowest, highest)
         return Track(*play_channel(channels[channel], exact, slots + offsets[channel], grid, 4 * interval, limits))
 
-    with ThreadPoolExecutor(len(channels)) as pool:  # the kernel releases the interpreter lock
-        tracks = tuple(pool.map(play, range(len(channels))))
+    longest_first = sorted(range(len(channels)), key=lambda channel: -len(channels[channel][0]))
+    with ThreadPoolExecutor(2) as pool:  # the kernel releases the interpreter lock
+        played = dict(zip(longest_first, pool.map(play, longest_first), strict=True))
+    tracks = tuple(played[channel] for channel in range(len(channels)))
     zero_slot, zero_cell = _zeros(channels, exact)
     return GradientTracks(
         tracks=(tracks[0], tracks[1], tracks[2]),
@@ -208,22 +210,11 @@ def make_gradients(
 
 def _zeros(channels: list[Line], exact: Floats) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Whether all waveforms are zero at each slot, and from it to the next."""
+    from isocenter.compiler.interpret.slots import mark_busy
+
     zero_slot, zero_cell = np.ones(len(exact), dtype=bool), np.ones(len(exact), dtype=bool)
     for times, codes in channels:
-        if not len(times) or not len(exact):
-            continue
-        busy = np.flatnonzero((codes[:-1] != 0) | (codes[1:] != 0))  # pieces of the waveform that are not zero
-        low = np.searchsorted(exact, times[busy] + 0.5, side="right") - 1
-        high = np.searchsorted(exact, times[busy + 1] - 0.5, side="left")
-        for where, start, stop in ((zero_cell, np.maximum(low, 0), high), (zero_slot, low + 1, high)):
-            change = np.zeros(len(exact) + 1, dtype=np.int64)
-            some = stop > start
-            np.add.at(change, start[some], 1)
-            np.add.at(change, stop[some], -1)
-            np.logical_and(where, np.cumsum(change[:-1]) == 0, out=where)
-        joint = np.searchsorted(exact, times + 0.5, side="right") - 1  # a corner that is a slot and not zero
-        there = (codes != 0) & (np.abs(exact[np.maximum(joint, 0)] - times) < 0.5)
-        zero_slot[joint[there]] = False
+        mark_busy(times, codes, exact, zero_slot, zero_cell)
     return zero_slot, zero_cell
 
 

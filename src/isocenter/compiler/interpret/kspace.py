@@ -30,15 +30,14 @@ class Moments:
 
     def at(self, ticks: Floats) -> Floats:
         """Integral from the start of the scan to each tick, shape ``(n, 3)`` [1/m]."""
-        found = np.zeros((len(ticks), 3))
+        from isocenter.compiler.interpret.lines import running_area
+
+        found, area = np.zeros((len(ticks), 3)), np.empty(len(ticks))
         for axis, ((times, values), sums) in enumerate(zip(self.lines, self.sums, strict=True)):
             if len(times) < 2:
                 continue
-            p = np.clip(np.searchsorted(times, ticks, side="right") - 1, 0, len(times) - 2)
-            span = np.maximum(times[p + 1] - times[p], 1e-9)
-            after = np.clip(ticks - times[p], 0.0, span)
-            slope = (values[p + 1] - values[p]) / span
-            found[:, axis] = sums[p] + (values[p] * after + 0.5 * slope * after**2) / self.clock_hz
+            running_area((times, values), sums, self.clock_hz, ticks, area)
+            found[:, axis] = area
         return found
 
 
@@ -56,13 +55,11 @@ def track_origin(moments_at_pulses: Floats, kind: NDArray[np.str_]) -> tuple[Flo
 
     Excitation: k restarts at zero at the pulse's centre. Refocusing: k becomes -k there. Others leave it alone.
     """
+    from isocenter.compiler.interpret.lines import follow
+
     n = len(kind)
     sign, constant = np.ones(n), np.zeros((n, 3))
-    sign[kind == "e"], constant[kind == "e"] = 0.0, moments_at_pulses[kind == "e"]
-    sign[kind == "r"], constant[kind == "r"] = -1.0, 2 * moments_at_pulses[kind == "r"]
-    origin = np.zeros((n, 3))
-    current = np.zeros(3)
-    for row in range(n):
-        current = constant[row] + sign[row] * current
-        origin[row] = current
-    return origin, sign
+    excites, refocuses = kind == "e", kind == "r"
+    sign[excites], constant[excites] = 0.0, moments_at_pulses[excites]
+    sign[refocuses], constant[refocuses] = -1.0, 2 * moments_at_pulses[refocuses]
+    return follow(sign, constant), sign

@@ -178,3 +178,51 @@ def find_corners(  # noqa: C901  one pass over all waveforms
         out_flags[m] = (1 if ramps else 0) + (2 if jumps else 0)
         m += 1
     return out_t[:m].copy(), out_class[:m].copy(), out_flags[:m].copy()
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def follow(sign: Floats, constant: Floats) -> Floats:
+    """x_k = constant_k + sign_k x_(k-1) for each column, from 0 on."""
+    found = np.zeros(constant.shape)
+    for column in range(constant.shape[1]):
+        current = 0.0
+        for row in range(len(sign)):
+            current = constant[row, column] + sign[row] * current
+            found[row, column] = current
+    return found
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def staircase_load(ticks: Ints, codes: NDArray[np.int32], resting: int, interval: float) -> tuple[float, float, float]:
+    """Peak [codes], largest step over its time [codes per tick], integral of the square [codes² ticks] of one channel.
+
+    A step takes as long as the value before it was held, and one ``interval`` at least.
+    """
+    peak, steepest, square = abs(float(resting)), 0.0, 0.0
+    before, since = float(resting), interval
+    for i in range(len(ticks)):
+        value = float(codes[i])
+        if i:
+            hold = float(ticks[i] - ticks[i - 1])
+            square += before * before * hold
+            since = max(hold, interval)
+        steepest = max(steepest, abs(value - before) / since)
+        peak = max(peak, abs(value))
+        before = value
+    return peak, steepest, square
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def running_area(line: tuple[Floats, Floats], sums: Floats, clock_hz: float, ticks: Floats, out: Floats) -> None:
+    """Integral of a waveform over time up to each tick; ``sums`` holds it at the points. Fastest where ticks increase."""
+    times, values = line
+    p, last = 0, len(times) - 2
+    for i in range(len(ticks)):
+        if i and ticks[i] < ticks[i - 1]:
+            p = 0
+        while p < last and times[p + 1] <= ticks[i]:
+            p += 1
+        span = max(times[p + 1] - times[p], 1e-9)
+        after = min(max(ticks[i] - times[p], 0.0), span)
+        slope = (values[p + 1] - values[p]) / span
+        out[i] = sums[p] + (values[p] * after + 0.5 * slope * (after * after)) / clock_hz

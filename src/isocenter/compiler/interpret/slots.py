@@ -130,3 +130,28 @@ def place_slots(times: Floats, classes: Flags, flags: Flags, interval: float) ->
         if i + 1 < len(kept):
             m += fill_gap(times, flags, (kept[i], kept[i + 1]), interval, slots[m:])
     return slots
+
+
+@numba.njit(cache=True, nogil=True)
+def mark_busy(
+    times: Floats, codes: Floats, exact: Floats, zero_slot: NDArray[np.bool_], zero_cell: NDArray[np.bool_]
+) -> None:
+    """Clear the marks of slots at which, and cells in which, a waveform is not zero.
+
+    A piece of the waveform makes its cells busy from the slot at or before its start on; a corner that is a slot makes the
+    slot busy when it is not zero.
+    """
+    n, behind = len(exact), 0  # slots up to ``behind`` lie at or before the point
+    for j in range(len(times)):
+        while behind < n and exact[behind] <= times[j] + 0.5:
+            behind += 1
+        if codes[j] != 0.0 and behind and abs(exact[behind - 1] - times[j]) < 0.5:
+            zero_slot[behind - 1] = False
+        if j + 1 == len(times) or (codes[j] == 0.0 and codes[j + 1] == 0.0):
+            continue
+        k = max(behind - 1, 0)
+        while k < n and exact[k] < times[j + 1] - 0.5:
+            zero_cell[k] = False
+            if k >= behind:
+                zero_slot[k] = False
+            k += 1
