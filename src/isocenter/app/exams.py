@@ -5,6 +5,7 @@ import re
 import uuid
 from datetime import datetime
 
+from isocenter.dicom.identifiers import new_uid
 from isocenter.dicom.series import UNPAIRED_PARTS
 from isocenter.dicom.text import check_patient, code_string
 from isocenter.domain.errors import WrongState
@@ -12,11 +13,6 @@ from isocenter.domain.geometry import PatientPosition
 from isocenter.domain.patient import Exam, Patient
 
 _LONGEST_TEXT = 64  # DICOM LO and one component group of PN
-
-
-def new_uid() -> str:
-    """A DICOM identifier of our own, ``2.25.`` and a random UUID as a number (PS3.5 B.2)."""
-    return f"2.25.{uuid.uuid4().int}"
 
 
 def new_exam(

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from isocenter.app.exams import new_exam, new_uid, phantom_patient
+from isocenter.app.exams import new_exam, phantom_patient
 from isocenter.app.files import new_folder
+from isocenter.dicom.identifiers import new_uid
 from isocenter.dicom.series import SeriesInfo, write_series
 from isocenter.domain.errors import StorageError
 from isocenter.domain.raw import RawScan
