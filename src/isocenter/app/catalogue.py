@@ -4,13 +4,23 @@
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from isocenter.domain.errors import SequenceError
 from isocenter.domain.parameters import Parameter, allowed_text, check_value, format_value, parse_text
 from isocenter.domain.scan import SequenceInfo
 from isocenter.domain.units import to_si
 from isocenter.sequences import catalogue as framework
+
+_QUANTITIES: Final = (
+    ("s", "ms", "us"),
+    ("m", "cm", "mm"),
+    ("Hz", "kHz", "MHz"),
+    ("T", "mT", "uT"),
+    ("T/m", "mT/m"),
+    ("deg", "rad"),
+)
+_FAMILY: Final = {unit: family for family in _QUANTITIES for unit in family}
 
 
 def sequences() -> tuple[SequenceInfo, ...]:
@@ -102,7 +112,7 @@ def parse_assignments(sequence: str, assignments: Iterable[str]) -> dict[str, fl
         name, equals, text = assignment.partition("=")
         name = name.strip()
         if not equals:
-            raise SequenceError(f"'{assignment}' does not set a parameter.", "Write NAME=VALUE, such as tr_s=500.")
+            raise SequenceError(f"'{assignment}' does not set a parameter.", "Write NAME=VALUE, such as tr_s=500ms.")
         if name not in known:
             remedy = f"Use one of: {', '.join(known)}." if known else "A .seq file has no parameters; leave -p away."
             raise SequenceError(f"{sequence} has no parameter '{name}'.", remedy)
@@ -111,12 +121,25 @@ def parse_assignments(sequence: str, assignments: Iterable[str]) -> dict[str, fl
 
 
 def _value(parameter: Parameter, text: str) -> float | int | str | bool:
-    """A number without a unit is SI, as the name says; with a unit it is in that unit."""
-    match = re.fullmatch(r"([-+0-9.eE]+)\s*([A-Za-z/%]*)", text)
+    """A number without a unit is SI, as the name says; with a unit of the same quantity it is in that unit."""
+    match = re.fullmatch(r"([-+0-9.eE]+|[-+]?(?:nan|inf))\s*([A-Za-z/%]*)", text)
     if parameter.kind != "number" or match is None:
         return parse_text(parameter, text)
+    unit = match[2]
+    if unit and unit not in _FAMILY.get(parameter.unit, (parameter.unit,)):
+        alternatives = " or ".join(_FAMILY.get(parameter.unit, (parameter.unit or "no unit",)))
+        raise SequenceError(f"{parameter.label} ({parameter.name}) is not measured in '{unit}'.", f"Use {alternatives}.")
     try:
-        value = to_si(float(match[1]), match[2])
-    except (ValueError, KeyError):
+        value = to_si(float(match[1]), unit)
+    except ValueError:
         return parse_text(parameter, text)  # which refuses it in the parameter's own words
-    return check_value(parameter, value)
+    try:
+        return check_value(parameter, value)
+    except SequenceError as error:
+        if unit or to_si(1.0, parameter.unit) == 1.0:
+            raise
+        # The limits are told in the unit of the form; whoever types them here without it would be refused again.
+        low = error.remedy.removeprefix("Give ").split()[0]
+        raise type(error)(
+            error.problem, f"{error.remedy} Write the unit too, such as {parameter.name}={low}{parameter.unit}."
+        ) from None

@@ -2,6 +2,7 @@
 """From a protocol to a compiled, checked scan. Pure: everything it needs is an argument, so it runs in any process."""
 
 import logging
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from isocenter.compiler.pulseq.reader import read_pulseq
 from isocenter.domain.errors import ConsoleError, SequenceError
 from isocenter.domain.events import CompiledScan, Encoding
 from isocenter.domain.geometry import PatientPosition, Placement, place
-from isocenter.domain.scan import Protocol, SequenceInfo
+from isocenter.domain.scan import Prescription, Protocol, SequenceInfo
 from isocenter.domain.scanner import Calibration, Scanner
 from isocenter.sequences.build import build as build_sequence
 
@@ -55,6 +56,7 @@ def prepare(protocol: Protocol, scanner: Scanner, calibration: Calibration, posi
     info = catalogue.find(protocol.sequence)
     seq, report = _sequence_text(protocol, scanner)
     wanted = protocol.prescription
+    _check_prescription(wanted, scanner)
     placement = place(wanted.orientation, position, wanted.centre_lps_m, wanted.tilt_rad, wanted.swap_read_phase)
     scan = compile_scan(read_pulseq(seq, name=info.name), scanner, calibration, placement)
     safety = check_scan(scan, scanner, calibration)
@@ -102,6 +104,21 @@ def voxel_size_m(encoding: Encoding | None) -> tuple[float, float, float] | None
         extent_per_m = float(np.linalg.norm(step)) * count
         sizes.append(1 / extent_per_m if extent_per_m > 0 else encoding.slice_thickness_m)
     return sizes[0], sizes[1], sizes[2]
+
+
+def _check_prescription(wanted: Prescription, scanner: Scanner) -> None:
+    distance_m, reach_m = math.hypot(*wanted.centre_lps_m), scanner.magnet.bore_m / 2
+    if not distance_m <= reach_m:
+        raise SequenceError(
+            f"The centre of the field of view is {distance_m * 1e3:.4g} mm from isocenter, outside the bore.",
+            f"Move it to within {reach_m * 1e3:.0f} mm of isocenter, and the patient's region of interest with it.",
+        )
+    for tilt_rad in wanted.tilt_rad:
+        if not abs(tilt_rad) <= math.pi / 2:
+            raise SequenceError(
+                f"A tilt of {math.degrees(tilt_rad):.4g}° turns the slab over.",
+                "Tilt by at most 90°, or choose another orientation.",
+            )
 
 
 def _sequence_text(protocol: Protocol, scanner: Scanner) -> tuple[bytes, dict[str, str | float]]:

@@ -2,6 +2,7 @@
 """Images from any raw data: a scan of ours, or k-space from elsewhere."""
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +10,43 @@ import numpy as np
 
 from isocenter.app.files import new_folder
 from isocenter.app.images import ImageFiles, describe_scan, is_scan_folder, make_images
-from isocenter.domain.errors import ReconError
+from isocenter.domain.errors import ReconError, StorageError
 from isocenter.domain.raw import RawScan
 from isocenter.domain.volume import Volume
 from isocenter.recon.cartesian import reconstruct
 from isocenter.recon.foreign import plain_volume, reconstruct_plain
 from isocenter.recon.options import Filter, ReconOptions
+from isocenter.recon.plan import plan_cartesian
 from isocenter.storage.foreign import read_foreign
 from isocenter.storage.nifti import write_nifti
 from isocenter.storage.png import contact_sheet
+from isocenter.storage.stored import read_raw
 
 
-def reconstruct_path(source: Path, *, out: Path | None, variable: str, matrix: str, window: str) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReconOrder:
+    """What a person asked for, as typed.
+
+    Attributes
+    ----------
+    variable
+        Array in a file that may hold several.
+    matrix
+        Rows and columns of the images, such as ``256x256``; empty for as measured.
+    window
+        Name of a filter.
+    axes, channel_axis
+        What the axes of a plain array mean, such as ``0,1`` and ``3``; empty where the data tell.
+    """
+
+    variable: str = ""
+    matrix: str = ""
+    window: str = "none"
+    axes: str = ""
+    channel_axis: int | None = None
+
+
+def reconstruct_path(source: Path, out: Path | None, order: ReconOrder) -> dict[str, Any]:
     """Reconstruct a scan's folder or a file from elsewhere; returns a text and the files written.
 
     Raises
@@ -28,22 +54,61 @@ def reconstruct_path(source: Path, *, out: Path | None, variable: str, matrix: s
     StorageError, ReconError
         What the source holds cannot be read, or gives no image.
     """
-    size = parse_matrix(matrix)
+    size, axes = parse_matrix(order.matrix), parse_axes(order.axes)
     if is_scan_folder(source):
-        options = ReconOptions(filter=Filter(window), matrix=(size[1], size[0], 0) if size else None)
-        files = make_images(source, out, options)
+        _refuse_axes(order)
+        files = make_images(source, out, _options(read_raw(source) if size else None, order.window, size))
         scan = describe_scan(source)
         share = "" if scan["complete"] else f" Only {scan['readouts']} of {scan['expected']} readouts were measured."
-        return {"text": f"{scan['name']}: {len(files.volumes)} image stacks.{share}", "files": _names(files)}
+        what = "its spectrum" if files.spectrum else "1 image stack" if len(files.volumes) == 1 else "image stacks"
+        many = f"{len(files.volumes)} " if len(files.volumes) > 1 else ""
+        return {"text": f"{scan['name']}: {many}{what}.{share}", "files": _names(files)}
+    if source.is_dir():
+        raise StorageError(f"'{source}' is not a scan.", "Give the folder of a scan: it holds a file scan.json.")
     if out is None:
         raise ReconError("Nobody said where the images should go.", "Add --out FOLDER.")
-    data = read_foreign(source, variable)
+    data = read_foreign(source, order.variable)
     if isinstance(data, RawScan):
-        options = ReconOptions(filter=Filter(window), matrix=(size[1], size[0], 0) if size else None)
-        volumes = reconstruct(data, options=options)
+        _refuse_axes(order)
+        volumes = reconstruct(data, options=_options(data, order.window, size))
     else:
-        volumes = (plain_volume(reconstruct_plain(data, size), source.name),)
+        if order.window != Filter.NONE:
+            raise ReconError(
+                "A filter needs to know where the field of view lies, which a plain array does not say.",
+                "Leave --filter away, or give an ISMRMRD file.",
+            )
+        images = reconstruct_plain(data, size, encoded_axes=axes, channel_axis=order.channel_axis)
+        volumes = (plain_volume(images, source.name),)
     return _write_plain(volumes, source, out)
+
+
+def _options(raw: RawScan | None, window: str, size: tuple[int, int] | None) -> ReconOptions:
+    """Rows and columns are those of the pictures: read runs along either."""
+    if raw is None or size is None:
+        return ReconOptions(filter=Filter(window))
+    plan = plan_cartesian(raw.encoding, raw.placement, raw.definitions, ReconOptions())
+    read, lin = size if plan.stacks[0].display.transpose else size[::-1]
+    return ReconOptions(filter=Filter(window), matrix=(read, lin, 0))
+
+
+def _refuse_axes(order: ReconOrder) -> None:
+    if order.axes or order.channel_axis is not None:
+        raise ReconError("These data say themselves what their axes are.", "Leave --axes and --channel-axis away.")
+
+
+def parse_axes(text: str) -> tuple[int, ...] | None:
+    """Axes of ``0,1``; None for an empty text.
+
+    Raises
+    ------
+    ReconError
+        The text is something else.
+    """
+    if not text:
+        return None
+    if re.fullmatch(r"\s*\d\s*(,\s*\d\s*){1,2}", text) is None:
+        raise ReconError(f"'{text}' does not name axes.", "Write two or three axes counted from 0, such as 0,1.")
+    return tuple(int(part) for part in text.split(","))
 
 
 def parse_matrix(text: str) -> tuple[int, int] | None:

@@ -7,12 +7,13 @@ otherwise compete with the window for the interpreter.
 
 import contextlib
 import multiprocessing
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
-from isocenter.domain.errors import ConnectError
+from isocenter.domain.errors import ConnectError, ConsoleError
 from isocenter.domain.geometry import PatientPosition
 from isocenter.domain.scanner import Scanner
 
@@ -90,7 +91,10 @@ def serve(
 def _wait_for_address(ours: Connection) -> tuple[str, int]:
     try:
         if ours.poll(_START_TIMEOUT_S):
-            host, port = ours.recv()
+            answer = ours.recv()
+            if isinstance(answer, ConsoleError):
+                raise answer
+            host, port = answer
             return str(host), int(port)
     except EOFError:
         pass
@@ -98,15 +102,17 @@ def _wait_for_address(ours: Connection) -> tuple[str, int]:
 
 
 def _serve_child(scanner: Scanner, setup: VirtualSetup, theirs: Connection) -> None:
-    with contextlib.suppress(KeyboardInterrupt), _server(scanner, setup, "127.0.0.1", 0) as address:
+    # Ctrl-C, and a terminal that closes, reach the whole group; the parent decides when this ends.
+    for number in (signal.SIGINT, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])):
+        signal.signal(number, signal.SIG_IGN)
+    with contextlib.suppress(OSError, EOFError), contextlib.ExitStack() as stack:  # the parent may be gone at any time
+        try:
+            address = stack.enter_context(_server(scanner, setup, "127.0.0.1", 0))
+        except ConsoleError as error:
+            theirs.send(error)
+            return
         theirs.send(address)
-        while True:
-            try:
-                theirs.recv()  # nothing is ever sent: this ends when the parent goes away
-            except (EOFError, OSError):
-                return
-            except KeyboardInterrupt:
-                continue  # Ctrl-C reaches the whole group; the parent decides when this ends
+        theirs.recv()  # nothing is ever sent: this ends when the parent goes away
 
 
 @contextlib.contextmanager

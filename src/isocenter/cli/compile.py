@@ -54,6 +54,7 @@ def command(
     from isocenter.app.catalogue import parse_assignments
     from isocenter.app.compile_files import write_compiled
     from isocenter.app.prepare import prepare
+    from isocenter.cli.progress import Screen
     from isocenter.config.hardware import load_scanner
     from isocenter.domain.geometry import PatientPosition
     from isocenter.domain.scan import Protocol
@@ -66,8 +67,9 @@ def command(
         parameters=parse_assignments(sequence, parameters),
         prescription=prescription(orientation, centre, tilt, swap_read_phase=swap_read_phase),
     )
-    prepared = prepare(protocol, scanner, nominal_calibration(scanner), PatientPosition(position))
-    summary = write_compiled(prepared, scanner, out)
+    with Screen(f"Compiling {sequence}", is_quiet=as_json):
+        prepared = prepare(protocol, scanner, nominal_calibration(scanner), PatientPosition(position))
+        summary = write_compiled(prepared, scanner, out)
     if as_json:
         click.echo(json.dumps(summary, indent=2))
         return

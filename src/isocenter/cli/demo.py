@@ -8,21 +8,21 @@ from threading import Event
 
 import click
 
-from isocenter.cli.options import json_option, scanner_option
+from isocenter.cli.options import Folder, json_option, scanner_option, seed_option, spins_option
 
 
 @click.command()
 @scanner_option
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=Folder(),
     default=Path("demo-out"),
     show_default=True,
     help="Folder for everything written.",
 )
 @click.option("--scenario", default="osii-one-brain", show_default=True, help="Which phantom lies in which field.")
-@click.option("--spins", default=0, help="Spins to simulate; 0 leaves it to the scenario.")
-@click.option("--seed", default=1, show_default=True, help="Makes everything random repeatable.")
+@spins_option
+@seed_option
 @json_option
 def command(scanner_name: str, out: Path, scenario: str, spins: int, seed: int, as_json: bool) -> None:
     r"""Scan a head on a virtual scanner: prescan frequency, three-plane localizer, 3D TSE.
@@ -32,20 +32,14 @@ def command(scanner_name: str, out: Path, scenario: str, spins: int, seed: int, 
     """
     from isocenter.app.demo import run_demo
     from isocenter.app.virtual_scanner import VirtualSetup
-    from isocenter.cli.progress import ScanBar, ctrl_c_stops
+    from isocenter.cli.progress import Screen, ctrl_c_stops
     from isocenter.config.hardware import load_scanner
 
     scanner = load_scanner(scanner_name)
-    cancel, bar, start_s = Event(), ScanBar(), time.monotonic()
-
-    def say(text: str) -> None:
-        bar.close()
-        click.echo(text, err=as_json)
-
-    with ctrl_c_stops(cancel):
+    cancel, start_s = Event(), time.monotonic()
+    with Screen(is_quiet=as_json) as screen, ctrl_c_stops(cancel):
         setup = VirtualSetup(scenario=scenario, n_spins=spins, seed=seed)
-        result = run_demo(scanner, setup, out, cancel=cancel, say=say, on_progress=bar.update)
-    bar.close()
+        result = run_demo(scanner, setup, out, cancel=cancel, say=screen.say, on_progress=screen.update)
     images = [outcome.images for outcome in result.outcomes if outcome.images is not None]
     if as_json:
         files = {

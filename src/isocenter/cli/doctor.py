@@ -6,7 +6,7 @@ import json
 
 import click
 
-from isocenter.cli.options import json_option, scanner_option
+from isocenter.cli.options import host_option, json_option, port_option, scanner_option
 
 _MARKS = {"good": "ok     ", "warning": "CAUTION", "bad": "PROBLEM", "unknown": "unknown"}
 
@@ -14,8 +14,8 @@ _MARKS = {"good": "ok     ", "warning": "CAUTION", "bad": "PROBLEM", "unknown": 
 @click.command()
 @scanner_option
 @click.option("--console/--no-console", "with_console", default=False, help="Also connect to the scanner's console.")
-@click.option("--host", default="", help="Console at another address than the hardware file's.")
-@click.option("--port", default=0, help="Console at another port than the hardware file's.")
+@host_option
+@port_option
 @json_option
 @click.pass_context
 def command(ctx: click.Context, scanner_name: str, with_console: bool, host: str, port: int, as_json: bool) -> None:

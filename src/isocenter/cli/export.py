@@ -23,8 +23,10 @@ def command(scans: tuple[Path, ...], out: Path, as_json: bool) -> None:
       isocenter export demo-out/004-t2-tse-axial --out usb
     """
     from isocenter.app.images import export_scan
+    from isocenter.cli.progress import Screen
 
-    written = [path for scan in scans for path in export_scan(scan, out)]
+    with Screen("Exporting", is_quiet=as_json):
+        written = [path for scan in scans for path in export_scan(scan, out)]
     if as_json:
         click.echo(json.dumps([str(path) for path in written], indent=2))
     else:

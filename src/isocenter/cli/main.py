@@ -3,6 +3,9 @@
 
 import importlib
 import sys
+import tempfile
+import traceback
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -21,6 +24,7 @@ _COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "sequences": ("isocenter.cli.sequences", "List the sequences and explain their parameters."),
 }
 EXIT_PROBLEM: Final = 1
+EXIT_MISTYPED: Final = 2
 EXIT_STOPPED: Final = 130
 
 
@@ -51,7 +55,7 @@ class LazyCommands(click.Group):
             click.echo(f"\n{stopped}", err=True)
             ctx.exit(EXIT_STOPPED)
         except ConsoleError as error:
-            click.echo(f"Problem: {error.problem}\nWhat to do: {error.remedy}", err=True)
+            _tell(error.problem, error.remedy)
             ctx.exit(EXIT_PROBLEM)
         except (KeyboardInterrupt, click.Abort):
             click.echo("\nStopped.", err=True)
@@ -82,4 +86,33 @@ def cli(ctx: click.Context) -> None:
 
 def main() -> None:
     """Entry point of the ``isocenter`` command."""
-    cli(prog_name="isocenter")
+    try:
+        code = cli.main(prog_name="isocenter", standalone_mode=False)
+    except click.Abort:
+        code = EXIT_STOPPED
+        click.echo("\nStopped.", err=True)
+    except click.UsageError as error:
+        code = EXIT_MISTYPED
+        path = error.ctx.command_path if error.ctx else "isocenter"
+        _tell(error.format_message(), f"Type `{path} --help` to see what it takes.")
+    except Exception as error:  # noqa: BLE001  the job boundary: whatever a user's sequence or a bug raised
+        code = EXIT_PROBLEM
+        _tell(
+            f"Isocenter made a mistake of its own, {type(error).__name__}: {error}.",
+            f"Try again with other input; send {_report()} to the maintainers. What was measured is kept.",
+        )
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _tell(problem: str, remedy: str) -> None:
+    click.echo(f"Problem: {problem}\nWhat to do: {remedy}", err=True)
+
+
+def _report() -> str:
+    """Write the traceback being handled to a file and return its path."""
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="isocenter-", suffix=".log", delete=False, encoding="utf-8") as file:
+            file.write(f"isocenter {__version__} {sys.version}\n{' '.join(sys.argv)}\n\n{traceback.format_exc()}")
+    except OSError:
+        return "this text"
+    return str(Path(file.name))

@@ -24,8 +24,51 @@ parameter_option = click.option(
     metavar="NAME=VALUE",
     help="Set a parameter, such as tr_s=500ms; `isocenter sequences NAME` lists them. May be given many times.",
 )
-out_option = click.option(
-    "--out", "out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder for everything written."
+
+
+class Folder(click.Path):
+    """A folder to write to, which need not exist; an empty name is no folder."""
+
+    name = "folder"
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path, file_okay=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Path of a folder."""
+        if not str(value).strip():
+            self.fail("the name of the folder is empty.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class FiniteFloat(click.FloatRange):
+    """A number in a range; click's own lets NaN through."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """A float."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a number in the range {self._describe_range()}.", param, ctx)
+        return number
+
+
+out_option = click.option("--out", "out", type=Folder(), required=True, help="Folder for everything written.")
+spins_option = click.option(
+    "--spins",
+    type=click.IntRange(0, 5_000_000),
+    default=0,
+    help="Virtual scanner: spins to simulate; 0 leaves it to the scenario.",
+)
+seed_option = click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    default=1,
+    show_default=True,
+    help="Virtual scanner: makes everything random repeatable.",
+)
+host_option = click.option("--host", default="", help="Console at another address than the hardware file's.")
+port_option = click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, help="Console at another port than the hardware file's."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 

@@ -3,17 +3,16 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
-from isocenter.cli.options import json_option
+from isocenter.cli.options import Folder, json_option
 
 
 @click.command()
 @click.argument("source", metavar="PATH", type=click.Path(path_type=Path))
-@click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for images; a scan's own if left away."
-)
+@click.option("--out", type=Folder(), help="Folder for images; a scan's own if left away.")
 @click.option("--variable", default="", help="Variable of a MATLAB or NumPy file that holds k-space.")
 @click.option("--matrix", default="", metavar="ROWSxCOLS", help="Zero-fill to this many pixels, such as 256x256.")
 @click.option(
@@ -24,21 +23,33 @@ from isocenter.cli.options import json_option
     show_default=True,
     help="Window over k-space: less ringing and noise for some blur.",
 )
+@click.option(
+    "--axes",
+    default="",
+    metavar="A,B[,C]",
+    help="Plain arrays: encoded axes, counted from 0; the last two are rows and columns.",
+)
+@click.option(
+    "--channel-axis", type=click.IntRange(0, 9), default=None, help="Plain arrays: axis of the receive channels, from 0."
+)
 @json_option
-def command(source: Path, out: Path | None, variable: str, matrix: str, window: str, as_json: bool) -> None:
+def command(source: Path, out: Path | None, as_json: bool, **order: Any) -> None:
     r"""Make images from raw data: a scan's folder, or k-space from elsewhere.
 
     A scan that was killed reconstructs from what was measured. From elsewhere it takes ISMRMRD files, MATLAB files (5 and
-    7.3) and NumPy files; the k-space centre is found in the data.
+    7.3) and NumPy files (.npy, .npz); axes and k-space centre of these are found in the data, or named with --axes and
+    --channel-axis. Written then: magnitude as .npy (slices x rows x columns) and .nii.gz, and a contact sheet.
 
     \b
     Examples:
       isocenter reconstruct demo-out/004-t2-tse-axial
       isocenter reconstruct fse_kspace.mat --variable kspace --matrix 256x256 --out fse
     """
-    from isocenter.app.reconstruct import reconstruct_path
+    from isocenter.app.reconstruct import ReconOrder, reconstruct_path
+    from isocenter.cli.progress import Screen
 
-    result = reconstruct_path(source, out=out, variable=variable, matrix=matrix, window=window)
+    with Screen("Reconstructing", is_quiet=as_json):
+        result = reconstruct_path(source, out, ReconOrder(**order))
     if as_json:
         click.echo(json.dumps(result, indent=2))
         return

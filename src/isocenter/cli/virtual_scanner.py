@@ -6,7 +6,7 @@ import threading
 
 import click
 
-from isocenter.cli.options import json_option, scanner_option
+from isocenter.cli.options import FiniteFloat, json_option, scanner_option, seed_option, spins_option
 from isocenter.domain.geometry import PatientPosition
 
 
@@ -15,7 +15,9 @@ from isocenter.domain.geometry import PatientPosition
 @click.option(
     "--host", default="127.0.0.1", show_default=True, help="Address to listen on; the default is this machine only."
 )
-@click.option("--port", default=11111, show_default=True, help="Port to listen on; 0 picks a free one.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=11111, show_default=True, help="Port to listen on; 0 picks a free one."
+)
 @click.option("--scenario", default="osii-one-brain", show_default=True, help="Which phantom lies in which field.")
 @click.option("--phantom", default="", help="Another phantom than the scenario's: head, block, cylinder, vials, sphere.")
 @click.option(
@@ -25,10 +27,16 @@ from isocenter.domain.geometry import PatientPosition
     show_default=True,
     help="How it lies.",
 )
-@click.option("--spins", default=0, help="Spins to simulate; 0 leaves it to the scenario.")
+@spins_option
 @click.option("--noise/--no-noise", default=True, show_default=True, help="Thermal noise of the receive chain.")
-@click.option("--seed", default=1, show_default=True, help="Makes everything random repeatable.")
-@click.option("--time-scale", default=1.0, show_default=True, help="1 plays like a real scanner, 0 as fast as it can.")
+@seed_option
+@click.option(
+    "--time-scale",
+    type=FiniteFloat(0, 1000),
+    default=1.0,
+    show_default=True,
+    help="1 plays like a real scanner, 0 as fast as it can.",
+)
 @json_option
 def command(
     scanner_name: str,

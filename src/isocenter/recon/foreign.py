@@ -122,7 +122,7 @@ def find_layout(kspace: Complex, *, encoded_axes: tuple[int, ...] | None = None,
     if len(others) > (1 if len(encoded) == _TWO else 0):
         raise ReconError(
             f"In an array of {_text(shape)} the axes {others} could be slices, channels or repetitions.",
-            "Take one repetition out of it, or name the encoded axes and the channel axis.",
+            "Take one repetition out of it, or name the encoded axes (--axes) and the channel axis (--channel-axis).",
         )
     return Layout(encoded=encoded, channels=channels, slices=others[0] if others else None, centre=centre)
 
@@ -140,7 +140,7 @@ def _find_encoded(power: NDArray[np.float32], channels: int | None) -> tuple[int
         raise ReconError(
             f"The array of {_text(shape)} does not look like k-space: its energy gathers around one point along "
             f"{len(encoded) - len(flat)} of its axes, and 2 or 3 are needed.",
-            "Give the variable with k-space, not images; if it is k-space, name its encoded axes.",
+            "Give the variable with k-space, not images; if it is k-space, name its encoded axes (--axes).",
         )
     return tuple(encoded)
 
@@ -170,7 +170,8 @@ def _outer(encoded: tuple[int, ...], others: list[int], shape: tuple[int, ...]) 
     if min(encoded) > max(others):
         return min(others)
     raise ReconError(
-        f"In an array of {_text(shape)} either of the axes {others} could be the receive channels.", "Name the channel axis."
+        f"In an array of {_text(shape)} either of the axes {others} could be the receive channels.",
+        "Name the channel axis (--channel-axis).",
     )
 
 

@@ -75,7 +75,7 @@ class MarcosWire:
         except (OSError, UnicodeError) as error:
             self.close()
             raise ConnectError(
-                f"No console answers at {self.address} ({error}).",
+                f"No console answers at {self.address} ({_reason(error)}).",
                 "Check that the console is switched on and connected and that its server runs, and check host and port "
                 "in the hardware file.",
             ) from error
@@ -121,7 +121,7 @@ class MarcosWire:
             reply = self._check(self._receive(until, max_samples + _MAX_ITEMS), commands)
             is_in_step = True
         except OSError as error:
-            raise ConnectError(f"The link to the console at {self.address} broke: {error}.", _RECONNECT) from error
+            raise ConnectError(f"The link to the console at {self.address} broke: {_reason(error)}.", _RECONNECT) from error
         finally:
             if not is_in_step:  # whatever happened, Ctrl-C included: the next reply would answer another question
                 self.close()
@@ -219,3 +219,9 @@ class MarcosWire:
             f"The answer from {self.address} is not that of a MaRCoS server: {detail}.",
             "Check host and port in the hardware file. If they are right, restart the console's server.",
         )
+
+
+def _reason(error: Exception) -> str:
+    """What the system says, without its number."""
+    text = getattr(error, "strerror", None) or str(error)
+    return text[:1].lower() + text[1:]

@@ -3,6 +3,7 @@
 
 import contextlib
 import logging
+import os
 import selectors
 import socket
 import threading
@@ -133,9 +134,11 @@ class VirtualConsoleServer:
         try:
             self._listener = socket.create_server((host, port), backlog=10)
         except OSError as error:
+            # create_server adds words of its own to the system's
+            reason = os.strerror(error.errno).lower() if error.errno and error.errno > 0 else error
             raise ConnectError(
-                f"The virtual scanner cannot listen on {host}:{port} ({error.strerror or error}).",
-                "Choose another port, or end the program that uses this one.",
+                f"The virtual scanner cannot listen on {host}:{port} ({reason}).",
+                "Choose another port (--port), or end the program that uses this one.",
             ) from error
         self._stopping.clear()
         self._wake = socket.socketpair()
