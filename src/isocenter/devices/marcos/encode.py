@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Segment to instruction words for marga: every value at its pin in exactly its tick, or a refusal that says why not."""
 
+import functools
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +11,7 @@ from numpy.typing import NDArray
 
 from isocenter.devices.marcos import isa
 from isocenter.devices.marcos.isa import PIN_CYCLE_OFFSET, Buffer
-from isocenter.devices.marcos.queues import Queue, at_time, build_queues, check_tracks
+from isocenter.devices.marcos.queues import Queues, at_time, build_queues, make_table
 from isocenter.devices.marcos.receive import check_windows
 from isocenter.domain.errors import CompileError
 from isocenter.domain.events import Segment
@@ -81,11 +84,11 @@ def encode_segment(segment: Segment, lo_hz: float, gradients: GradientSystem, *,
             f"The console cannot make {lo_hz / 1e6:g} MHz; its oscillator reaches {isa.CLOCK_HZ / 2e6:g} MHz.",
             "Correct the frequency of the scanner's hardware file or the calibration.",
         )
-    check_tracks(segment.tracks, segment.end_tick, gradients)
-    check_windows(segment)
-    queues = build_queues(segment.tracks, lo_hz, gradients, cic_shift)
-    last = max([segment.end_tick + PIN_CYCLE_OFFSET, *(int(queue.cycles[-1]) for queue in queues)])
-    finish = last + isa.TAIL_TICKS
+    table = make_table(segment.tracks, segment.end_tick, gradients)
+    check_windows(segment, table)
+    queues = build_queues(segment, table, lo_hz, gradients, cic_shift)
+    del table  # a dense segment should not be in memory twice
+    finish = max(segment.end_tick + PIN_CYCLE_OFFSET, queues.last_cycle) + isa.TAIL_TICKS
     control = isa.gradient_control(gradients.board, gradients.spi_divider, msb_strobes=True)
     words = _words(queues, finish, control)
     return MarcosProgram(
@@ -99,34 +102,39 @@ def encode_segment(segment: Segment, lo_hz: float, gradients: GradientSystem, *,
     )
 
 
-def initial_words(control: int) -> list[int]:
+def encode_segments(
+    segments: Iterable[Segment], lo_hz: float, gradients: GradientSystem, *, cic_shift: bool = False
+) -> Iterator[MarcosProgram]:
+    """Encode many segments, two at a time; programs come in order. Raises what ``encode_segment`` raises."""
+    with ThreadPoolExecutor(2) as pool:  # the loops release the interpreter's lock
+        yield from pool.map(lambda one: encode_segment(one, lo_hz, gradients, cic_shift=cic_shift), segments)
+
+
+@functools.cache
+def initial_words(control: int) -> tuple[int, ...]:
     """First write to every buffer: all zero, then the gradient board's control word last."""
-    return [
+    return tuple(
         isa.data_word(buffer, control if buffer == Buffer.GRAD_CTRL else 0, delay)
         for delay, buffer in enumerate(reversed(Buffer))
-    ]
+    )
 
 
-def _words(queues: list[Queue], finish: int, control: int) -> NDArray[np.uint32]:
-    from isocenter.devices.marcos import schedule
+def _words(queues: Queues, finish: int, control: int) -> NDArray[np.uint32]:
+    from isocenter.devices.marcos import fill, schedule
 
-    targets = np.concatenate([queue.cycles for queue in queues])
-    values = np.concatenate([queue.values for queue in queues])
-    lengths = [len(queue.cycles) for queue in queues]
-    buffers = np.array([queue.buffer for queue in queues], dtype=np.int64)
-    queues.clear()  # their arrays are copied; a dense segment should not be in memory twice
-    starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    cycles = np.empty(len(targets), dtype=np.int64)
-    data = np.empty(len(targets), dtype=np.uint32)
-    failed = schedule.issue(targets, values, starts, buffers, _PREAMBLE_FREE_CYCLE, cycles, data)
+    buffers = np.array(fill.BUFFERS, dtype=np.int64)
+    n = int(np.sum(queues.stop - queues.first))
+    cycles, data = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.uint32)
+    failed = schedule.issue(
+        (queues.cycles, queues.values, queues.first, queues.stop), buffers, _PREAMBLE_FREE_CYCLE, cycles, data
+    )
     if failed >= 0:
-        buffer = Buffer(int(buffers[int(np.searchsorted(starts, failed, side="right")) - 1]))
+        buffer = Buffer(int(buffers[int(np.searchsorted(queues.first, failed, side="right")) - 1]))
         raise CompileError(
-            f"Too many values change within a few ticks of {at_time(targets[failed] - PIN_CYCLE_OFFSET)}: "
+            f"Too many values change within a few ticks of {at_time(queues.cycles[failed] - PIN_CYCLE_OFFSET)}: "
             f"{_channel_names(buffer)} cannot be delivered in time.",
             "Spread the changes, or use a coarser RF or gradient raster.",
         )
-    del targets, values
     first = initial_words(control)
     n_words = schedule.count_words(cycles, len(first), finish) + len(first)
     _check_size(cycles, n_words, len(first))

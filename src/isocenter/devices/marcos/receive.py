@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isocenter.devices.marcos.isa import CLOCK_HZ
-from isocenter.devices.marcos.queues import at_time, cic_gain_bits
+from isocenter.devices.marcos.queues import Table, at_time, cic_gain_bits
 from isocenter.domain.errors import CompileError
 from isocenter.domain.events import Readouts, Segment, Track
 from isocenter.domain.receiver import MIN_DECIMATION
@@ -21,8 +21,24 @@ READ_TICKS_PER_SAMPLE: Final = 40
 _REPORT = "Report this with the sequence: the compiler's readouts and its receive windows disagree."
 
 
-def check_windows(segment: Segment) -> None:
+def check_windows(segment: Segment, table: Table) -> None:
     """Raise CompileError unless receive windows, rates and readouts of a segment agree and the FIFO holds."""
+    from isocenter.devices.marcos import fill
+
+    readouts = segment.readouts
+    if not fill.windows_agree(
+        (table.ticks, table.values, table.bounds),
+        readouts.window_tick.astype(np.int64, copy=False),
+        readouts.decimation.astype(np.int32, copy=False),
+        readouts.n_raw.astype(np.int32, copy=False),
+        MIN_DECIMATION,
+        (float(FIFO_LIMIT_SAMPLES), float(READ_TICKS_PER_SAMPLE)),
+    ):
+        _explain(segment)
+
+
+def _explain(segment: Segment) -> None:
+    """Raise CompileError that says what does not agree."""
     starts, stops = _windows(segment.tracks)
     readouts = segment.readouts
     if len(starts) != len(readouts):

@@ -36,7 +36,7 @@ from isocenter.devices.marcos.isa import (
 _FAR_PAST = -(1 << 62)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _release(targets: NDArray[np.int64], first: int, k: int, floor: int) -> int:
     release = floor
     if k - first > MAX_OCCUPANCY:
@@ -46,11 +46,9 @@ def _release(targets: NDArray[np.int64], first: int, k: int, floor: int) -> int:
     return release
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def issue(
-    targets: NDArray[np.int64],
-    values: NDArray[np.uint16],
-    starts: NDArray[np.int64],
+    queues: tuple[NDArray[np.int64], NDArray[np.uint16], NDArray[np.int64], NDArray[np.int64]],
     buffers: NDArray[np.int64],
     floor: int,
     cycles: NDArray[np.int64],
@@ -60,10 +58,11 @@ def issue(
 
     Parameters
     ----------
-    targets, values
-        Output cycle and value of every entry, buffer after buffer, strictly increasing within each.
-    starts, buffers
-        Where each buffer's entries start in ``targets`` (one more for the end), and its number.
+    queues
+        Output cycle and value of every entry, strictly increasing within each buffer; first entry of each buffer, and the
+        one behind its last.
+    buffers
+        Number of each buffer.
     floor
         First cycle that may be used.
     cycles, words
@@ -71,50 +70,61 @@ def issue(
 
     Returns
     -------
-        -1, or the index in ``targets`` of an entry for which no cycle is left.
+        -1, or the index of an entry for which no cycle is left.
     """
-    n_buffers = len(buffers)
-    heads = starts[1:] - 1
-    releases = np.empty(n_buffers, dtype=np.int64)
-    deadlines = np.full(n_buffers, _FAR_PAST, dtype=np.int64)
-    for b in range(n_buffers):
-        if heads[b] >= starts[b]:
-            releases[b] = _release(targets, starts[b], heads[b], floor)
+    targets, values, first, stop = queues
+    n = len(buffers)
+    heads = stop - 1
+    releases, deadlines = np.empty(n, dtype=np.int64), np.full(n, _FAR_PAST, dtype=np.int64)
+    order = np.arange(n)  # buffers, latest deadline first
+    for b in range(n):
+        if heads[b] >= first[b]:
+            releases[b] = _release(targets, first[b], heads[b], floor)
             deadlines[b] = targets[heads[b]] - 4
+        place = b
+        while place > 0 and deadlines[order[place - 1]] < deadlines[b]:
+            order[place] = order[place - 1]
+            place -= 1
+        order[place] = b
     slot = 1 << 62
-    for out in range(len(targets) - 1, -1, -1):
-        latest = _FAR_PAST
-        for b in range(n_buffers):  # a loop: cheaper here than numpy's maximum
-            latest = max(latest, deadlines[b])
-        slot = min(slot, latest)
-        best, strictest = -1, _FAR_PAST
-        for b in range(n_buffers - 1, -1, -1):
-            if deadlines[b] >= slot and releases[b] > strictest:
-                best, strictest = b, releases[b]
-        if strictest > slot:
-            return int(heads[best])
-        k, first = heads[best], starts[best]
-        loaded = slot + 3 if k == first else max(slot + 3, targets[k - 1])
+    for out in range(len(cycles) - 1, -1, -1):
+        best, place = order[0], 0
+        slot = min(slot, deadlines[best])
+        other = 1
+        while other < n and deadlines[order[other]] >= slot:
+            b = order[other]
+            if releases[b] > releases[best] or (releases[b] == releases[best] and b > best):
+                best, place = b, other
+            other += 1
+        k = heads[best]
+        if releases[best] > slot:
+            return int(k)
+        loaded = slot + 3 if k == first[best] else max(slot + 3, targets[k - 1])
         cycles[out] = slot
         words[out] = DATA_BIT | buffers[best] << 24 | (targets[k] - 1 - loaded) << 16 | values[k]
         heads[best] = k - 1
-        if k > first:
-            releases[best] = _release(targets, first, k - 1, floor)
+        deadlines[best] = _FAR_PAST
+        if k > first[best]:
+            releases[best] = _release(targets, first[best], k - 1, floor)
             deadlines[best] = targets[k - 1] - 4
-        else:
-            deadlines[best] = _FAR_PAST
+        while place + 1 < n and deadlines[order[place + 1]] > deadlines[best]:
+            order[place] = order[place + 1]
+            place += 1
+        order[place] = best
         slot -= 1
     return -1
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _gap_words(gap: int) -> int:
+    if gap <= MAX_WAIT_CYCLES:  # as good as all
+        return 1 if gap >= MIN_WAIT_CYCLES else gap
     rest = gap % MAX_WAIT_CYCLES
     n: int = gap // MAX_WAIT_CYCLES + (1 if rest >= MIN_WAIT_CYCLES else rest)
     return n
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def count_words(cycles: NDArray[np.int64], start: int, finish: int) -> int:
     """Words that ``assemble`` will write from cycle ``start`` to FINISH in cycle ``finish``."""
     n, now = 1, start
@@ -125,7 +135,7 @@ def count_words(cycles: NDArray[np.int64], start: int, finish: int) -> int:
     return total
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _fill_gap(out: NDArray[np.uint32], at: int, gap: int) -> int:
     while gap >= MIN_WAIT_CYCLES:
         length = min(gap, MAX_WAIT_CYCLES)
@@ -137,7 +147,7 @@ def _fill_gap(out: NDArray[np.uint32], at: int, gap: int) -> int:
     return at
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def assemble(cycles: NDArray[np.int64], words: NDArray[np.uint32], start: int, finish: int, out: NDArray[np.uint32]) -> None:
     """Write the DATA words with the waits between them, and FINISH."""
     at, now = 0, start
@@ -149,7 +159,7 @@ def assemble(cycles: NDArray[np.int64], words: NDArray[np.uint32], start: int, f
     out[at] = WORD_FINISH
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def refill_shortage(
     cycles: NDArray[np.int64], start: int, n_words: int, memory: int, reserve: int, words_per_cycle: float
 ) -> int:
@@ -169,71 +179,3 @@ def refill_shortage(
         if ahead < reserve:
             return int(cycle)
     return -1
-
-
-@numba.njit(cache=True)
-def _next_tick(ticks: NDArray[np.int64], starts: NDArray[np.int64], heads: NDArray[np.int64]) -> tuple[int, int]:
-    tick, n = 1 << 62, 0
-    for channel in range(3):
-        if heads[channel] < starts[channel + 1]:
-            mine = ticks[heads[channel]]
-            if mine < tick:
-                tick, n = mine, 1
-            elif mine == tick:
-                n += 1
-    return tick, n
-
-
-@numba.njit(cache=True)
-def _frame(is_ocra: bool, channel: int, code: int, is_last: bool) -> int:
-    """Gradient word for a signed DAC code: AD5781 frame with channel and broadcast, or DAC80504 frame (marcos.md 11)."""
-    if is_ocra:
-        return (code & 0x3FFFF) << 2 | 0x0010_0000 | channel << 25 | (0x0100_0000 if is_last else 0)
-    return (code + 0x8000) | 0x0008_0000 | channel << 16 | channel << 25
-
-
-@numba.njit(cache=True)
-def merge_gradients(
-    ticks: NDArray[np.int64],
-    codes: NDArray[np.int32],
-    starts: NDArray[np.int64],
-    is_ocra: bool,
-    spacing: int,
-    targets: NDArray[np.int64],
-    frames: NDArray[np.uint32],
-) -> tuple[int, int]:
-    """Merge the three gradient channels into transfers on the board's serial line.
-
-    Parameters
-    ----------
-    ticks, codes
-        Changes of all channels, channel after channel, each strictly increasing and without repeats.
-    starts
-        Where each channel starts, and the end, shape ``(4,)``.
-    is_ocra, spacing
-        Which board; least ticks between two transfers.
-    targets, frames
-        Out: tick and 32-bit gradient word in order of time. On an OCRA1, channels that change together are stored one
-        and two ticks early and sent by the broadcast of the last.
-
-    Returns
-    -------
-        -1 and 0, or a tick at which two transfers are too close and the distance to the one before.
-    """
-    heads = starts[:3].copy()
-    last, out = _FAR_PAST, 0
-    while out < len(ticks):
-        tick, n = _next_tick(ticks, starts, heads)
-        if n > 1 and not is_ocra:
-            return tick, 0
-        if tick - (n - 1) - last < spacing:  # also a word that is only stored must find the line free
-            return tick, tick - last
-        for channel in range(2, -1, -1):  # the first channel last: it carries the broadcast
-            if heads[channel] < starts[channel + 1] and ticks[heads[channel]] == tick:
-                n -= 1
-                targets[out] = tick - n
-                frames[out] = _frame(is_ocra, channel, codes[heads[channel]], n == 0)
-                heads[channel] += 1
-                out += 1
-        last = tick
-    return -1, 0
