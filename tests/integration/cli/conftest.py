@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The command as a user runs it: in this process where only words are judged, as a process where signals are."""
 
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,8 +8,6 @@ from dataclasses import dataclass
 import pytest
 
 from isocenter.cli.main import main
-
-COMMAND = [sys.executable, "-c", "from isocenter.cli.main import main; main()"]
 
 
 @dataclass(frozen=True)
@@ -45,8 +42,7 @@ def isocenter(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
     return run
 
 
-def run_process(*arguments: object, timeout_s: float = 60.0, **options) -> Outcome:
-    done = subprocess.run(
-        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=timeout_s, check=False, **options
-    )
-    return Outcome(done.returncode, done.stdout, done.stderr)
+@pytest.fixture
+def command() -> list[str]:
+    """What starts the program in a process of its own."""
+    return [sys.executable, "-c", "from isocenter.cli.main import main; main()"]
