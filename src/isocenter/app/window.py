@@ -46,7 +46,7 @@ class WindowChoice:
 
 
 def choice_from(environment: Mapping[str, str]) -> WindowChoice:
-    """The choice that ``ISOCENTER_SCANNER``, ``ISOCENTER_CONSOLE`` and ``ISOCENTER_SCENARIO`` make; virtual if nothing is set."""
+    """The choice in ``ISOCENTER_SCANNER``, ``ISOCENTER_CONSOLE`` and ``ISOCENTER_SCENARIO``; virtual if nothing is set."""
     default = WindowChoice()
     return WindowChoice(
         scanner=environment.get("ISOCENTER_SCANNER") or default.scanner,

@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: MIT
+"""Everything a person can do, in one table: buttons, keys, tooltips and the list of keys are made from it."""
+
+from collections.abc import Callable
+
+from isocenter.ui.action import STOP_ID, Action
+from isocenter.ui.commands import Commands
+from isocenter.ui.text import translate
+from isocenter.ui.views.exam import ExamPlace
+from isocenter.ui.views.scanner import ScannerPlace
+
+
+def _never() -> str:
+    return ""
+
+
+def exam_actions(commands: Commands) -> tuple[Action, ...]:
+    """Scan, exam, queue and protocol."""
+    exam = commands.exam
+
+    def action(
+        key: str, text: str, shortcut: str, glyph: str, tooltip: str, blocked_by: Callable[[], str], run: Callable[[], None]
+    ) -> Action:
+        return Action(
+            id=key,
+            text=text,
+            shortcut=shortcut,
+            glyph=glyph,
+            tooltip=tooltip,
+            blocked_by=blocked_by,
+            run=run,
+            in_sheets=key == STOP_ID,
+        )
+
+    return (
+        action(
+            "scan.start",
+            translate("Actions", "Start"),
+            "F5",
+            "▶",
+            translate("Actions", "Run the queue in the order shown."),
+            exam.why_not_start,
+            exam.start,
+        ),
+        action(
+            STOP_ID,
+            translate("Actions", "Stop"),
+            "Esc",
+            "■",
+            translate("Actions", "Stop the scan now. Works everywhere and never asks."),
+            _never,
+            commands.stop,
+        ),
+        action(
+            "exam.register",
+            translate("Actions", "Register patient"),
+            "F2",
+            "+",
+            translate("Actions", "Begin the exam of a patient."),
+            exam.why_not_change_exam,
+            commands.register,
+        ),
+        action(
+            "exam.phantom",
+            translate("Actions", "Phantom"),
+            "F10",
+            "◇",
+            translate("Actions", "Begin an exam of a test object, in one click."),
+            exam.why_not_change_exam,
+            commands.phantom,
+        ),
+        action(
+            "exam.export",
+            translate("Actions", "Export"),
+            "F8",
+            "⇩",
+            translate("Actions", "Copy DICOM and NIfTI files to a folder."),
+            exam.why_not_export,
+            commands.export,
+        ),
+        action(
+            "exam.end",
+            translate("Actions", "End exam"),
+            "F12",
+            "✓",
+            translate("Actions", "The patient leaves the table."),
+            exam.why_not_end,
+            commands.end_exam,
+        ),
+        action(
+            "queue.programme",
+            translate("Actions", "Programme"),
+            "F3",
+            "+",
+            translate("Actions", "Add all scans of a programme."),
+            exam.why_not_add,
+            commands.choose_programme,
+        ),
+        action(
+            "queue.sequence",
+            translate("Actions", "Sequence"),
+            "F4",
+            "+",
+            translate("Actions", "Add a single sequence."),
+            exam.why_not_add,
+            commands.choose_sequence,
+        ),
+        action(
+            "queue.repeat",
+            translate("Actions", "Repeat"),
+            "F6",
+            "⟳",
+            translate("Actions", "Add a copy of the selected scan."),
+            exam.why_not_repeat,
+            exam.repeat,
+        ),
+        action(
+            "queue.up",
+            translate("Actions", "Up"),
+            "Ctrl+Up",
+            "▲",
+            translate("Actions", "Run the selected scan earlier."),
+            exam.why_not_edit,
+            lambda: exam.move(-1),
+        ),
+        action(
+            "queue.down",
+            translate("Actions", "Down"),
+            "Ctrl+Down",
+            "▼",
+            translate("Actions", "Run the selected scan later."),
+            exam.why_not_edit,
+            lambda: exam.move(1),
+        ),
+        action(
+            "queue.remove",
+            translate("Actions", "Remove"),
+            "Ctrl+Del",
+            "✕",
+            translate("Actions", "Take the selected scan out. Ctrl+Shift+Z brings it back."),
+            exam.why_not_edit,
+            exam.remove,
+        ),
+        action(
+            "queue.restore",
+            translate("Actions", "Bring back"),
+            "Ctrl+Shift+Z",
+            "↶",
+            translate("Actions", "Bring back the scan that was removed last."),
+            exam.why_not_restore,
+            exam.restore,
+        ),
+        action(
+            "protocol.reset",
+            translate("Actions", "Reset changes"),
+            "Ctrl+R",
+            "↶",
+            translate("Actions", "Back to the values with which it was added."),
+            exam.why_not_edit,
+            exam.editor.reset,
+        ),
+    )
+
+
+def window_actions(commands: Commands, place: ExamPlace, scanner: ScannerPlace) -> tuple[Action, ...]:
+    """Pictures and program."""
+    viewers = place.viewers
+
+    def action(
+        key: str, text: str, shortcut: str, glyph: str, tooltip: str, run: Callable[[], None], *, in_sheets: bool = False
+    ) -> Action:
+        return Action(
+            id=key,
+            text=text,
+            shortcut=shortcut,
+            glyph=glyph,
+            tooltip=tooltip,
+            blocked_by=_never,
+            run=run,
+            in_sheets=in_sheets,
+        )
+
+    return (
+        action(
+            "view.next",
+            translate("Actions", "Next slice"),
+            "PgDown",
+            "▸",
+            translate("Actions", "Of the active picture; the mouse wheel does the same."),
+            lambda: viewers.active.model.scroll(1),
+        ),
+        action(
+            "view.previous",
+            translate("Actions", "Previous slice"),
+            "PgUp",
+            "◂",
+            translate("Actions", "Of the active picture."),
+            lambda: viewers.active.model.scroll(-1),
+        ),
+        action(
+            "view.larger",
+            translate("Actions", "Zoom in"),
+            "Ctrl++",
+            "+",
+            translate("Actions", "Ctrl and the mouse wheel do the same."),
+            lambda: viewers.active.model.zoom_by(1.25),
+        ),
+        action(
+            "view.smaller",
+            translate("Actions", "Zoom out"),
+            "Ctrl+-",
+            "–",
+            translate("Actions", "Show the active picture smaller."),
+            lambda: viewers.active.model.zoom_by(0.8),
+        ),
+        action(
+            "view.reset",
+            translate("Actions", "Whole picture"),
+            "Ctrl+0",
+            "▢",
+            translate("Actions", "Automatic window, no zoom."),
+            lambda: viewers.active.model.reset_view(),  # noqa: PLW0108  the active pane changes
+        ),
+        action(
+            "view.single",
+            translate("Actions", "One picture or four"),
+            "F11",
+            "⤢",
+            translate("Actions", "A double click does the same."),
+            viewers.toggle_single,
+        ),
+        action(
+            "program.exam",
+            translate("Actions", "Exam"),
+            "Ctrl+1",
+            "",
+            translate("Actions", "Queue, pictures and parameters."),
+            lambda: commands.go_to(place),
+        ),
+        action(
+            "program.scanner",
+            translate("Actions", "Scanner"),
+            "Ctrl+2",
+            "",
+            translate("Actions", "State of the scanner and its values."),
+            lambda: commands.go_to(scanner),
+        ),
+        action(
+            "program.keys",
+            translate("Actions", "Keys"),
+            "F1",
+            "?",
+            translate("Actions", "This list."),
+            commands.show_keys,
+            in_sheets=True,
+        ),
+        action(
+            "program.quit",
+            translate("Actions", "Close"),
+            "Ctrl+Q",
+            "",
+            translate("Actions", "Close the program; asks while a scan runs."),
+            commands.quit,
+        ),
+    )

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: MIT
+"""Fills the shell with its places once there is a scanner to drive."""
+
+from PySide6.QtCore import QObject, Slot
+from PySide6.QtWidgets import QApplication
+
+from isocenter.app.service import ScannerService
+from isocenter.ui.action import ActionButton, ActionSet
+from isocenter.ui.actions import exam_actions, window_actions
+from isocenter.ui.binding import ShellBinding
+from isocenter.ui.commands import Commands
+from isocenter.ui.shell import Shell
+from isocenter.ui.stop_key import StopKey
+from isocenter.ui.text import translate
+from isocenter.ui.viewmodels.exam import ExamViewModel
+from isocenter.ui.views.exam import ExamPlace
+from isocenter.ui.views.scanner import ScannerPlace
+
+
+class Program(QObject):
+    """Everything behind the shell. Made in the window's thread."""
+
+    def __init__(self, shell: Shell, service: ScannerService) -> None:
+        super().__init__(shell)
+        self.shell = shell
+        self.exam = ExamViewModel(service, self)
+        self.commands = Commands(shell, self.exam)
+        self.actions = ActionSet(exam_actions(self.commands), shell, lambda: shell.sheet is not None)
+        self.place = ExamPlace(self.exam, self.actions)
+        self.scanner = ScannerPlace(self.exam)
+        self.window_actions = ActionSet(
+            window_actions(self.commands, self.place, self.scanner), shell, lambda: shell.sheet is not None
+        )
+        self.commands.table = (*self.actions.table, *self.window_actions.table)
+        shell.add_place(
+            translate("Program", "Exam"), translate("Program", "Queue, pictures and parameters (Ctrl+1)"), self.place
+        )
+        shell.add_place(
+            translate("Program", "Scanner"),
+            translate("Program", "State of the scanner and its values (Ctrl+2)"),
+            self.scanner,
+        )
+        self._end = ActionButton(self.actions["exam.end"])
+        shell.banner.buttons.addWidget(self._end)
+        self.exam.exam_changed.connect(self._on_exam)
+        self._on_exam()
+        shell.sidebar_foot.addWidget(ActionButton(self.window_actions["program.keys"], "place"))
+        self.binding = ShellBinding(shell, self.exam)
+        for signal in (
+            self.exam.exam_changed,
+            self.exam.queue_changed,
+            self.exam.status_changed,
+            self.exam.selection_changed,
+        ):
+            signal.connect(self.actions.refresh)
+        self.exam.editor.field_changed.connect(self.actions.refresh)
+        self.exam.editor.check_changed.connect(self.actions.refresh)
+        shell.sheet_changed.connect(self.actions.refresh)
+        shell.sheet_changed.connect(self.window_actions.refresh)
+        self._stop_key = StopKey(shell, self.exam)
+        app = QApplication.instance()
+        assert app is not None  # there is a window
+        app.installEventFilter(self._stop_key)
+        shell.go_to(self.place)
+        self.place.focus_first()
+
+    @Slot()
+    def _on_exam(self) -> None:
+        self._end.setVisible(self.exam.exam is not None)
+
+    def detach(self) -> None:
+        """Take no more keys and events."""
+        app = QApplication.instance()
+        if app is not None:
+            app.removeEventFilter(self._stop_key)
+        self.exam.detach()

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: MIT
+"""The Scanner place: what is driven, how it is, and where its numbers come from."""
+
+import math
+
+from PySide6.QtCore import Slot
+from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
+
+from isocenter import __version__
+from isocenter.app.service import ServiceStatus
+from isocenter.domain.scanner import Evidence, Scanner
+from isocenter.ui.text import translate
+from isocenter.ui.viewmodels.exam import ExamViewModel
+from isocenter.ui.widgets.labels import set_health, state_text, styled
+
+
+class ScannerPlace(QFrame):
+    """Lights in full, the hardware file's main values, and how to drive another scanner."""
+
+    def __init__(self, exam: ExamViewModel) -> None:
+        super().__init__()
+        self.setObjectName("panel")
+        outer = QVBoxLayout(self)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        content = QWidget()
+        column = QVBoxLayout(content)
+        column.setSpacing(10)
+        scroll.setWidget(content)
+        outer.addWidget(scroll)
+        scanner = exam.service.scanner
+        column.addWidget(styled(QLabel(scanner.title), "title"))
+        self._lights = QGridLayout()
+        self._lights.setHorizontalSpacing(18)
+        self._lights.setColumnStretch(2, 1)
+        self._light_labels: list[tuple[QLabel, QLabel, QLabel]] = []
+        column.addWidget(styled(QLabel(translate("Scanner", "State")), "heading"))
+        column.addLayout(self._lights)
+        column.addWidget(styled(QLabel(translate("Scanner", "Values of the hardware file")), "heading"))
+        column.addLayout(_grid(_values(scanner)))
+        column.addWidget(styled(QLabel(translate("Scanner", "How well they are known")), "heading"))
+        column.addLayout(_grid(_origins(scanner)))
+        column.addWidget(styled(QLabel(translate("Scanner", "Another scanner")), "heading"))
+        how = styled(
+            QLabel(
+                translate(
+                    "Scanner",
+                    "Close the program and set ISOCENTER_SCANNER to the name of a hardware file, and ISOCENTER_CONSOLE to "
+                    "virtual, to hardware (the address in that file), or to HOST:PORT. Then start it again.",
+                )
+            ),
+            "muted",
+        )
+        how.setWordWrap(True)
+        column.addWidget(how)
+        column.addWidget(
+            styled(QLabel(translate("Scanner", "Isocenter {0}, research software").format(__version__)), "muted")
+        )
+        column.addStretch(1)
+        exam.status_changed.connect(self._on_status)
+        self._on_status(exam.status)
+
+    @Slot(object)
+    def _on_status(self, status: ServiceStatus) -> None:
+        words = {
+            "good": translate("Scanner", "good"),
+            "warning": translate("Scanner", "look at it"),
+            "bad": translate("Scanner", "not working"),
+            "unknown": translate("Scanner", "not known"),
+        }
+        while len(self._light_labels) < len(status.lights):
+            row = len(self._light_labels)
+            labels = (QLabel(), QLabel(), QLabel())
+            labels[2].setWordWrap(True)
+            for position, label in enumerate(labels):
+                self._lights.addWidget(label, row, position)
+            self._light_labels.append(labels)
+        for (name, state, text), light in zip(self._light_labels, status.lights, strict=False):
+            name.setText(light.name)
+            state.setText(state_text(light.health.value, words[light.health.value]))
+            set_health(state, light.health.value)
+            text.setText(light.text)
+
+
+def _grid(lines: tuple[tuple[str, str], ...]) -> QGridLayout:
+    grid = QGridLayout()
+    grid.setHorizontalSpacing(18)
+    grid.setColumnStretch(1, 1)
+    for row, (name, value) in enumerate(lines):
+        grid.addWidget(styled(QLabel(name), "muted"), row, 0)
+        label = styled(QLabel(value), "small")
+        label.setWordWrap(True)
+        grid.addWidget(label, row, 1)
+    return grid
+
+
+def _values(scanner: Scanner) -> tuple[tuple[str, str], ...]:
+    magnet, gradients, link = scanner.magnet, scanner.gradients, scanner.console
+    known = math.isfinite(magnet.homogeneity_ppm)
+    return (
+        (translate("Scanner", "Field"), f"{magnet.b0_t * 1e3:.2f} mT · {magnet.larmor_hz * 1e-6:.4f} MHz"),
+        (translate("Scanner", "Imaging sphere"), f"{magnet.imaging_diameter_m * 1e3:.0f} mm"),
+        (
+            translate("Scanner", "Homogeneity"),
+            f"{magnet.homogeneity_ppm:.0f} ppm" if known else translate("Scanner", "not known"),
+        ),
+        (
+            translate("Scanner", "Largest gradients"),
+            " · ".join(f"{axis.max_t_per_m * 1e3:.1f}" for axis in gradients.axes) + " mT/m",
+        ),
+        (translate("Scanner", "B1 at full scale"), f"{scanner.rf.full_scale_t * 1e6:.1f} µT"),
+        (translate("Scanner", "Largest RF duty"), f"{scanner.rf.max_duty * 100:.1f} %"),
+        (translate("Scanner", "Console"), f"{link.family} · {link.host}:{link.port} · {gradients.board.value}"),
+    )
+
+
+def _origins(scanner: Scanner) -> tuple[tuple[str, str], ...]:
+    names = {
+        Evidence.MEASURED: translate("Scanner", "Measured"),
+        Evidence.SPECIFIED: translate("Scanner", "Specified"),
+        Evidence.ASSUMED: translate("Scanner", "Assumed"),
+    }
+    counts = {kind: sorted(key for key, origin in scanner.origins.items() if origin.evidence is kind) for kind in Evidence}
+    return tuple((f"{names[kind]} ({len(keys)})", ", ".join(keys)) for kind, keys in counts.items() if keys)

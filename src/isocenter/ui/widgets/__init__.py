@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Pieces that several views use."""

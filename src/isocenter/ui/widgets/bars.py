@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: MIT
+"""The permanent parts: who is on the table above, what the scanner does and Stop below."""
+
+from typing import Final
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+
+from isocenter.ui.text import translate
+from isocenter.ui.widgets.labels import ElidedLabel, set_health, state_text, styled
+
+_LIGHT_WIDTH_PX: Final = 210
+
+
+def panel() -> QFrame:
+    """An empty panel."""
+    frame = QFrame()
+    frame.setObjectName("panel")
+    return frame
+
+
+class Banner(QFrame):
+    """Who is on the table, and whether the scanner is real."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setObjectName("panel")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(14, 8, 14, 8)
+        texts = QVBoxLayout()
+        texts.setSpacing(2)
+        self.name = ElidedLabel()
+        self.name.setObjectName("title")
+        self.detail = ElidedLabel()
+        self.detail.setObjectName("muted")
+        texts.addWidget(self.name)
+        texts.addWidget(self.detail)
+        row.addLayout(texts, 1)
+        self.buttons = QHBoxLayout()
+        self.buttons.setSpacing(8)
+        row.addLayout(self.buttons)
+        self.virtual = QLabel(translate("Banner", "◇ VIRTUAL SCANNER"))
+        self.virtual.setObjectName("virtual")
+        self.virtual.setToolTip(translate("Banner", "Nothing real is driven. Pictures are simulated."))
+        self.virtual.setVisible(False)
+        row.addWidget(self.virtual)
+
+    def set_texts(self, name: str, detail: str) -> None:
+        """Show who it is."""
+        self.name.setText(name)
+        self.detail.setText(detail)
+
+
+class LightLabel(QWidget):
+    """One status light: shape, colour and words."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(1)
+        self._name = styled(QLabel(), "small")
+        self._text = ElidedLabel()
+        self._text.setObjectName("muted")
+        column.addWidget(self._name)
+        column.addWidget(self._text)
+        self.setMaximumWidth(_LIGHT_WIDTH_PX)
+
+    def set_light(self, name: str, health: str, text: str) -> None:
+        """Show a state."""
+        self._name.setText(state_text(health, name))
+        set_health(self._name, health)
+        self._text.setText(text)
+        width = self._text.fontMetrics().horizontalAdvance(text) + 4
+        self._text.setMinimumWidth(min(width, 140))
+        self.setToolTip(f"{name}: {text}")
+        self.setAccessibleName(f"{name}: {health}, {text}")
+
+
+class ScanBar(QFrame):
+    """What the scanner does, time left, lights, and one red Stop."""
+
+    stop_pressed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setObjectName("panel")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(14, 8, 10, 8)
+        row.setSpacing(18)
+        texts = QVBoxLayout()
+        texts.setSpacing(4)
+        self.activity = ElidedLabel()
+        self.activity.setObjectName("heading")
+        self.progress = QProgressBar()
+        self.progress.setTextVisible(False)
+        self.progress.setRange(0, 1000)
+        self.detail = ElidedLabel()
+        self.detail.setObjectName("muted")
+        for widget in (self.activity, self.progress, self.detail):
+            texts.addWidget(widget)
+        row.addLayout(texts, 3)
+        self._lights_row = QHBoxLayout()
+        self._lights_row.setSpacing(14)
+        row.addLayout(self._lights_row)
+        self._lights: list[LightLabel] = []
+        self.stop = QPushButton(translate("ScanBar", "■  STOP  (Esc)"))
+        self.stop.setObjectName("stop")
+        self.stop.setToolTip(translate("ScanBar", "Stops the scan now and brings all outputs to zero. Never asks."))
+        self.stop.setAccessibleName(translate("ScanBar", "Stop the scan now"))
+        self.stop.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.stop.pressed.connect(self.stop_pressed)  # on the way down: no waiting for the finger to lift
+        row.addWidget(self.stop)
+
+    def set_activity(self, activity: str, detail: str, fraction: float | None) -> None:
+        """Show what happens; the bar hides when there is nothing to measure it by."""
+        self.activity.setText(activity)
+        self.detail.setText(detail)
+        self.progress.setVisible(fraction is not None)
+        if fraction is not None:
+            self.progress.setValue(round(min(max(fraction, 0.0), 1.0) * 1000))
+
+    def set_running(self, *, is_running: bool) -> None:
+        """Make Stop brighter while there is something to stop."""
+        value = "true" if is_running else "false"
+        if self.stop.property("running") != value:
+            self.stop.setProperty("running", value)
+            self.stop.style().unpolish(self.stop)
+            self.stop.style().polish(self.stop)
+
+    def set_lights(self, lights: tuple[tuple[str, str, str], ...]) -> None:
+        """Show lights given as name, health and text."""
+        while len(self._lights) < len(lights):
+            label = LightLabel()
+            self._lights.append(label)
+            self._lights_row.addWidget(label, 1)
+        for label, light in zip(self._lights, lights, strict=False):
+            label.set_light(*light)
