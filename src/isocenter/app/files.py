@@ -35,7 +35,8 @@ def new_folder(out: Path) -> Iterator[Path]:
                 item.replace(target)
         except OSError as error:
             raise StorageError(
-                f"'{error.filename or out}' cannot be written: {error.strerror or error}.",
+                # numpy says how many bytes fitted, and no more.
+                f"'{error.filename or out}' cannot be written: {error.strerror or 'the disk is probably full'}.",
                 "Choose another folder, or free some space, then try again.",
             ) from error
     finally:
@@ -44,3 +45,15 @@ def new_folder(out: Path) -> Iterator[Path]:
         if made:
             with contextlib.suppress(OSError):
                 out.rmdir()  # only succeeds when nothing was written
+
+
+@contextlib.contextmanager
+def no_empty_folder(out: Path) -> Iterator[None]:
+    """Takes a folder away again that was made within the block and into which nothing was written."""
+    made = not out.exists()
+    try:
+        yield
+    finally:
+        if made:
+            with contextlib.suppress(OSError):
+                out.rmdir()

@@ -63,6 +63,8 @@ def reconstruct_path(source: Path, out: Path | None, order: ReconOrder) -> dict[
         what = "its spectrum" if files.spectrum else "1 image stack" if len(files.volumes) == 1 else "image stacks"
         many = f"{len(files.volumes)} " if len(files.volumes) > 1 else ""
         return {"text": f"{scan['name']}: {many}{what}.{share}", "files": _names(files)}
+    if not source.exists():
+        raise StorageError(f"There is no '{source}'.", "Check the name of the file or folder.")
     if source.is_dir():
         raise StorageError(f"'{source}' is not a scan.", "Give the folder of a scan: it holds a file scan.json.")
     if out is None:

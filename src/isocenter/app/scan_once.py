@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """One scan from the command line: prescan, sequence, images."""
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from threading import Event
 
 from isocenter.app.catalogue import find, parse_assignments
 from isocenter.app.exams import new_exam, phantom_patient
+from isocenter.app.files import no_empty_folder
 from isocenter.app.prepare import prepare
 from isocenter.app.prescan import find_frequency
 from isocenter.app.session import ScannerSession, ScanOutcome
@@ -103,7 +105,9 @@ def scan_once(
     """
     exam = new_exam(order.patient, order.position, order.body_part, laterality=order.side)
     session = ScannerSession(scanner, is_virtual=is_virtual, pace="none" if is_virtual else "wall")
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(no_empty_folder(out))
+        stack.callback(session.close)
         identity = session.connect()
         say(f"Connected to {identity.kind} {identity.family} {identity.version} of {scanner.title}")
         if order.larmor_hz:
@@ -126,5 +130,3 @@ def scan_once(
             on_progress=on_progress,
             on_message=lambda _health, problem, remedy: say(f"Note: {problem} {remedy}"),
         )
-    finally:
-        session.close()

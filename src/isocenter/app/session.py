@@ -18,7 +18,15 @@ from isocenter.app.prepare import PreparedScan
 from isocenter.app.service import Health
 from isocenter.devices.marcos.driver import MarcosConsole
 from isocenter.devices.protocols import Console, ConsoleIdentity, DeviceMessage, Severity
-from isocenter.domain.errors import ConfigError, ConsoleError, ReconError, ScanAborted, WrongState
+from isocenter.domain.errors import (
+    ConfigError,
+    ConsoleError,
+    DicomError,
+    ReconError,
+    ScanAborted,
+    StorageError,
+    WrongState,
+)
 from isocenter.domain.patient import Exam
 from isocenter.domain.scan import EndReason, ScanProgress
 from isocenter.domain.scanner import Calibration, Scanner, nominal_calibration
@@ -244,6 +252,11 @@ class ScannerSession:
             images = make_images(path)
         except ReconError as error:
             note = f"{error.problem} {error.remedy}"
+        except (StorageError, DicomError) as error:
+            raise type(error)(
+                f"{error.problem} All {result.n_readouts} measured readouts are kept in {path}.",
+                f"{error.remedy} Then make the images with `isocenter reconstruct {path}`.",
+            ) from error
         if images is not None and on_volumes is not None and images.volumes:
             on_volumes(
                 images.volumes, 1.0 if result.reason is EndReason.COMPLETED else result.n_readouts / result.n_expected

@@ -72,11 +72,17 @@ def build(name: str, values: Mapping[str, object], scanner: Scanner) -> BuiltSeq
 
 
 def _write(built: Any) -> bytes:
-    with tempfile.TemporaryDirectory(prefix="isocenter-") as folder:
-        path = Path(folder) / "sequence.seq"
-        # Events are registered once each, so the search for duplicates and a second timing check would find nothing.
-        built.write(str(path), create_signature=True, remove_duplicates=False, check_timing=False)
-        return path.read_bytes()
+    try:
+        with tempfile.TemporaryDirectory(prefix="isocenter-") as folder:
+            path = Path(folder) / "sequence.seq"
+            # Events are registered once each, so the search for duplicates and a second timing check would find nothing.
+            built.write(str(path), create_signature=True, remove_duplicates=False, check_timing=False)
+            return path.read_bytes()
+    except OSError as error:
+        raise SequenceError(
+            f"The sequence cannot be written to the folder for temporary files: {error.strerror or error}.",
+            f"Free space on the disk of {tempfile.gettempdir()}, then try again.",
+        ) from error
 
 
 def _report(built: Any) -> dict[str, str | float]:

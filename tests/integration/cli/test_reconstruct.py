@@ -77,6 +77,6 @@ def test_what_is_no_raw_data_is_refused(isocenter, tmp_path: Path) -> None:
     assert "is not a MATLAB" in isocenter("reconstruct", tmp_path / "text.mat", "--out", out).refused()
     assert "is damaged" in isocenter("reconstruct", tmp_path / "short.mat", "--out", out).refused()
     assert "is not a scan" in isocenter("reconstruct", tmp_path, "--out", out).refused()
-    assert "cannot be read" in isocenter("reconstruct", tmp_path / "no.mat", "--out", out).refused()
+    assert "There is no" in isocenter("reconstruct", tmp_path / "no.mat").refused()
     assert "Add --out" in isocenter("reconstruct", GOLDEN / "ulf" / "fse_kspace.mat").refused()
     assert not out.exists()
