@@ -42,9 +42,25 @@ def command(
     \b
     Written to --out:
       segment-NNN.words   program of each segment, little-endian uint32
-      events.npz          for each channel NAME_ticks, NAME_values and NAME_segment
+      events.npz          what the words must do, for NumPy
       sequence.seq        the Pulseq text that was compiled
-      compiled.json       times, sizes, what one code is
+      compiled.json       times, sizes, pin_cycle_offset, what one code is
+
+    \b
+    In events.npz, for each channel NAME three arrays of equal length, in order of segment, then time:
+      NAME_ticks          int64, periods of the console's clock from the start of the segment
+      NAME_values         int32, holds from that tick on; before its first, a channel is 0 in each segment
+      NAME_segment        int32, index of the segment
+    \b
+    NAME is one of:
+      tx0_i tx0_q         RF envelope, -32767 to 32767
+      grad_vx _vy _vz     grad_vx, grad_vy, grad_vz: signed codes of the gradient DACs
+      rx0_rate rx0_en     decimation of the receiver; 1 while it takes samples
+      tx_gate rx_gate     RF amplifier unblanked; receiver connected
+      trig_out leds       trigger output; eight digital outputs
+    \b
+    And: segment_end_ticks, segment_start_s (one value a segment), clock_hz, lo_hz.
+    A value with tick t is at the pin in cycle t + pin_cycle_offset of the run of its segment's words.
 
     \b
     Examples:
