@@ -51,6 +51,7 @@ def command(
       NAME_ticks          int64, periods of the console's clock from the start of the segment
       NAME_values         int32, holds from that tick on; before its first, a channel is 0 in each segment
       NAME_segment        int32, index of the segment
+
     \b
     NAME is one of:
       tx0_i tx0_q         RF envelope, -32767 to 32767
@@ -58,6 +59,7 @@ def command(
       rx0_rate rx0_en     decimation of the receiver; 1 while it takes samples
       tx_gate rx_gate     RF amplifier unblanked; receiver connected
       trig_out leds       trigger output; eight digital outputs
+
     \b
     And: segment_end_ticks, segment_start_s (one value a segment), clock_hz, lo_hz.
     A value with tick t is at the pin in cycle t + pin_cycle_offset of the run of its segment's words.

@@ -18,6 +18,7 @@ from isocenter.domain.scan import ScanProgress, ScanState
 
 _STOPPING: Final = b"\nStopping: the outputs are being brought to zero. Ctrl-C again ends at once.\n"
 _TICK_S: Final = 1.0
+_LONG_S: Final = 8.0
 _LINE_EVERY_S: Final = 10.0
 
 
@@ -95,7 +96,9 @@ class Screen:
         now_s = time.monotonic()
         if self._progress is None and now_s - self._since_s < _TICK_S:
             return
-        text = f"  {self._doing}: {now_s - self._since_s:.0f} s"
+        took_s = now_s - self._since_s
+        hint = " (the first time on a computer takes longer)" if took_s >= _LONG_S else ""
+        text = f"  {self._doing}: {took_s:.0f} s{hint}"
         if self._progress is not None:
             text = self._bar(self._progress)
         if self._is_terminal:

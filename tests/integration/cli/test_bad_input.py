@@ -26,6 +26,9 @@ def test_every_command_teaches(command, isocenter) -> None:
     result = isocenter(*command, "--help")
     assert (result.code, result.err) == (0, "")
     assert "Usage: isocenter" in result.out
+    assert "\\b" not in result.out
+    if "Examples" in result.out:
+        assert re.search(r"^ *Examples?:\n +isocenter ", result.out, re.MULTILINE), "one example a line"
     for line in re.findall(r"^  (--[a-z-]+)(.*)$", result.out, re.MULTILINE):
         assert len(line[1].strip()) > 0, line
 
