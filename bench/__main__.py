@@ -28,9 +28,9 @@ def main(names: list[str]) -> int:
     width = max((len(row.what) for row in rows), default=10)
     print(f"\n{'what':<{width}}  {'ours':>9}  {'peer':>9}  {'figure':>9}  {'target':>9}      peer; checked first")
     for row in rows:
-        peer_s = f"{row.peer_s:8.3f}s" if row.peer_s == row.peer_s else "        -"
+        ours_s, peer_s = (f"{t:8.3f}s" if t == t else "        -" for t in (row.ours_s, row.peer_s))
         mark = "ok  " if row.reached else "MISS"
-        figures = f"{row.ours_s:8.3f}s  {peer_s}  {row.ratio:>9}  {row.target:>9}"
+        figures = f"{ours_s}  {peer_s}  {row.ratio:>9}  {row.target:>9}"
         print(f"{row.what:<{width}}  {figures} {mark} {row.peer or '-'}; {row.checked}")
     if failed:
         print(f"did not run: {', '.join(failed)}")
