@@ -17,6 +17,7 @@ from isocenter.domain.errors import ConsoleError
 from isocenter.domain.scanner import Scanner
 
 _LIBRARIES = ("numpy", "scipy", "numba", "h5py", "ismrmrd", "pypulseq", "pydicom", "nibabel", "msgpack", "PIL")
+_BROKEN = (ImportError, OSError, RuntimeError, AttributeError, TypeError, ValueError)  # what a half-installed library raises
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,11 +37,14 @@ def examine(scanner_name: str, data_folder: Path, *, with_console: bool, host: s
         health=Health.GOOD if sys.version_info >= (3, 11) else Health.BAD,
         text=f"{platform.python_version()} on {platform.platform(terse=True)}",
     )
-    yield _attempt("Libraries", _import_libraries, "Run `make setup` again.")
+    yield _attempt("Libraries", _import_libraries, "Run `make clean setup`, or install Isocenter again.")
     yield _attempt("Window", _import_window, "Linux: run `make console`, which installs what Qt needs, or names it.")
     yield _attempt(
-        "Data folder", lambda: _write_probe(data_folder), f"Make {data_folder} writable, or choose another with --out."
+        "Data folder",
+        lambda: _write_probe(data_folder),
+        f"Make {data_folder} a folder that you may write to, or name another in the environment variable ISOCENTER_DATA.",
     )
+    yield _sequences_finding()
     light = disk_light(data_folder)
     yield Finding(what="Disk", health=light.health, text=light.text, remedy="Move old exams elsewhere.")
     try:
@@ -56,12 +60,20 @@ def examine(scanner_name: str, data_folder: Path, *, with_console: bool, host: s
 def _attempt(what: str, work: Callable[[], str], remedy: str) -> Finding:
     try:
         return Finding(what=what, health=Health.GOOD, text=work())
-    except (ImportError, OSError) as error:
-        return Finding(what=what, health=Health.BAD, text=str(error), remedy=remedy)
+    except _BROKEN as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        return Finding(what=what, health=Health.BAD, text=reason, remedy=remedy)
 
 
 def _import_libraries() -> str:
-    versions = [f"{name} {getattr(importlib.import_module(name), '__version__', '')}".strip() for name in _LIBRARIES]
+    versions, broken = [], []
+    for name in _LIBRARIES:
+        try:
+            versions.append(f"{name} {getattr(importlib.import_module(name), '__version__', '')}".strip())
+        except _BROKEN as error:
+            broken.append(f"{name} cannot be loaded ({error})")
+    if broken:
+        raise ImportError("; ".join(broken))
     return ", ".join(versions)
 
 
@@ -78,6 +90,16 @@ def _write_probe(folder: Path) -> str:
         probe.write(b"isocenter")
         probe.flush()
     return str(folder)
+
+
+def _sequences_finding() -> Finding:
+    from isocenter.app.catalogue import sequences
+
+    try:
+        names = [info.name for info in sequences()]
+    except ConsoleError as error:
+        return Finding(what="Sequences", health=Health.BAD, text=error.problem, remedy=error.remedy)
+    return Finding(what="Sequences", health=Health.GOOD if names else Health.BAD, text=", ".join(names) or "none found")
 
 
 def _hardware_finding(scanner: Scanner) -> Finding:

@@ -97,6 +97,12 @@ def main() -> None:
         code = EXIT_MISTYPED
         path = error.ctx.command_path if error.ctx else "isocenter"
         _tell(error.format_message(), f"Type `{path} --help` to see what it takes.")
+    except ImportError as error:
+        code = EXIT_PROBLEM
+        _tell(
+            f"A library that Isocenter needs cannot be loaded ({error}).",
+            "Run `make clean setup`, or install Isocenter again; `isocenter doctor` names what is missing.",
+        )
     except Exception as error:  # noqa: BLE001  the job boundary: whatever a user's sequence or a bug raised
         code = EXIT_PROBLEM
         _tell(
