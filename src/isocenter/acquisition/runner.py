@@ -15,6 +15,7 @@ from isocenter.acquisition.clock import CLOCKS, Clock, Pace
 from isocenter.acquisition.contracts import LateStart, Listeners, ScanResult, ScanSink
 from isocenter.acquisition.hardware import HardwareThread
 from isocenter.acquisition.states import next_state
+from isocenter.compiler.check.report import SafetyReport
 from isocenter.devices.protocols import Console, DeviceMessage, Prepared, RawRun, SafeReport, Severity
 from isocenter.domain.errors import (
     ConsoleError,
@@ -70,7 +71,15 @@ class ScanRunner:
         self._busy = Lock()
         self.state = ScanState.IDLE
 
-    def run(self, scan: CompiledScan, sink: ScanSink, cancel: Event, listeners: Listeners | None = None) -> ScanResult:
+    def run(
+        self,
+        scan: CompiledScan,
+        sink: ScanSink,
+        cancel: Event,
+        listeners: Listeners | None = None,
+        *,
+        safety: SafetyReport,
+    ) -> ScanResult:
         """Play a scan that the gate has let through. Blocks; belongs in a thread of its own, not in the hardware thread.
 
         Parameters
@@ -81,6 +90,8 @@ class ScanRunner:
             Takes the samples. It is finished in any case.
         cancel
             Set by whoever presses Stop. The runner sets it too when a scan fails, so that a segment still playing ends.
+        safety
+            What the last gate said of this very scan: of this object, not of one like it.
 
         Returns
         -------
@@ -89,7 +100,8 @@ class ScanRunner:
         Raises
         ------
         WrongState
-            Another scan runs, or this one was compiled for another scanner; the sink is left alone.
+            Another scan runs, or this one was compiled for another scanner, or has not passed the last gate; the sink is
+            left alone.
         ScanIncomplete, DeviceError, StorageError, CompileError
             The scan failed. The outputs were brought to zero; the problem says how much is kept, and where.
         """
@@ -97,6 +109,11 @@ class ScanRunner:
             raise WrongState(
                 f"The scan was compiled for scanner {scan.scanner_name}, but {self._scanner_name} is connected.",
                 "Choose the scanner that is connected, then start the scan again.",
+            )
+        if not safety.allows(scan):
+            raise WrongState(
+                "The scan has not been checked against the scanner's limits, so it is not played.",
+                "Prepare the scan again. If that does not help, report it: this is a fault of the program.",
             )
         if not self._busy.acquire(blocking=False):
             raise WrongState("Another scan is running.", "Wait until it has ended, or press Stop.")

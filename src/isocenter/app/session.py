@@ -215,7 +215,7 @@ class ScannerSession:
             if on_progress is not None:
                 listeners = replace(listeners, on_progress=on_progress)
             try:
-                result = self._runner.run(prepared.scan, folder, cancel, listeners)
+                result = self._runner.run(prepared.scan, folder, cancel, listeners, safety=prepared.safety)
             except ConsoleError:
                 self.identity = None  # whatever went wrong, the next scan starts with a fresh link
                 self._latch_unless_safe()

@@ -2,6 +2,7 @@
 """The runner on a console that keeps the contract and a log: order, data on the disk, stops, faults."""
 
 import itertools
+import pickle
 import threading
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,7 @@ from isocenter.acquisition.contracts import Listeners
 from isocenter.acquisition.hardware import HardwareThread
 from isocenter.acquisition.runner import ScanRunner
 from isocenter.acquisition.states import TRANSITIONS, next_state
+from isocenter.compiler.check import Finding, SafetyReport
 from isocenter.devices.protocols import DeviceMessage, RawRun, SafeReport, Severity
 from isocenter.domain.errors import (
     CompileError,
@@ -115,6 +117,11 @@ def events(folder):
     return [event["event"] for event in open_scan(folder.path).journal()]
 
 
+def play(runner, scan, *arguments):
+    """Play a scan that the gate has let through."""
+    return runner.run(scan, *arguments, safety=SafetyReport(findings=(), scan=scan))
+
+
 def fail(error):
     def script(*_):
         raise error
@@ -123,7 +130,7 @@ def fail(error):
 
 
 def test_a_scan_is_played_in_order_and_each_segment_is_stored_before_the_next(runner, scan, sink, log):
-    result = runner.run(scan, sink, threading.Event())
+    result = play(runner, scan, sink, threading.Event())
     assert result.reason is EndReason.COMPLETED
     assert (result.n_readouts, result.n_expected) == (24, 24)
     assert result.safe.verified
@@ -145,13 +152,13 @@ def test_the_data_can_be_read_from_the_disk_before_the_next_segment_is_played(ru
         return console.deliver(prepared, cancel)
 
     console.script = dict.fromkeys(range(3), look)
-    runner.run(scan, sink, threading.Event())
+    play(runner, scan, sink, threading.Event())
     assert seen == [0, 8, 16]
 
 
 def test_progress_counts_up_through_the_states(runner, scan, sink):
     seen = []
-    runner.run(scan, sink, threading.Event(), Listeners(on_progress=seen.append))
+    play(runner, scan, sink, threading.Event(), Listeners(on_progress=seen.append))
     states = [state for state, _ in itertools.groupby(progress.state for progress in seen)]
     assert [state.value for state in states] == ["preparing", "armed", "scanning", "finishing", "idle"]
     scanning = [progress for progress in seen if progress.state is ScanState.SCANNING]
@@ -167,7 +174,7 @@ def test_lines_are_told_after_they_are_stored(runner, scan, sink, log):
     def on_lines(readouts, samples):
         log.append(("told", len(readouts), len(samples)))
 
-    runner.run(scan, sink, threading.Event(), Listeners(on_lines=on_lines))
+    play(runner, scan, sink, threading.Event(), Listeners(on_lines=on_lines))
     assert log.index(("stored", 8)) < log.index(("told", 8, 8)) < log.index(("play", 1))
 
 
@@ -180,7 +187,7 @@ def test_a_stop_while_a_segment_plays_ends_the_scan_and_keeps_what_there_is(runn
         raise ScanAborted("Stopped.", "Start again.")
 
     console.script[1] = stopped
-    result = runner.run(scan, sink, cancel)
+    result = play(runner, scan, sink, cancel)
     assert (result.reason, result.n_readouts) == (EndReason.ABORTED, 8)
     assert ("play", 2) not in log
     assert log[-1] == ("make_safe",)
@@ -190,7 +197,7 @@ def test_a_stop_while_a_segment_plays_ends_the_scan_and_keeps_what_there_is(runn
 
 def test_a_stop_between_segments_lets_no_further_one_out(runner, scan, sink, log):
     cancel = threading.Event()
-    result = runner.run(scan, sink, cancel, Listeners(on_lines=lambda *_: cancel.set()))
+    result = play(runner, scan, sink, cancel, Listeners(on_lines=lambda *_: cancel.set()))
     assert (result.reason, result.n_readouts) == (EndReason.ABORTED, 8)
     assert [entry for entry in log if entry[0] == "play"] == [("play", 0)]
     assert log[-1] == ("make_safe",)
@@ -199,7 +206,7 @@ def test_a_stop_between_segments_lets_no_further_one_out(runner, scan, sink, log
 def test_a_stop_before_the_first_segment_plays_nothing(runner, scan, sink, log):
     cancel = threading.Event()
     cancel.set()
-    assert runner.run(scan, sink, cancel).reason is EndReason.ABORTED
+    assert play(runner, scan, sink, cancel).reason is EndReason.ABORTED
     assert [entry[0] for entry in log] == ["prepare", "make_safe"]
 
 
@@ -216,7 +223,7 @@ def test_a_stop_ends_a_long_wait_at_once(console, hardware, scan, sink, log):
     runner = ScanRunner(console, hardware, "osii-one", clock=SpyClock)
     presser = threading.Thread(target=lambda: (waiting.wait(30), cancel.set()))
     presser.start()
-    result = runner.run(replace(scan, segments=late), sink, cancel)
+    result = play(runner, replace(scan, segments=late), sink, cancel)
     presser.join()
     assert (result.reason, result.n_readouts) == (EndReason.ABORTED, 8)
     assert log[-1] == ("make_safe",)
@@ -224,7 +231,7 @@ def test_a_stop_ends_a_long_wait_at_once(console, hardware, scan, sink, log):
 
 def test_at_full_speed_nothing_waits_for_the_clock_on_the_wall(runner, scan, sink):
     late = tuple(replace(segment, start_s=segment.index * 1e4) for segment in scan.segments)
-    result = runner.run(replace(scan, segments=late), sink, threading.Event())
+    result = play(runner, replace(scan, segments=late), sink, threading.Event())
     assert result.reason is EndReason.COMPLETED
     assert result.late_starts == ()
 
@@ -233,7 +240,7 @@ def test_a_virtual_scanner_is_told_the_pauses_that_nobody_waits_for(console, har
     pauses = []
     segments = tuple(replace(segment, start_s=segment.index * 2.0) for segment in scan.segments)
     runner = ScanRunner(console, hardware, "osii-one", clock=lambda: FreeClock(pass_time=pauses.append))
-    runner.run(replace(scan, segments=segments), sink, threading.Event())
+    play(runner, replace(scan, segments=segments), sink, threading.Event())
     assert pauses == pytest.approx([2.0 - 0.01, 2.0 - 0.01])  # each segment takes 10 ms
 
 
@@ -257,7 +264,7 @@ def test_no_segment_starts_early_and_a_late_one_is_told_and_moves_the_rest(conso
     segments = tuple(replace(segment, start_s=segment.index * 1.0) for segment in scan.segments)
     messages = []
     runner = ScanRunner(console, hardware, "osii-one", clock=lambda: clock)
-    result = runner.run(replace(scan, segments=segments), sink, threading.Event(), Listeners(on_message=messages.append))
+    result = play(runner, replace(scan, segments=segments), sink, threading.Event(), Listeners(on_message=messages.append))
     assert clock.starts == [0.0, 5.0, 6.0]  # the third keeps its distance to the second
     assert [(late.segment, late.late_s) for late in result.late_starts] == [(1, 4.0)]
     assert messages[0].severity is Severity.WARNING
@@ -271,7 +278,7 @@ def test_a_fault_keeps_the_partial_segment_and_says_where(runner, console, scan,
     console.script[1] = fail(fault)
     cancel = threading.Event()
     with pytest.raises(DeviceFault, match=r"amplifier tripped\. 11 of 24 readouts are kept in .*[\s\S]*Reset the amplifier"):
-        runner.run(scan, sink, cancel)
+        play(runner, scan, sink, cancel)
     assert log[-1] == ("make_safe",)
     assert cancel.is_set()
     assert len(read_raw(sink.path).samples) == 11
@@ -283,10 +290,10 @@ def test_a_fault_keeps_the_partial_segment_and_says_where(runner, console, scan,
 def test_after_a_failure_the_next_scan_runs(runner, console, scan, sink, tmp_path, examples):
     console.script[0] = fail(DeviceFault("Tripped.", "Reset."))
     with pytest.raises(DeviceFault, match="0 of 24"):
-        runner.run(scan, sink, threading.Event())
+        play(runner, scan, sink, threading.Event())
     console.script.clear()
     second = ScanFolder.create(tmp_path, examples.make_request(), scan, b"")
-    assert runner.run(scan, second, threading.Event()).reason is EndReason.COMPLETED
+    assert play(runner, scan, second, threading.Event()).reason is EndReason.COMPLETED
 
 
 @pytest.mark.parametrize(("n_more", "kept"), [(-5, 15), (7, 8)])
@@ -295,7 +302,7 @@ def test_a_wrong_number_of_samples_ends_the_scan_with_what_is_certain(runner, co
     n_due = int(scan.segments[1].readouts.n_raw.sum())
     message = rf"delivered {n_due + n_more} samples instead of {n_due}\. {kept} of 24 readouts are kept[\s\S]*network cable"
     with pytest.raises(ScanIncomplete, match=message):
-        runner.run(scan, sink, threading.Event())
+        play(runner, scan, sink, threading.Event())
     assert len(read_raw(sink.path).samples) == kept
     assert ("play", 2) not in log
     assert log[-1] == ("make_safe",)
@@ -304,21 +311,21 @@ def test_a_wrong_number_of_samples_ends_the_scan_with_what_is_certain(runner, co
 def test_when_the_next_segment_cannot_be_encoded_the_one_that_plays_is_kept(runner, console, scan, sink, log):
     console.prepare_script[1] = fail(CompileError("Two updates are too close.", "Lengthen the ramp."))
     with pytest.raises(CompileError, match="8 of 24 readouts are kept"):
-        runner.run(scan, sink, threading.Event())
+        play(runner, scan, sink, threading.Event())
     assert log[-2:] == [("stored", 8), ("make_safe",)]
 
 
 def test_when_the_disk_fails_the_scan_stops_and_the_outputs_go_to_zero(runner, scan, sink, log, monkeypatch):
     monkeypatch.setattr(LoggingFolder, "append", fail(StorageError("The disk is full.", "Free space.")))
     with pytest.raises(StorageError, match=r"The disk is full\. 0 of 24"):
-        runner.run(scan, sink, threading.Event())
+        play(runner, scan, sink, threading.Event())
     assert [entry for entry in log if entry[0] != "prepare"] == [("play", 0), ("make_safe",)]
 
 
 def test_a_journal_that_cannot_be_written_at_the_end_is_told_but_the_console_is_safe(runner, scan, sink, log, monkeypatch):
     monkeypatch.setattr(LoggingFolder, "finish", fail(StorageError("The disk is full.", "Free space.")))
     with pytest.raises(StorageError, match=r"The disk is full\. 24 of 24 readouts are kept"):
-        runner.run(scan, sink, threading.Event())
+        play(runner, scan, sink, threading.Event())
     assert log[-1] == ("make_safe",)
     assert runner.state is ScanState.IDLE
 
@@ -331,7 +338,7 @@ def test_a_console_that_hangs_is_given_up_and_told_to_stop(console, hardware, sc
     console.script[1] = hang
     runner = ScanRunner(console, hardware, "osii-one", pace="none", grace_s=0.2)
     with pytest.raises(DeviceTimeout, match=r"did not finish part 2 of the scan[\s\S]*Press Stop on the amplifiers"):
-        runner.run(scan, sink, threading.Event())
+        play(runner, scan, sink, threading.Event())
     assert log[-1] == ("make_safe",)
     assert len(read_raw(sink.path).samples) == 8
 
@@ -341,7 +348,7 @@ def test_a_console_that_never_answers_again_is_reported_as_not_safe(console, har
     console.script[0] = lambda prepared, cancel: (release.wait(30), console.deliver(prepared, cancel))[1]
     runner = ScanRunner(console, hardware, "osii-one", pace="none", grace_s=0.1)
     with pytest.raises(DeviceTimeout, match="0 of 24"):
-        runner.run(scan, sink, threading.Event(), Listeners(on_message=messages.append))
+        play(runner, scan, sink, threading.Event(), Listeners(on_message=messages.append))
     assert any("Switch the amplifiers off by hand" in message.text for message in messages)
     assert all(message.severity is Severity.ERROR for message in messages)
     release.set()
@@ -352,7 +359,7 @@ def test_every_message_of_the_console_is_told_and_written_down(runner, console, 
     console.script[1] = lambda prepared, cancel: replace(console.deliver(prepared, cancel), messages=(warning,))
     console.safe = SafeReport(verified=False, messages=(replace(warning, text="No answer to halt."),))
     messages = []
-    result = runner.run(scan, sink, threading.Event(), Listeners(on_message=messages.append))
+    result = play(runner, scan, sink, threading.Event(), Listeners(on_message=messages.append))
     texts = [message.text for message in messages]
     assert texts[:2] == ["The buffer ran low.", "No answer to halt."]
     assert "has not confirmed that every output is zero" in texts[2]
@@ -368,14 +375,14 @@ def test_a_clipped_signal_is_told_once(runner, console, scan, sink):
 
     console.script = dict.fromkeys(range(3), too_strong)
     messages = []
-    runner.run(scan, sink, threading.Event(), Listeners(on_message=messages.append))
+    play(runner, scan, sink, threading.Event(), Listeners(on_message=messages.append))
     assert [message.severity for message in messages] == [Severity.WARNING]
     assert "was clipped" in messages[0].text
 
 
 def test_a_mistake_in_a_listener_does_not_leave_the_outputs_on(runner, scan, sink, log):
     with pytest.raises(ZeroDivisionError):
-        runner.run(scan, sink, threading.Event(), Listeners(on_lines=lambda *_: 1 / 0))
+        play(runner, scan, sink, threading.Event(), Listeners(on_lines=lambda *_: 1 / 0))
     assert log[-1] == ("make_safe",)
     assert open_scan(sink.path).record.end.reason is EndReason.FAILED
     assert runner.state is ScanState.IDLE
@@ -383,7 +390,7 @@ def test_a_mistake_in_a_listener_does_not_leave_the_outputs_on(runner, scan, sin
 
 def test_a_scan_for_another_scanner_is_refused_before_anything_moves(runner, examples, sink, log):
     with pytest.raises(WrongState, match=r"compiled for scanner physio-72mT, but osii-one is connected"):
-        runner.run(examples.make_scan(scanner_name="physio-72mT"), sink, threading.Event())
+        play(runner, examples.make_scan(scanner_name="physio-72mT"), sink, threading.Event())
     assert log == []
     assert open_scan(sink.path).record.end is None
 
@@ -393,10 +400,10 @@ def test_one_scan_at_a_time(runner, scan, sink):
 
     def start_another(*_):
         with pytest.raises(WrongState, match=r"Another scan is running[\s\S]*Stop"):
-            runner.run(scan, sink, threading.Event())
+            play(runner, scan, sink, threading.Event())
         refused.append(True)
 
-    assert runner.run(scan, sink, threading.Event(), Listeners(on_lines=start_another)).reason is EndReason.COMPLETED
+    assert play(runner, scan, sink, threading.Event(), Listeners(on_lines=start_another)).reason is EndReason.COMPLETED
     assert len(refused) == 3
 
 
@@ -419,3 +426,28 @@ def test_a_call_without_an_answer_ends_at_its_deadline():
     release.set()
     assert thread.call(lambda: 2, timeout_s=5, doing="switch on") == 2
     thread.close()
+
+
+def _refusal():
+    return Finding(limit="RF", requested=2.0, allowed=1.0, unit="", event="a pulse", time_s=0.0, remedy="Lower it.")
+
+
+@pytest.mark.parametrize(
+    "report_of",
+    [
+        lambda scan: SafetyReport(findings=()),
+        lambda scan: SafetyReport(findings=(), scan=replace(scan)),
+        lambda scan: SafetyReport(findings=(_refusal(),), scan=scan),
+    ],
+    ids=["nothing was looked at", "another scan was looked at", "refused"],
+)
+def test_a_scan_that_the_gate_has_not_let_through_is_not_played(runner, scan, sink, log, report_of):
+    with pytest.raises(WrongState, match=r"(?s)has not been checked.*What to do: Prepare the scan again"):
+        runner.run(scan, sink, threading.Event(), safety=report_of(scan))
+    assert log == []
+
+
+def test_a_report_still_belongs_to_its_scan_when_both_come_from_another_process(scan):
+    there, report = pickle.loads(pickle.dumps((scan, SafetyReport(findings=(), scan=scan))))
+    assert report.allows(there)
+    assert not report.allows(scan)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from isocenter.compiler.check.gradients import check_gradients
+from isocenter.compiler.check.order import check_order
 from isocenter.compiler.check.receive import check_ends, check_gates, check_windows
 from isocenter.compiler.check.report import Finding, SafetyReport
 from isocenter.compiler.check.rf import check_rf, transmission
@@ -50,8 +51,9 @@ def check_scan(scan: CompiledScan, scanner: Scanner, calibration: Calibration) -
         *check_gates(timeline, pulses, scanner.rf),
         *check_windows(scan, timeline),
         *check_ends(scan, timeline),
+        *check_order(scan, timeline),
     ]
-    return SafetyReport(findings=tuple(findings), loads=rf_loads | gradient_loads)
+    return SafetyReport(findings=tuple(findings), loads=rf_loads | gradient_loads, scan=scan)
 
 
 def _unknown_limits(scanner: Scanner, calibration: Calibration) -> Iterator[Finding]:
@@ -99,6 +101,11 @@ def _identity(scan: CompiledScan, scanner: Scanner, calibration: Calibration) ->
     if not math.isclose(scan.clock_hz, scanner.console.clock_hz, rel_tol=1e-9):
         yield _stale(
             "console clock", f"the scan counts at {scan.clock_hz:.6g} Hz, the console at {scanner.console.clock_hz:.6g} Hz"
+        )
+    if not abs(scan.lo_hz - calibration.larmor_hz) <= 1e-3:
+        yield _stale(
+            "carrier frequency of the prescan",
+            f"the scan is for {scan.lo_hz * 1e-6:.6f} MHz, the prescan says {calibration.larmor_hz * 1e-6:.6f} MHz",
         )
     tx_t_per_code = scanner.rf.full_scale_t * calibration.rf_scale / TX_FULL_SCALE
     if not math.isclose(scan.tx_t_per_code, tx_t_per_code, rel_tol=1e-3):

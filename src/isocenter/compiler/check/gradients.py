@@ -5,7 +5,8 @@ Slew of a staircase. The converter changes in steps, so the slope within a step 
 of the two values that it joins: on a ramp made of equal cells that gives the ramp's slope. Cells are at least the update
 interval long and less than two of them, so a step between two longer values is no part of a ramp but a jump; the fastest
 that the converter could play it as a ramp is one update interval, and that is what it is divided by. A jump after a long
-pause is thereby as steep as it is, and a ramp in finer steps than the interval is no steeper than its mean.
+pause is thereby as steep as it is. Steps finer than the interval count together: what a channel changes within any one
+interval, between its lowest and its highest value there, is divided by the interval.
 """
 
 from typing import Final
@@ -22,6 +23,7 @@ from isocenter.domain.scanner import GradientAxis, GradientBoard, Scanner, board
 
 _SLACK: Final = 1.002  # rounding of cell lengths to ticks
 _SLACK_CODES: Final = 2
+_SWITCHED_SHIM_T_PER_M: Final = 0.5e-3  # in one step; at 0.2 m a change of 0.1 mT, far below what a nerve feels
 
 
 def check_gradients(scan: CompiledScan, timeline: Timeline, scanner: Scanner) -> tuple[list[Finding], dict[str, float]]:
@@ -73,7 +75,10 @@ def _slew(
     steps = np.abs(np.diff(line.values))
     if not np.any(steps):
         return None, 0.0, limit
-    steps[_is_shim_switched(scan, timeline, line, number)] = 0
+    switched = _is_shim_switched(scan, timeline, line, number)
+    switched = switched[steps[switched] * t_per_m_per_code <= _SWITCHED_SHIM_T_PER_M]
+    steps[switched] = 0
+    steps = _within(line, steps, np.floor(update_s * timeline.clock_hz) - 2)
     asked = steps * t_per_m_per_code / (cell_ticks(line.ticks, update_s * timeline.clock_hz) / timeline.clock_hz)
     place = int(np.argmax(asked))
     worst = float(asked[place])
@@ -83,6 +88,21 @@ def _slew(
     remedy = f"Lengthen the ramps at least {load:.2f} times, or enlarge the field of view."
     pair = (worst, axis.max_slew_t_per_m_s)
     return _finding(timeline, limit, pair, "T/m/s", line.ticks[place + 1], remedy), load, limit
+
+
+def _within(line: Line, steps: Ints, ticks: float) -> Ints:
+    """Each step together with those that follow within some ticks: the largest change in that time, shape ``(n - 1,)``."""
+    largest = steps.copy()
+    low, high = np.minimum(line.values[:-1], line.values[1:]), np.maximum(line.values[:-1], line.values[1:])
+    for ahead in range(1, len(steps)):
+        near = line.ticks[1 + ahead :] - line.ticks[1:-ahead] < ticks
+        near &= steps[ahead:] > 0
+        if not np.any(line.ticks[1 + ahead :] - line.ticks[1:-ahead] < ticks):
+            break
+        low[:-ahead] = np.where(near, np.minimum(low[:-ahead], line.values[1 + ahead :]), low[:-ahead])
+        high[:-ahead] = np.where(near, np.maximum(high[:-ahead], line.values[1 + ahead :]), high[:-ahead])
+        largest[:-ahead] = np.where(near & (steps[:-ahead] > 0), (high - low)[:-ahead], largest[:-ahead])
+    return largest
 
 
 def cell_ticks(ticks: Ints, update_ticks: float) -> Floats:

@@ -51,6 +51,8 @@ def check_gates(timeline: Timeline, pulses: Transmission, rf: RfSystem) -> list[
         apart = connected - _last_end_before(pulses.starts, pulses.ends, disconnected)
         text = "This is a fault of the program: keep the sequence and report it. Do not scan."
         findings += _short(timeline, "receiver connected during RF", connected, apart, 0.0, text, "the receive gate")
+        apart = connected - _last_end_before(gate_starts, gate_ends, disconnected)
+        findings += _short(timeline, "receiver connected while unblanked", connected, apart, 0.0, text, "the receive gate")
     if len(rx_starts):
         after_pulse = rx_starts - _last_end_before(pulses.starts, pulses.ends, rx_ends)
         after_gate = rx_starts - _last_end_before(gate_starts, gate_ends, rx_ends)
@@ -146,6 +148,10 @@ def check_windows(scan: CompiledScan, timeline: Timeline) -> list[Finding]:
             f"readout {place} opens for {ends[place] - starts[place]} ticks instead of {n_raw[place]} x {decimation[place]}"
         )
         return [fault("receive windows", text, timeline.time_s(starts[place]))]
+    connected, disconnected = timeline.lines["rx_gate"].intervals()
+    around = np.searchsorted(connected, starts, side="right") - 1
+    if len(starts) and not (len(connected) and np.all((around >= 0) & (disconnected[around] >= ends))):
+        return [fault("receive windows", "the receiver is not connected for the whole of a window")]
     return [*_rates(timeline, starts, ends, decimation), *_buffers(timeline, starts, ends, n_raw)]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from isocenter.domain.errors import LimitError
+from isocenter.domain.events import CompiledScan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,10 +67,17 @@ class SafetyReport:
     loads
         Fraction of each limit that the scan uses, by name of the limit; 1 is the limit itself. Empty if the tables are
         so broken that nothing could be measured.
+    scan
+        The very scan that was looked at; None where it was refused before its tables were read.
     """
 
     findings: tuple[Finding, ...]
     loads: Mapping[str, float] = field(default_factory=dict)
+    scan: CompiledScan | None = field(default=None, repr=False, compare=False)
+
+    def allows(self, scan: CompiledScan) -> bool:
+        """True when this very scan was looked at, not one like it, and nothing speaks against playing it."""
+        return self.scan is scan and self.is_allowed
 
     @property
     def is_allowed(self) -> bool:

@@ -19,6 +19,7 @@ GRADIENT_FULL_SCALE: Final = {GradientBoard.OCRA1: 131071, GradientBoard.GPA_FHD
 """Code of a gradient of ``full_scale_t_per_m``. Source: reference marcos.md 11.2 and 11.3."""
 
 _REPORT: Final = "This is a fault of the program: keep the sequence and report it. Do not scan."
+_LONGEST_SCAN_S: Final = 24 * 3600.0
 _NONE: Final = np.zeros(0, dtype=np.int64)
 
 
@@ -130,7 +131,8 @@ def _malformed(scan: CompiledScan, scanner: Scanner) -> Iterator[Finding]:
         return
     ranges = _ranges(scanner)
     for segment in scan.segments:
-        if not (np.isfinite(segment.start_s) and segment.start_s >= 0 and segment.end_tick > 0):
+        end_s = segment.start_s + segment.end_tick / scan.clock_hz
+        if not (0 <= segment.start_s < end_s <= _LONGEST_SCAN_S):  # in this form NaN fails too
             yield fault(
                 "segment times", f"segment {segment.index} starts at {segment.start_s} s and lasts {segment.end_tick} ticks"
             )

@@ -174,7 +174,7 @@ def _readouts(rows):
     n = len(rows)
     column = lambda i, dtype: np.array([row[i] for row in rows], dtype=dtype)  # noqa: E731
     return Readouts(
-        block=np.arange(n),
+        block=np.zeros(n, dtype=np.int64),
         window_tick=column(0, np.int64),
         decimation=column(1, np.int32),
         n_raw=column(2, np.int32),

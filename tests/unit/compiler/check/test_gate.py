@@ -129,7 +129,9 @@ def test_shim_counts_towards_the_amplitude(bench):
     found = refused(check(bench, drafts, calibration=calibration), "x gradient amplitude")
     np.testing.assert_allclose(found.requested, 17000 * bench.T_PER_M_PER_CODE * 1e3, rtol=1e-6)
     assert "the shim counts as well" in found.remedy
-    assert check(bench, drafts, bench.scanner(max_t_per_m=11e-3), calibration).is_allowed  # taking the shim up is no slew
+    stronger = bench.scanner(max_t_per_m=11e-3)
+    assert refused(check(bench, drafts, stronger, calibration), "x gradient slew").requested > 300  # 3 mT/m in one step
+    assert check(bench, drafts, bench.scanner(max_t_per_m=11e-3, max_slew_t_per_m_s=310.0), calibration).is_allowed
 
 
 def test_shim_may_stay_at_the_end_and_nothing_else(bench):
@@ -290,6 +292,7 @@ def test_several_rates_in_one_segment(bench):
     second = bench.us(9000)
     drafts[0].tracks["rx0_rate"] += [[second - 60, 200]]
     drafts[0].tracks["rx0_en"] += [[second, 1], [second + 200 * 500, 0]]
+    drafts[0].tracks["rx_gate"] += [[second, 1], [second + 200 * 500, 0]]
     drafts[0].readouts += [[second, 200, 500]]
     assert check(bench, drafts).findings == ()
 
@@ -311,7 +314,7 @@ def test_samples_left_at_the_end(bench):
     window = drafts[0].end - 4 * n_raw - 10
     drafts[0].readouts = [[window, 4, n_raw]]
     drafts[0].tracks["rx0_rate"] = [[100, 4]]
-    drafts[0].tracks["rx0_en"] = [[window, 1], [window + 4 * n_raw, 0]]
+    drafts[0].tracks["rx0_en"] = drafts[0].tracks["rx_gate"] = [[window, 1], [window + 4 * n_raw, 0]]
     assert refused(check(bench, drafts), "samples left at the end of a segment").requested > 10_000
 
 
@@ -433,3 +436,62 @@ def test_scaling_any_channel_beyond_its_limit_is_always_refused(bench, channel, 
         expected = {f"{channel[-1]} gradient amplitude", f"{channel} range"}
     found = {finding.limit for finding in check(bench, drafts).findings}
     assert found & expected
+
+
+def test_a_ramp_in_steps_finer_than_the_interval_is_as_steep_as_it_is(bench):
+    drafts = bench.drafts()
+    fine = bench.us(1.1)  # the serial line can do that; eight of them within one update interval of 10 us
+    start = bench.us(11_000)
+    up = [[start + i * fine, 120 * (i + 1)] for i in range(40)]
+    down = [[bench.us(13_000) + i * bench.us(50), 4800 - 120 * (i + 1)] for i in range(40)]
+    drafts[0].tracks["grad_vx"] += [*up, *down]
+    found = refused(check(bench, drafts), "x gradient slew")
+    slope = 120 * bench.T_PER_M_PER_CODE / 1.1e-6
+    assert 0.8 * slope < found.requested < 1.3 * slope
+
+
+def test_a_scan_for_another_frequency_than_the_prescans_is_refused(bench):
+    refused(check(bench, calibration=bench.calibration(larmor_hz=2.0105e6)), "carrier frequency of the prescan")
+
+
+def test_the_receiver_is_not_connected_while_the_amplifier_is_unblanked(bench):
+    drafts = bench.drafts()
+    drafts[0].tracks["tx_gate"][1][0] = bench.us(4990)  # the receive gate opens at 4980 us
+    refused(check(bench, drafts), "receiver connected while unblanked")
+
+
+def test_a_window_without_a_connected_receiver_measures_nothing_and_is_refused(bench):
+    drafts = bench.drafts()
+    drafts[1].tracks["rx_gate"] = []
+    refused(check(bench, drafts), "receive windows")
+
+
+def test_a_segment_that_stop_could_not_end_in_time_is_refused(bench):
+    drafts = bench.drafts()
+    drafts[1].end = bench.us(5_200_000)
+    found = refused(check(bench, drafts), "time until Stop takes effect")
+    assert found.requested == pytest.approx(5.2)
+
+
+def test_segments_in_the_wrong_order_or_readouts_of_another_are_refused(bench):
+    scan = bench.build(bench.drafts())
+    first, second = scan.segments
+    swapped = (dataclasses.replace(second, start_s=0.0), dataclasses.replace(first, start_s=0.05))
+    assert "segment order" in limits(bench, dataclasses.replace(scan, segments=swapped))
+    labels = {"LIN": np.array([3, 4], dtype=np.int32)}
+    relabelled = dataclasses.replace(scan, readouts=dataclasses.replace(scan.readouts, labels=labels))
+    assert "readouts" in limits(bench, relabelled)
+    moved = dataclasses.replace(scan, segment_of_readout=np.array([0, 0], dtype=np.int32))
+    assert "readouts" in limits(bench, moved)
+
+
+@pytest.mark.parametrize("change", [{"start_s": 1e300}, {"start_s": float("nan")}, {"end_tick": 2**63 - 1}, {"end_tick": 0}])
+def test_times_that_no_clock_counts_are_refused_and_do_not_overflow(bench, change):
+    scan = bench.build(bench.drafts())
+    broken = (scan.segments[0], dataclasses.replace(scan.segments[1], **change))
+    assert "segment times" in limits(bench, dataclasses.replace(scan, segments=broken))
+
+
+def limits(bench, scan):
+    """Names of what speaks against a scan."""
+    return [finding.limit for finding in check_scan(scan, bench.scanner(), bench.calibration()).findings]
