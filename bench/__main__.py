@@ -28,7 +28,7 @@ def main(names: list[str]) -> int:
     width = max((len(row.what) for row in rows), default=10)
     print(f"\n{'what':<{width}}  {'ours':>9}  {'peer':>9}  {'figure':>9}  {'target':>9}      peer; checked first")
     for row in rows:
-        ours_s, peer_s = (f"{t:8.3f}s" if t == t else "        -" for t in (row.ours_s, row.peer_s))
+        ours_s, peer_s = (f"{t:8.3f}s" if t >= 0 else "        -" for t in (row.ours_s, row.peer_s))
         mark = "ok  " if row.reached else "MISS"
         figures = f"{ours_s}  {peer_s}  {row.ratio:>9}  {row.target:>9}"
         print(f"{row.what:<{width}}  {figures} {mark} {row.peer or '-'}; {row.checked}")

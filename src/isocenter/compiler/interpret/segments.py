@@ -110,6 +110,9 @@ def cut(
     """
     segments: list[Segment] = []
     late_s, origin, reach = 0.0, plans[0].start - LEAD_TICKS, max(offsets)
+    parts = _parts(tables, plans, offsets)
+    windows = _edges(tables.readouts.window_tick, [plan.measure_from for plan in plans], [plan.stop for plan in plans])
+    rate_changes = np.diff(tables.readouts.decimation, prepend=0) != 0
     for index, plan in enumerate(plans):
         zero = plan.start - LEAD_TICKS
         rest = plan.active_until + 2 * reach + settle + 2 - zero
@@ -118,17 +121,21 @@ def cut(
         if index + 1 < len(plans) and plans[index + 1].fits:
             next_zero = plans[index + 1].start - LEAD_TICKS
             end_tick, *idle = _wait_out(end_tick, next_zero - zero, round(gap_s * clock_hz), round(max_s * clock_hz))
-        tracks = _other_tracks(tables, plan, zero)
-        for channel, name in enumerate(GRADIENT_CHANNELS):
-            shim = tables.gradients.shim_codes[channel]
-            bounds = (plan.start + offsets[channel], plan.stop + offsets[channel])
-            shim_ticks = (_SHIM_TICK + offsets[channel], rest + reach + offsets[channel])
-            track = _gradient_track(tables.gradients.tracks[channel], bounds, zero, shim, shim_ticks)
-            if len(track.ticks):
-                tracks[name] = track
-        readouts = _readouts_of(tables.readouts, plan, zero)
+        tracks = {}
+        for name, track, edges in parts:
+            low, high = edges[index]
+            if name in GRADIENT_CHANNELS:
+                channel = GRADIENT_CHANNELS.index(name)
+                shim = tables.gradients.shim_codes[channel]
+                shim_ticks = (_SHIM_TICK + offsets[channel], rest + reach + offsets[channel])
+                part = _gradient_track(track, (low, high), plan.stop + offsets[channel] - zero, zero, shim, shim_ticks)
+            else:
+                part = _other_track(track, (low, high), plan.stop - zero, zero)
+            if len(part.ticks):
+                tracks[name] = part
+        readouts = _readouts_of(tables.readouts, windows[index], zero)
         if len(readouts):
-            tracks["rx0_rate"] = _rate_track(readouts)
+            tracks["rx0_rate"] = _rate_track(readouts, rate_changes[windows[index][0] : windows[index][1]])
         start_s = (zero - origin) / clock_hz + late_s
         if not plan.fits:
             due_s = segments[-1].start_s + segments[-1].end_tick / clock_hz + gap_s
@@ -182,30 +189,56 @@ def _idle_segments(before: Segment, lengths: list[int], clock_hz: float, gap_s: 
     return found
 
 
-def _other_tracks(tables: Tables, plan: Plan, zero: int) -> dict[str, Track]:
-    """Channels that rest at zero, on the segment's ticks."""
-    tracks = {}
+_Edges = list[tuple[int, int]]
+
+
+def _edges(ticks: Ints, starts: list[int], stops: list[int]) -> _Edges:
+    """First event of each range, and the one behind its last."""
+    low, high = np.searchsorted(ticks, np.array([starts, stops], dtype=np.int64))
+    return list(zip(low.tolist(), high.tolist(), strict=True))
+
+
+def _parts(tables: Tables, plans: list[Plan], offsets: tuple[int, int, int]) -> list[tuple[str, Track, _Edges]]:
+    """Every channel but rx0_rate with its events in each plan."""
+    starts, measured, stops = (
+        [plan.start for plan in plans],
+        [plan.measure_from for plan in plans],
+        [plan.stop for plan in plans],
+    )
+    found = []
     for name, track in tables.tracks.items():
-        start = plan.measure_from if name in _NOT_IN_DUMMIES else plan.start
-        low, high = np.searchsorted(track.ticks, [start, plan.stop])
-        if low < high and track.values[low] == 0:
-            low += 1  # an output that the segment before has already switched off
-        ticks, values = track.ticks[low:high] - zero, track.values[low:high]
-        if len(values) and values[-1] != 0:
-            ticks, values = np.append(ticks, plan.stop - zero), np.append(values, np.int32(0))
-        if len(ticks):
-            tracks[name] = Track(ticks, values)
-    return tracks
+        found.append((name, track, _edges(track.ticks, measured if name in _NOT_IN_DUMMIES else starts, stops)))
+    for name, track, offset in zip(GRADIENT_CHANNELS, tables.gradients.tracks, offsets, strict=True):
+        edges = _edges(track.ticks, [start + offset for start in starts], [stop + offset for stop in stops])
+        found.append((name, track, edges))
+    return found
 
 
-def _gradient_track(track: Track, bounds: tuple[int, int], zero: int, shim: int, shim_ticks: tuple[int, int]) -> Track:
+def _other_track(track: Track, edges: tuple[int, int], stop: int, zero: int) -> Track:
+    """A channel that rests at zero, on the segment's ticks."""
+    low, high = edges
+    if low < high and track.values[low] == 0:
+        low += 1  # an output that the segment before has already switched off
+    ticks, values = track.ticks[low:high] - zero, track.values[low:high]
+    if low < high and values[-1] != 0:
+        ticks, values = np.append(ticks, stop), np.append(values, np.int32(0))
+    return Track(ticks, values)
+
+
+def _gradient_track(
+    track: Track, edges: tuple[int, int], stop: int, zero: int, shim: int, shim_ticks: tuple[int, int]
+) -> Track:
     """A gradient channel on the segment's ticks, its shim switched on before and off after."""
-    low, high = np.searchsorted(track.ticks, bounds)
+    low, high = edges
     if low < high and track.values[low] == shim:
         low += 1
-    ticks, values = [track.ticks[low:high] - zero], [track.values[low:high]]
-    if low < high and values[0][-1] != shim:
-        ticks.append(np.array([bounds[1] - zero], dtype=np.int64))
+    plain = Track(track.ticks[low:high] - zero, track.values[low:high])
+    is_at_rest = low >= high or plain.values[-1] == shim
+    if is_at_rest and not shim:
+        return plain
+    ticks, values = [plain.ticks], [plain.values]
+    if not is_at_rest:
+        ticks.append(np.array([stop], dtype=np.int64))
         values.append(np.array([shim], dtype=np.int32))
     if shim:
         on, off = shim_ticks
@@ -214,15 +247,16 @@ def _gradient_track(track: Track, bounds: tuple[int, int], zero: int, shim: int,
     return Track(np.concatenate(ticks), np.concatenate(values))
 
 
-def _readouts_of(readouts: Readouts, plan: Plan, zero: int) -> Readouts:
+def _readouts_of(readouts: Readouts, edges: tuple[int, int], zero: int) -> Readouts:
     """Readouts of the segment on its ticks."""
-    low, high = np.searchsorted(readouts.window_tick, [plan.measure_from, plan.stop])
-    part = readouts.slice(int(low), int(high))
+    part = readouts.slice(*edges)
     return replace(part, window_tick=part.window_tick - zero, first_sample_tick=part.first_sample_tick - zero)
 
 
-def _rate_track(readouts: Readouts) -> Track:
+def _rate_track(readouts: Readouts, changed: NDArray[np.bool_]) -> Track:
     """Changes of decimation: the first near the segment's start, others just before their windows."""
-    changed = np.concatenate([[True], np.diff(readouts.decimation) != 0])
-    ticks = np.where(np.arange(len(readouts)) == 0, _RATE_TICK, readouts.window_tick - RATE_LEAD_TICKS)
-    return Track(ticks[changed], readouts.decimation[changed])
+    rows = 1 + np.flatnonzero(changed[1:])
+    if not len(rows):
+        return Track(np.array([_RATE_TICK], dtype=np.int64), readouts.decimation[:1])
+    ticks = np.concatenate([[_RATE_TICK], readouts.window_tick[rows] - RATE_LEAD_TICKS])
+    return Track(ticks, readouts.decimation[np.concatenate([[0], rows])])

@@ -92,20 +92,18 @@ def find_cuts(
 
 def _gradient_idle(gradients: GradientTracks, rise: Ints) -> tuple[Ints, Ints]:
     """Last stretch before each tick in which all gradients are zero; it may be a single slot."""
+    from isocenter.compiler.interpret.slots import last_rests
+
     far = np.iinfo(np.int64).max // 4
     slots = gradients.slots
     if not len(slots):
         return np.full(len(rise), -far), np.full(len(rise), far)
-    rest = gradients.slot_is_zero | gradients.cell_is_zero
-    last_rest = np.maximum.accumulate(np.where(rest, np.arange(len(slots)), -1))
     row = np.searchsorted(slots, rise, side="right") - 1
-    at = np.where(row >= 0, last_rest[np.maximum(row, 0)], -1)
-    ends = np.append(slots[1:], far)
-    # Zero cells that lead up to it belong to the rest as well: a slice gradient may rise before the gate does.
-    last_busy = np.maximum.accumulate(np.where(gradients.cell_is_zero, -1, np.arange(len(slots))))
-    start = np.where(at > 0, last_busy[np.maximum(at - 1, 0)] + 1, at)
+    at, start = last_rests(gradients.slot_is_zero, gradients.cell_is_zero, row)
+    ends = np.append(slots[np.minimum(at, len(slots) - 2) + 1], far)[:-1] if len(slots) > 1 else np.full(len(at), far)
+    ends = np.where(at == len(slots) - 1, far, ends)
     low = np.where(at >= 0, slots[np.maximum(start, 0)], -far)
-    high = np.where(gradients.cell_is_zero[np.maximum(at, 0)], ends[np.maximum(at, 0)], slots[np.maximum(at, 0)])
+    high = np.where(gradients.cell_is_zero[np.maximum(at, 0)], ends, slots[np.maximum(at, 0)])
     high = np.where(at >= 0, high, slots[0])
     return low, high
 
@@ -156,9 +154,8 @@ def choose_cuts(cuts: Cuts, last: int, need_ticks: float, max_ticks: float) -> l
     fits = cuts.idle_to - cuts.idle_from >= need_ticks
     start, row, n = int(cuts.idle_to[0]), 1, len(cuts.shot)
     while row < n and last - start > max_ticks:
-        length = cuts.idle_from[row:] - start
-        within = max(int(np.searchsorted(length, max_ticks, side="right")), 1)
-        twice = max(int(np.searchsorted(length, 2 * max_ticks, side="right")), 1)
+        within, twice = np.searchsorted(cuts.idle_from, [start + max_ticks, start + 2 * max_ticks], side="right").tolist()
+        within, twice = max(within - row, 1), max(twice - row, 1)
         good, later = np.flatnonzero(fits[row : row + within]), np.flatnonzero(fits[row : row + twice])
         pick = row + (int(good[-1]) if len(good) else int(later[0]) if len(later) else twice - 1)
         chosen.append((pick, bool(fits[pick])))

@@ -155,3 +155,24 @@ def mark_busy(
             if k >= behind:
                 zero_slot[k] = False
             k += 1
+
+
+@numba.njit(cache=True, nogil=True)
+def last_rests(
+    slot_is_zero: NDArray[np.bool_], cell_is_zero: NDArray[np.bool_], rows: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Last slot at or before each of ``rows`` (increasing) that is at rest, -1 for none, and where that rest begins.
+
+    Cells at rest that lead up to the slot belong to it: a slice gradient may rise before the gate does.
+    """
+    found, begins = np.full(len(rows), -1, dtype=np.int64), np.full(len(rows), -1, dtype=np.int64)
+    i, rest, begin, first_zero = 0, -1, -1, 0  # cells from ``first_zero`` up to slot i are all at rest
+    for k in range(len(rows)):
+        while i <= rows[k]:
+            if slot_is_zero[i] or cell_is_zero[i]:
+                rest, begin = i, first_zero
+            if not cell_is_zero[i]:
+                first_zero = i + 1
+            i += 1
+        found[k], begins[k] = rest, begin
+    return found, begins

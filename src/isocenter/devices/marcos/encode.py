@@ -2,6 +2,7 @@
 """Segment to instruction words for marga: every value at its pin in exactly its tick, or a refusal that says why not."""
 
 import functools
+import itertools
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from isocenter.domain.errors import CompileError
 from isocenter.domain.events import Segment
 from isocenter.domain.scanner import GradientSystem
 
+_BATCH = 8  # segments
 _PREAMBLE_FREE_CYCLE = 40  # the initial writes have left their buffers
 _REFILL_WORDS_PER_CYCLE = 5e6 / isa.CLOCK_HZ  # the server writes a word in 158 ns; reference marcos.md 4, 14
 _REFILL_RESERVE_WORDS = 16_384 + 256  # below, the server warns
@@ -106,8 +108,20 @@ def encode_segments(
     segments: Iterable[Segment], lo_hz: float, gradients: GradientSystem, *, cic_shift: bool = False
 ) -> Iterator[MarcosProgram]:
     """Encode many segments, two at a time; programs come in order. Raises what ``encode_segment`` raises."""
+
+    def some(part: tuple[Segment, ...]) -> list[MarcosProgram]:
+        return [encode_segment(one, lo_hz, gradients, cic_shift=cic_shift) for one in part]
+
     with ThreadPoolExecutor(2) as pool:  # the loops release the interpreter's lock
-        yield from pool.map(lambda one: encode_segment(one, lo_hz, gradients, cic_shift=cic_shift), segments)
+        for programs in pool.map(some, _batches(segments)):
+            yield from programs
+
+
+def _batches(segments: Iterable[Segment]) -> Iterator[tuple[Segment, ...]]:
+    """A few at a time, so that handing them over costs nothing."""
+    rest = iter(segments)
+    while batch := tuple(itertools.islice(rest, _BATCH)):
+        yield batch
 
 
 @functools.cache

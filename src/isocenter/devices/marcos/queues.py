@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """An event table as the entries of the sequencer's output buffers: what is refused, and in which words."""
 
+import functools
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -73,6 +75,13 @@ def at_time(tick: float) -> str:
     return f"{tick / isa.CLOCK_HZ * 1e3:.6f} ms (tick {tick:.0f})"
 
 
+@functools.cache
+def _limits(board: GradientBoard) -> tuple[dict[str, tuple[int, int]], NDArray[np.int64]]:
+    """Smallest and largest value by channel, and as rows in the order of ``CHANNELS``."""
+    ranges = _RANGES | dict.fromkeys(GRADIENT_CHANNELS, isa.gradient_code_range(board))
+    return ranges, np.array([ranges[name] for name in CHANNELS], dtype=np.int64)
+
+
 def make_table(tracks: Mapping[str, Track], end_tick: int, gradients: GradientSystem) -> Table:
     """One table of all tracks.
 
@@ -83,8 +92,7 @@ def make_table(tracks: Mapping[str, Track], end_tick: int, gradients: GradientSy
     """
     from isocenter.devices.marcos import fill
 
-    low, high = isa.gradient_code_range(gradients.board)
-    ranges = _RANGES | dict.fromkeys(GRADIENT_CHANNELS, (low, high))
+    ranges, limits = _limits(gradients.board)
     if not tracks.keys() <= ranges.keys():
         name = next(name for name in tracks if name not in ranges)
         raise CompileError(f"This console has no channel {name!r}.", f"Use one of {', '.join(CHANNELS)}.")
@@ -92,11 +100,10 @@ def make_table(tracks: Mapping[str, Track], end_tick: int, gradients: GradientSy
     lengths = [len(track.ticks) for track in present]
     ticks = np.concatenate([track.ticks for track in present])
     values = np.concatenate([track.values for track in present])
-    limits = np.array([ranges[name] for name in CHANNELS], dtype=np.int64)
     table = Table(
         ticks.astype(np.int64, copy=False),
         values.astype(np.int32, copy=False),
-        np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        np.array([0, *itertools.accumulate(lengths)], dtype=np.int64),
     )
     is_plain = len(values) == len(ticks) and values.dtype == np.int32
     if not (is_plain and fill.is_sound(table.ticks, table.values, table.bounds, end_tick, limits)):
