@@ -71,6 +71,19 @@ class ScanRunner:
         self._busy = Lock()
         self.state = ScanState.IDLE
 
+    def require_playable(self, scan: CompiledScan, safety: SafetyReport) -> None:
+        """Raise WrongState for a scan of another scanner, and for one that has not passed the last gate."""
+        if scan.scanner_name != self._scanner_name:
+            raise WrongState(
+                f"The scan was compiled for scanner {scan.scanner_name}, but {self._scanner_name} is connected.",
+                "Choose the scanner that is connected, then start the scan again.",
+            )
+        if not safety.allows(scan):
+            raise WrongState(
+                "The scan has not been checked against the scanner's limits, so it is not played.",
+                "Prepare the scan again. If that does not help, report it: this is a fault of the program.",
+            )
+
     def run(
         self,
         scan: CompiledScan,
@@ -105,16 +118,7 @@ class ScanRunner:
         ScanIncomplete, DeviceError, StorageError, CompileError
             The scan failed. The outputs were brought to zero; the problem says how much is kept, and where.
         """
-        if scan.scanner_name != self._scanner_name:
-            raise WrongState(
-                f"The scan was compiled for scanner {scan.scanner_name}, but {self._scanner_name} is connected.",
-                "Choose the scanner that is connected, then start the scan again.",
-            )
-        if not safety.allows(scan):
-            raise WrongState(
-                "The scan has not been checked against the scanner's limits, so it is not played.",
-                "Prepare the scan again. If that does not help, report it: this is a fault of the program.",
-            )
+        self.require_playable(scan, safety)
         if not self._busy.acquire(blocking=False):
             raise WrongState("Another scan is running.", "Wait until it has ended, or press Stop.")
         try:

@@ -37,6 +37,7 @@ from isocenter.storage.stored import find_scans
 _OPEN_TIMEOUT_S = 20.0
 _CLOSE_TIMEOUT_S = 5.0
 _SAFE_TIMEOUT_S = 10.0
+_NOT_CONFIRMED = "The console has not confirmed that every output is at zero."
 _FREQUENCY_LASTS_S = 15 * 60.0  # a permanent magnet drifts with its temperature
 
 MessageListener = Callable[[Health, str, str], None]
@@ -95,6 +96,7 @@ class ScannerSession:
         self._console = make_console(scanner)
         self._hardware = HardwareThread()
         self._runner = ScanRunner(self._console, self._hardware, scanner.name, pace=pace)
+        self._is_closed = False
         self.latch = ""  # why nothing may be played until the outputs were seen at zero; nothing re-arms itself
 
     # --- link -------------------------------------------------------------------------------------------------------
@@ -128,10 +130,20 @@ class ScannerSession:
         if self.identity is not None or self.latch:
             self._hardware.submit(self._make_safe)
 
+    def wait_until_safe(self, timeout_s: float) -> bool:
+        """Wait for what ``request_safe`` asked for; True when the outputs were seen at zero.
+
+        Raises
+        ------
+        DeviceTimeout
+            The hardware thread was busy all the time.
+        """
+        self._hardware.call(lambda: None, timeout_s=timeout_s, doing="bring the outputs to zero")
+        return not self.latch
+
     def _make_safe(self) -> None:
-        """In the hardware thread: zero everything; a latch opens only when that was verified."""
-        if self._console.make_safe().verified:
-            self.latch = ""
+        """In the hardware thread: zero everything; a latch opens, or closes, with whether that was verified."""
+        self.latch = "" if self._console.make_safe().verified else _NOT_CONFIRMED
 
     def _latch_unless_safe(self) -> None:
         try:
@@ -140,10 +152,13 @@ class ScannerSession:
         except ConsoleError:
             verified = False
         if not verified:
-            self.latch = "The console has not confirmed that every output is at zero."
+            self.latch = _NOT_CONFIRMED
 
     def close(self) -> None:
-        """Zero the outputs, drop the link, end the thread."""
+        """Zero the outputs, drop the link, end the thread. Once is enough, twice does no harm."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         try:
             self._hardware.call(self._console.close, timeout_s=_CLOSE_TIMEOUT_S, doing="close the link")
         except ConsoleError as error:
@@ -191,6 +206,7 @@ class ScannerSession:
         """
         if self.latch:
             raise WrongState(self.latch, "Look after the patient, switch the amplifiers off, then press Stop once more.")
+        self._runner.require_playable(prepared.scan, prepared.safety)  # before a folder is made for it
         identity = self.connect()
         request = ScanRequest(
             protocol=prepared.protocol,
@@ -214,12 +230,13 @@ class ScannerSession:
             listeners = Listeners(on_lines=live.add, on_message=tell)
             if on_progress is not None:
                 listeners = replace(listeners, on_progress=on_progress)
+            result: ScanResult | None = None
             try:
                 result = self._runner.run(prepared.scan, folder, cancel, listeners, safety=prepared.safety)
-            except ConsoleError:
-                self.identity = None  # whatever went wrong, the next scan starts with a fresh link
-                self._latch_unless_safe()
-                raise
+            finally:
+                if result is None:  # whatever went wrong, faults of the program included
+                    self.identity = None  # the next scan starts with a fresh link
+                    self._latch_unless_safe()
         if not result.safe.verified:
             self._latch_unless_safe()
         return folder.path, result
