@@ -178,9 +178,13 @@ def _receiver_control(ticks: Ints, values: Codes, bounds: Ints, cic_shift: bool,
     for k in range(n_rates):
         tick = cycles[first[_RATE] + k * step] - PIN_CYCLE_OFFSET
         at[1 + 2 * k], at[2 + 2 * k], level[2 + 2 * k] = tick, tick + step, 0
-    at[n:], level[n:] = ticks[opened:closed], values[opened:closed]
-    spans = np.array([[0, 1], [1, n], [n, len(at)]])
-    factors = np.array([RX0_RESET_N_BIT, RX0_RATE_VALID_BIT, RX0_ENABLE_BIT])
+    # Element by element: a slice or a literal array here would take numba seconds to compile.
+    for k in range(closed - opened):
+        at[n + k], level[n + k] = ticks[opened + k], values[opened + k]
+    spans, factors = np.empty((3, 2), dtype=np.int64), np.empty(3, dtype=np.int64)
+    spans[0, 0], spans[0, 1], factors[0] = 0, 1, RX0_RESET_N_BIT
+    spans[1, 0], spans[1, 1], factors[1] = 1, n, RX0_RATE_VALID_BIT
+    spans[2, 0], spans[2, 1], factors[2] = n, len(at), RX0_ENABLE_BIT
     stop[_RX_CTRL] = _merge_bits(at, level, spans, factors, (cycles, out), first[_RX_CTRL])
 
 
@@ -240,11 +244,13 @@ def fill(
     cycles[low], out[low], stop[_LO_LSB] = start, np.uint16(lo_step & 0xFFFF), low + 1
     cycles[high], out[high] = start, np.uint16(lo_step >> 16 | LO_HOLD_BIT)
     cycles[high + 1], out[high + 1], stop[_LO_MSB] = start + 1, np.uint16(lo_step >> 16), high + 2
-    spans = np.stack((bounds[TX_GATE : LEDS + 1], bounds[TX_GATE + 1 : LEDS + 2]), axis=1)
-    factors = np.array([GATE_TX_BIT, GATE_RX_BIT, TRIGGER_BIT, 1 << LEDS_SHIFT])
-    gates = values[bounds[TX_GATE] : bounds[LEDS + 1]].astype(np.int64)
     offset = bounds[TX_GATE]
-    stop[_GATES] = _merge_bits(ticks[offset:], gates, spans - offset, factors, (cycles, out), first[_GATES])
+    spans, factors = np.empty((4, 2), dtype=np.int64), np.empty(4, dtype=np.int64)
+    for k in range(4):
+        spans[k, 0], spans[k, 1] = bounds[TX_GATE + k] - offset, bounds[TX_GATE + k + 1] - offset
+    factors[0], factors[1], factors[2], factors[3] = GATE_TX_BIT, GATE_RX_BIT, TRIGGER_BIT, 1 << LEDS_SHIFT
+    gates = values[bounds[TX_GATE] : bounds[LEDS + 1]].astype(np.int64)
+    stop[_GATES] = _merge_bits(ticks[offset:], gates, spans, factors, (cycles, out), first[_GATES])
     _receiver_control(ticks, values, bounds, cic_shift, queues)
     for queue in range(len(first)):
         earliest = start + (2 * RX_RESET_SETTLE_TICKS if queue == _RATE else 0)
