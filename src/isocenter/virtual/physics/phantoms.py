@@ -7,19 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isocenter.domain.geometry import PatientPosition, lps_from_device
+from isocenter.virtual.physics.points import fill
 from isocenter.virtual.physics.shapes import Phantom, find_phantom
 from isocenter.virtual.physics.spins import SpinSet
 
 SIGNAL_PER_M3: Final = 100.0
 """Signal of one cubic metre of water after a 90 degree pulse [1 = receiver full scale / m3]: a head gives about 0.2."""
-
-JITTER: Final = 0.1
-"""Part of the lattice spacing over which each spin is moved at random. A full step would be safest against the false
-echoes of a regular lattice but makes images grainy (17 % at eight spins a voxel, against 2 % here); turning the lattice
-does most of the work."""
-
-# A lattice turned to no simple direction, so that crushers along an axis do not meet its reciprocal lattice.
-_TURN: Final = np.linalg.qr(np.array([[1.0, 0.31, -0.53], [-0.42, 1.0, 0.27], [0.61, -0.19, 1.0]]))[0]
 
 OVERLAP_HZ: Final = 300.0
 """Frequencies of a T2' distribution are cut off here; its tails would reach infinitely far [Hz]."""
@@ -53,7 +46,7 @@ def phantom_spins(
     """
     phantom = find_phantom(name)
     rng = np.random.default_rng([seed, 0x5217])
-    places, labels, spacing_m = _lattice(phantom, n_spins, rng)
+    places, labels, spacing_m = _place(phantom, n_spins, rng)
     tissue = (labels - 1).astype(np.int16)
     offset = np.array([t.shift_ppm * 1e-6 * larmor_hz for t in phantom.tissues])[tissue]
     if has_t2_prime:
@@ -71,25 +64,17 @@ def phantom_spins(
     )
 
 
-def _lattice(
-    phantom: Phantom, n_spins: int, rng: np.random.Generator
-) -> tuple[NDArray[np.float64], NDArray[np.int16], float]:
-    """Places inside a phantom on a turned and jittered lattice, their labels, and the spacing of the lattice [m]."""
+def _place(phantom: Phantom, n_spins: int, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.int16], float]:
+    """Places inside a phantom, their labels, and the edge of the cube that each stands for [m]."""
     low, high = np.asarray(phantom.low_m), np.asarray(phantom.high_m)
-    centre, half_diagonal = (low + high) / 2, float(np.linalg.norm(high - low)) / 2
     probe = low + (high - low) * rng.random((100_000, 3))
     volume_m3 = float((phantom.label(probe) > 0).mean() * np.prod(high - low))
     spacing_m = float(np.cbrt(volume_m3 / n_spins))
-    n = int(np.ceil(half_diagonal / spacing_m)) + 1
-    axis = np.arange(-n, n + 1) * spacing_m
     kept: list[NDArray[np.float64]] = []
     labels: list[NDArray[np.int16]] = []
-    for x in axis:  # a plane at a time, since the turned cube around the phantom is much larger than the phantom
-        plane = np.stack(np.meshgrid([x], axis, axis, indexing="ij"), axis=-1).reshape(-1, 3) @ _TURN.T + centre
-        plane = plane[((plane > low - spacing_m) & (plane < high + spacing_m)).all(axis=1)]
-        plane = plane + spacing_m * JITTER * (rng.random(plane.shape) - 0.5)
-        label = phantom.label(plane)
-        kept.append(plane[label > 0])
+    for layer in fill(low, high, spacing_m, rng):
+        label = phantom.label(layer)
+        kept.append(layer[label > 0])
         labels.append(label[label > 0])
     return np.concatenate(kept), np.concatenate(labels), spacing_m
 
