@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.timeout(300)  # a first run compiles the inner loops
+
 GOLDEN = Path(__file__).parents[2] / "golden"
 COMMANDS = ["demo", "doctor", "scan", "compile", "reconstruct", "export", "virtual-scanner", "sequences"]
 

@@ -12,6 +12,8 @@ import pytest
 
 from isocenter.config.hardware import load_scanner
 
+pytestmark = pytest.mark.timeout(300)  # a first run compiles the inner loops
+
 GOLDEN = Path(__file__).parents[2] / "golden" / "pulseq"
 SUPPORT = Path(__file__).parents[2] / "unit" / "devices" / "support"
 SCANNERS = ["osii-one", "physio-72mT", "osii-mini"]

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.timeout(300)  # a first run compiles the inner loops
+
 
 def _doctor(command, *arguments, **environment) -> tuple[int, dict[str, dict[str, str]]]:
     done = subprocess.run(
         [*command, "doctor", "--json", *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
         env=os.environ | {name: str(value) for name, value in environment.items()},
     )
@@ -65,7 +67,7 @@ def test_without_a_library_every_command_says_so(command, tmp_path: Path) -> Non
         [*command, "compile", "fid", "--out", str(tmp_path / "o")],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
         env=os.environ | {"PYTHONPATH": str(tmp_path)},
     )

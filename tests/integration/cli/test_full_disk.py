@@ -10,6 +10,8 @@ import pytest
 
 from isocenter.app import images
 
+pytestmark = pytest.mark.timeout(300)  # a first run compiles the inner loops
+
 GOLDEN = Path(__file__).parents[2] / "golden"
 SMALL = ["-p", "n_read=32", "-p", "n_phase=16", "-p", "n_slab=8", "-p", "tr_s=60ms"]
 VIRTUAL = ["--virtual", "--scenario", "ideal-block", "--spins", "500", "--frequency", "2.0017"]
@@ -21,7 +23,7 @@ def _with_limit(command: list[str], size: int, *arguments: object) -> subprocess
         [*command, *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
     )

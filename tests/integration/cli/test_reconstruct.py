@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.timeout(300)  # a first run compiles the inner loops
+
 GOLDEN = Path(__file__).parents[2] / "golden"
 
 
