@@ -229,7 +229,7 @@ def emit_lobe(
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
-def play_channel(  # noqa: C901  one pass over all cells
+def play_channel(  # noqa: C901, PLR0912, PLR0915  one pass over all cells
     line: tuple[Floats, Floats],
     exact: Floats,
     ticks: Ints,
@@ -260,7 +260,9 @@ def play_channel(  # noqa: C901  one pass over all cells
     out = (np.empty(room, dtype=np.int64), np.empty(room, dtype=np.int32))
     m, state, look, first = 0, -1, -1, 0
     quiet, t0, v0, slope = True, 0.0, 0.0, 0.0  # of the piece behind ``look``
-    for i in range(1, n):
+    i = 0
+    while i + 1 < n:
+        i += 1
         at, before = exact[i], look
         while look + 1 < n_points and times[look + 1] <= at + SAME_TICK:
             look += 1
@@ -272,6 +274,9 @@ def play_channel(  # noqa: C901  one pass over all cells
             # A time just behind a point may be zero by the point's other values; see ``is_zero``.
         elif quiet and first == i - 1:
             m = emit(out, m, (ticks[first], offset), offset)
+            rest_until = times[look + 1] - SAME_TICK if look + 1 < n_points else np.inf
+            while i + 1 < n and exact[i + 1] < rest_until:
+                i += 1
             first = i
             continue
         if i < n - 1 and not quiet and at - t0 > SAME_TICK and abs(v0 + slope * (at - t0)) > 1e-5:

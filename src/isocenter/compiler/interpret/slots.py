@@ -37,10 +37,9 @@ def keep_corners(times: Floats, classes: Flags, interval: float) -> NDArray[np.b
 
 @numba.njit(cache=True)
 def fill_gap(  # noqa: C901  counts and writes in one place
-    times: Floats, flags: Flags, span: tuple[int, int], interval: float, out: Floats
+    times: Floats, flags: Flags, first: int, last: int, interval: float, out: Floats, at: int
 ) -> int:
-    """Updates strictly between the two kept corners ``span``; returns how many were written to ``out``."""
-    first, last = span
+    """Updates strictly between two kept corners, written from ``out[at]`` on unless ``out`` is empty; returns how many."""
     start, stop = times[first], times[last]
     length = stop - start + _TOLERANCE
     if length < 2 * interval:
@@ -52,7 +51,7 @@ def fill_gap(  # noqa: C901  counts and writes in one place
         cells = int(length / interval)
         if out.size:
             for i in range(1, cells):
-                out[i - 1] = start + (stop - start) * i / cells
+                out[at + i - 1] = start + (stop - start) * i / cells
         return cells - 1
     head = flags[first] & 2 != 0
     for i in range(first, middle):
@@ -63,11 +62,11 @@ def fill_gap(  # noqa: C901  counts and writes in one place
     count = 0
     if head:
         if out.size:
-            out[count] = start + interval
+            out[at + count] = start + interval
         count += 1
     if tail and length >= (2 + count) * interval:
         if out.size:
-            out[count] = stop - interval
+            out[at + count] = stop - interval
         count += 1
     return count
 
@@ -121,14 +120,14 @@ def place_slots(times: Floats, classes: Flags, flags: Flags, interval: float) ->
     nothing = np.empty(0)
     total = len(kept)
     for i in range(len(kept) - 1):
-        total += fill_gap(times, flags, (kept[i], kept[i + 1]), interval, nothing)
+        total += fill_gap(times, flags, kept[i], kept[i + 1], interval, nothing, 0)
     slots = np.empty(total)
     m = 0
     for i in range(len(kept)):
         slots[m] = times[kept[i]]
         m += 1
         if i + 1 < len(kept):
-            m += fill_gap(times, flags, (kept[i], kept[i + 1]), interval, slots[m:])
+            m += fill_gap(times, flags, kept[i], kept[i + 1], interval, slots, m)
     return slots
 
 

@@ -47,7 +47,7 @@ def _release(targets: NDArray[np.int64], first: int, k: int, floor: int) -> int:
 
 
 @numba.njit(cache=True, nogil=True)
-def issue(
+def issue(  # noqa: C901, PLR0912, PLR0915  one loop; calls in it would cost as much as its work
     queues: tuple[NDArray[np.int64], NDArray[np.uint16], NDArray[np.int64], NDArray[np.int64]],
     buffers: NDArray[np.int64],
     floor: int,
@@ -86,32 +86,57 @@ def issue(
             order[place] = order[place - 1]
             place -= 1
         order[place] = b
-    slot = 1 << 62
-    for out in range(len(cycles) - 1, -1, -1):
+    slot, out = 1 << 62, len(cycles) - 1
+    while out >= 0:
         best, place = order[0], 0
         slot = min(slot, deadlines[best])
-        other = 1
-        while other < n and deadlines[order[other]] >= slot:
-            b = order[other]
-            if releases[b] > releases[best] or (releases[b] == releases[best] and b > best):
-                best, place = b, other
-            other += 1
-        k = heads[best]
-        if releases[best] > slot:
-            return int(k)
-        loaded = slot + 3 if k == first[best] else max(slot + 3, targets[k - 1])
-        cycles[out] = slot
-        words[out] = DATA_BIT | buffers[best] << 24 | (targets[k] - 1 - loaded) << 16 | values[k]
-        heads[best] = k - 1
-        deadlines[best] = _FAR_PAST
-        if k > first[best]:
-            releases[best] = _release(targets, first[best], k - 1, floor)
-            deadlines[best] = targets[k - 1] - 4
+        following = deadlines[order[1]] if n > 1 else _FAR_PAST
+        if following < slot:  # this buffer alone until another comes due
+            k, start, release = heads[best], first[best], releases[best]
+            head = DATA_BIT | buffers[best] << 24
+            while True:
+                if release > slot:
+                    return int(k)
+                below = targets[k - 1] if k > start else _FAR_PAST
+                words[out] = head | (targets[k] - 1 - max(slot + 3, below)) << 16 | values[k]
+                cycles[out] = slot
+                out, k, slot = out - 1, k - 1, slot - 1
+                deadlines[best] = _FAR_PAST
+                if k < start:
+                    break
+                release = floor  # as ``_release`` has it, with what is at hand
+                if k - start > MAX_OCCUPANCY:
+                    release = max(release, targets[k - MAX_OCCUPANCY - 1] - 1)
+                if k == start or below - targets[k - 1] > MAX_DELAY + 1:
+                    release = max(release, below - MAX_DELAY - 4)
+                if out < 0 or following >= min(slot, below - 4):
+                    deadlines[best] = below - 4
+                    break
+                slot = min(slot, below - 4)
+            heads[best], releases[best] = k, release
+        else:
+            other = 1
+            while other < n and deadlines[order[other]] >= slot:
+                b = order[other]
+                if releases[b] > releases[best] or (releases[b] == releases[best] and b > best):
+                    best, place = b, other
+                other += 1
+            k = heads[best]
+            if releases[best] > slot:
+                return int(k)
+            loaded = slot + 3 if k == first[best] else max(slot + 3, targets[k - 1])
+            cycles[out] = slot
+            words[out] = DATA_BIT | buffers[best] << 24 | (targets[k] - 1 - loaded) << 16 | values[k]
+            heads[best] = k - 1
+            deadlines[best] = _FAR_PAST
+            if k > first[best]:
+                releases[best] = _release(targets, first[best], k - 1, floor)
+                deadlines[best] = targets[k - 1] - 4
+            slot, out = slot - 1, out - 1
         while place + 1 < n and deadlines[order[place + 1]] > deadlines[best]:
             order[place] = order[place + 1]
             place += 1
         order[place] = best
-        slot -= 1
     return -1
 
 
