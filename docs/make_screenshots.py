@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Makes docs/screenshots/exam-*.png from the real program on the virtual scanner: ``python docs/make_screenshots.py [FOLDER]``.
+"""Makes docs/screenshots/exam-*.png from the real program: ``python docs/make_screenshots.py [FOLDER]``.
 
-It takes about a minute and needs no screen. Each picture is what a person would see; nothing in it is drawn by hand.
+It drives the virtual scanner, takes about a minute and needs no screen. Each picture is what a person would see;
+nothing in it is drawn by hand.
 """
 
 import os

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Colours, font and style sheet: dark, calm, one accent."""
 
+from pathlib import Path
 from typing import Final
 
 from PySide6.QtGui import QColor, QFont, QPalette
@@ -39,6 +40,7 @@ TEXT_PAIRS: Final[tuple[tuple[str, str], ...]] = (
 )
 """Every pair of text and ground that the window uses; each has a contrast of 4.5 or better."""
 
+CHECK_FILE: Final = (Path(__file__).parent / "resources" / "check.png").as_posix()
 FONT_PX: Final = 14
 SMALL_PX: Final = 13
 TITLE_PX: Final = 20
@@ -94,6 +96,8 @@ QLineEdit:disabled, QComboBox:disabled {{ color: {MUTED}; background: {PANEL}; }
 QLineEdit[refused="true"] {{ border: 2px solid {BAD}; padding: 3px 6px; }}
 QComboBox QAbstractItemView {{ background: {RAISED}; selection-background-color: {ACCENT_DARK}; selection-color: {ACCENT}; }}
 QCheckBox {{ spacing: 8px; background: transparent; }}
+QCheckBox::indicator {{ width: 16px; height: 16px; border: 1px solid {MUTED}; border-radius: 3px; background: {FIELD}; }}
+QCheckBox::indicator:checked {{ background: {ACCENT}; border-color: {ACCENT}; image: url("{CHECK_FILE}"); }}
 QCheckBox:focus {{ color: {ACCENT}; }}
 QProgressBar {{ background: {BORDER}; border: none; border-radius: 4px; max-height: 8px; min-height: 8px; }}
 QProgressBar::chunk {{ background: {ACCENT}; border-radius: 4px; }}

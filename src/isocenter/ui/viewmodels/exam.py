@@ -82,6 +82,9 @@ class ExamViewModel(QObject):
         for event in events:
             if isinstance(event, ImageChanged):
                 self._take_images(event)
+        self._sync_status()
+
+    def _sync_status(self) -> None:
         self.status = self.service.status
         if not self.status.is_running:
             self.is_stopping = False
@@ -228,7 +231,6 @@ class ExamViewModel(QObject):
         for protocol in protocols:
             if not self._try(lambda protocol=protocol: self.service.add(protocol)):  # type: ignore[misc]
                 return
-        self._sync_queue()
         if not self.status.is_running and n_before < len(self.items):
             self.select(self.items[n_before].item_id)
 
@@ -267,7 +269,7 @@ class ExamViewModel(QObject):
         index = self.items.index(item)
         if self._try(lambda: self.service.remove(item.item_id)):
             self._removed.append((item.item_id, item.protocol, index))
-            self._sync_queue()
+            self.queue_changed.emit()
             if self.items:
                 self.select(self.items[min(index, len(self.items) - 1)].item_id)
 
@@ -327,6 +329,9 @@ class ExamViewModel(QObject):
         except ConsoleError as error:
             self._warn(error.problem, error.remedy)
             return False
+        self._sync_exam()
+        self._sync_queue()
+        self._sync_status()
         return True
 
     def _warn(self, problem: str, remedy: str) -> None:
