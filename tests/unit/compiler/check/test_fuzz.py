@@ -242,7 +242,7 @@ def test_what_passes_the_gate_keeps_every_limit(bench, seed):
     rng, passed, plainly_broken = random.Random(f"gate {seed}"), 0, 0
     limits = [
         {},
-        {"max_rms_t_per_m": 1.2e-3},
+        {"max_rms_t_per_m": 3.6e-4},
         {"max_duty": 3e-4},
         {"max_slew_t_per_m_s": 30.0, "max_t_per_m": 7.4e-3},
         {"dead_time_s": 3.7e-3, "warmup_s": 140e-6},
