@@ -71,3 +71,13 @@ def test_nothing_speaks_of_a_private_machine() -> None:
     pattern = re.compile("/" + r"(work|root|tmp)/")
     wrong = [_name(path) for path in [*SOURCES, *SHIPPED] if pattern.search(path.read_text(encoding="utf-8"))]
     assert wrong == []
+
+
+def test_pypulseq_stays_in_sequences() -> None:
+    """It is imported by name, when a sequence is built, where import contracts do not see it."""
+    wrong = [
+        _name(path)
+        for path in SOURCES
+        if path.parent.name != "sequences" and re.search(r"import(_module\(.|\s+)pypulseq|from pypulseq", path.read_text())
+    ]
+    assert wrong == []
