@@ -38,6 +38,10 @@ _OPEN_TIMEOUT_S = 20.0
 _CLOSE_TIMEOUT_S = 5.0
 _SAFE_TIMEOUT_S = 10.0
 _NOT_CONFIRMED = "The console has not confirmed that every output is at zero."
+_NO_IMAGE = (
+    "No image was made: the labels LIN and PAR of the sequence do not agree with its gradients, or it is not Cartesian. "
+    "What was measured is kept, with its spectrum."
+)
 _FREQUENCY_LASTS_S = 15 * 60.0  # a permanent magnet drifts with its temperature
 
 MessageListener = Callable[[Health, str, str], None]
@@ -278,6 +282,13 @@ class ScannerSession:
             on_volumes(
                 images.volumes, 1.0 if result.reason is EndReason.COMPLETED else result.n_readouts / result.n_expected
             )
+        if (
+            images is not None
+            and not images.volumes
+            and prepared.info.recon == "cartesian"
+            and prepared.scan.encoding is None
+        ):
+            note = _NO_IMAGE
         if result.reason is not EndReason.COMPLETED:
             note = f"Stopped: {result.n_readouts} of {result.n_expected} readouts were measured and are kept. {note}".strip()
         return ScanOutcome(reason=result.reason, folder=path, result=result, images=images, note=note)

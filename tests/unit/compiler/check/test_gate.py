@@ -495,3 +495,16 @@ def test_times_that_no_clock_counts_are_refused_and_do_not_overflow(bench, chang
 def limits(bench, scan):
     """Names of what speaks against a scan."""
     return [finding.limit for finding in check_scan(scan, bench.scanner(), bench.calibration()).findings]
+
+
+def test_a_label_below_zero_is_refused_before_the_scan(bench):
+    scan = bench.build(bench.drafts())
+    labels = [{"LIN": np.array([value], dtype=np.int32)} for value in (-2, 0)]
+    segments = tuple(
+        dataclasses.replace(segment, readouts=dataclasses.replace(segment.readouts, labels=each))
+        for segment, each in zip(scan.segments, labels, strict=True)
+    )
+    whole = dataclasses.replace(scan.readouts, labels={"LIN": np.array([-2, 0], dtype=np.int32)})
+    report = check_scan(dataclasses.replace(scan, segments=segments, readouts=whole), bench.scanner(), bench.calibration())
+    found = refused(report, "label LIN")
+    assert (found.requested, found.remedy) == (-2, "Count LIN from 0 in the sequence.")
