@@ -349,4 +349,7 @@ class ExamService:
         with self._lock:
             listeners = list(self._listeners)
         for listener in listeners:
-            listener(event)
+            try:
+                listener(event)
+            except Exception:  # noqa: BLE001  whoever looks on must not end a scan, nor the thread that runs them
+                _log.exception("A listener failed at %s", type(event).__name__)
