@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
-from isocenter.compiler.pulseq.model import ExtensionSet, SoftDelay, Trigger
+import numpy as np
+
+from isocenter.compiler.pulseq.model import ExtensionSet, Ints, SoftDelay, Trigger
 from isocenter.compiler.pulseq.sections import Section, Table
 from isocenter.domain.errors import SequenceError
 
@@ -21,6 +23,7 @@ LABELS: Final = frozenset(
 
 _US: Final = 1e-6
 _MAX_CHAIN: Final = 256
+_SHORT: Final = 8  # entries of a list
 _MAX_STEPS: Final = 5_000_000
 _MAX_SECONDS: Final = 1e6
 _LABEL_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}")
@@ -57,7 +60,7 @@ def read_extension_sets(
     specifications = _read_specifications(sections, warnings)
     _refuse_required(definitions, file_name)
     chain = _Chains(entries, specifications)
-    sets = tuple(chain.collect(head) for head in heads)
+    sets = chain.collect_all(heads)
     for name, count in chain.ignored.items():
         warnings.append(
             f"The extension {name} is not known; it is left out in {count} kinds of block. Check that it does not matter."
@@ -121,42 +124,60 @@ class _Chains:
         self._lines = entries.lines.tolist()
         self._rows = entries.values.tolist()
         self._entries: dict[int, tuple[int, int, int, int]] = {}  # made when a list holds more than labels
-        # Lists that hold nothing but labels are most of all lists, so they have a short way.
-        kinds = {
-            type_id: (specification.name == "LABELINC", specification.objects)
-            for type_id, specification in specifications.items()
-            if specification.name in ("LABELSET", "LABELINC") and specification.objects
-        }
-        self._labels: dict[int, tuple[bool, Any, int]] = {}
-        for number, type_id, ref, following in self._rows if kinds else []:
-            if type_id in kinds:
-                is_increment, objects = kinds[type_id]
-                if ref in objects:
-                    self._labels[number] = (is_increment, objects[ref], following)
         self._steps = 0
         self.ignored: dict[str, int] = {}
         self.has_repeated_set = False
 
-    def collect(self, head: int) -> ExtensionSet:
-        """Everything that one list attaches to a block."""
-        return self._collect_labels(head) or self._collect_any(head)
+    def collect_all(self, heads: list[int]) -> tuple[ExtensionSet, ...]:
+        """Everything that each list attaches to a block."""
+        found = self._collect_labels(heads)
+        return tuple([found.get(head) or self._collect_any(head) for head in heads])
 
-    def _collect_labels(self, head: int) -> ExtensionSet | None:
-        """The set of a list of labels; None for a list that holds anything else, or is long or wrong."""
-        position, labels = head, self._labels
-        sets: list[Any] = []
-        increments: list[Any] = []
-        while position:
-            if position not in labels or len(sets) + len(increments) >= _MAX_CHAIN:
-                return None
-            is_increment, label, position = labels[position]
-            (increments if is_increment else sets).append(label)
-        self._steps += len(sets) + len(increments)
-        if self._steps > _MAX_STEPS:
-            return None
-        if len(sets) > 2 or (len(sets) == 2 and sets[0][0] == sets[1][0]):
-            self._note_repeated(sets)
-        return ExtensionSet(label_set=tuple(sets), label_increment=tuple(increments))
+    def _collect_labels(self, heads: list[int]) -> dict[int, ExtensionSet]:
+        """The short lists that hold nothing but LABELSET, all at once: they are most of all lists."""
+        kinds = {number: one for number, one in self._specifications.items() if one.name == "LABELSET" and one.objects}
+        objects = {(number, ref): label for number, one in kinds.items() for ref, label in (one.objects or {}).items()}
+        if not objects or not heads:
+            return {}
+        rows, length = self._follow(np.array(heads, dtype=np.int64), set(kinds))
+        if self._steps + int(length.sum()) > _MAX_STEPS:
+            return {}
+        self._steps += int(length.sum())
+        labels = [objects.get((type_id, ref)) for _, type_id, ref, _ in self._rows]
+        number = {name: code for code, name in enumerate(sorted({name for name, _ in objects.values()}))}
+        codes = np.array([-1 if label is None else number[label[0]] for label in labels], dtype=np.int64)
+        found: dict[int, ExtensionSet] = {}
+        for n in np.unique(length[length > 0]).tolist():
+            members = np.flatnonzero(length == n)
+            part = rows[members, :n]
+            good = np.all(codes[part] >= 0, axis=1)  # others name an object that is not there
+            members, part = members[good], part[good]
+            for i in range(1, n):
+                self.has_repeated_set |= bool(np.any(codes[part[:, :i]] == codes[part[:, i : i + 1]]))
+            columns = [[labels[row] for row in part[:, i].tolist()] for i in range(n)]
+            for place, chosen in zip(members.tolist(), zip(*columns, strict=True), strict=True):
+                found[heads[place]] = ExtensionSet((), chosen)
+        return found
+
+    def _follow(self, heads: Ints, kinds: set[int]) -> tuple[Ints, Ints]:
+        """Rows of the entries of each list, and their number; 0 for a list that is long, or has an entry of another kind."""
+        ids, types, following = (np.ascontiguousarray(self._table.values[:, i], dtype=np.int64) for i in (0, 1, 3))
+        if not len(ids):
+            return np.zeros((len(heads), 0), dtype=np.int64), np.zeros(len(heads), dtype=np.int64)
+        order = np.argsort(ids, kind="stable")
+        ids = ids[order]
+        is_label = np.isin(types, list(kinds))
+        rows, length = np.zeros((len(heads), _SHORT), dtype=np.int64), np.zeros(len(heads), dtype=np.int64)
+        waiting, position = np.arange(len(heads)), heads
+        for step in range(_SHORT):
+            row = order[np.minimum(np.searchsorted(ids, position), len(ids) - 1)]
+            good = (self._table.values[row, 0] == position) & is_label[row]
+            waiting, row = waiting[good], row[good]
+            rows[waiting, step] = row
+            position = following[row]
+            length[waiting[position == 0]] = step + 1
+            waiting, position = waiting[position != 0], position[position != 0]
+        return rows, length
 
     def _note_repeated(self, labels: list[Any]) -> None:
         if len({name for name, _ in labels}) < len(labels):

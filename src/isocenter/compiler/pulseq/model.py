@@ -6,6 +6,7 @@ Event tables are indexed by *row*; the reader has already turned the file's ids 
 """
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -159,9 +160,8 @@ class SoftDelay:
     hint: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExtensionSet:
-    """Everything that one extension list attaches to a block.
+class ExtensionSet(NamedTuple):
+    """Everything that one extension list attaches to a block. A tuple, since a scan may have one for each readout.
 
     Attributes
     ----------

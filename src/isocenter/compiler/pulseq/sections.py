@@ -182,7 +182,9 @@ def _headings(data: bytes, file_name: str) -> list[int]:
 def _section(data: bytes, start: int, end: int, line: int, file_name: str) -> Section:
     heading_end = data.index(b"\n", start)
     heading = _COMMENT.sub(b"", data[start:heading_end]).decode("latin-1").strip()
-    body = _COMMENT.sub(b"", data[heading_end:end])
+    body = data[heading_end:end]
+    if b"#" in body:  # copying a long section takes its time
+        body = _COMMENT.sub(b"", body)
     if heading.startswith("["):
         section = Section(file_name=file_name, name=heading.strip("[] \t").upper(), type_id=0, body=body, first_line=line)
         if section.name not in _KNOWN or not heading.endswith("]"):
