@@ -4,6 +4,7 @@
 import argparse
 import logging
 import os
+import signal
 import sys
 import threading
 import time
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _IMPORTED_S: Final = time.perf_counter()
+_HEARTBEAT_MS: Final = 300
 BENCH: Final = "ISOCENTER_BENCH_FIRST_PAINT"
 ServiceFactory = Callable[[], "ScannerService"]
 
@@ -98,7 +100,6 @@ class Opener(QObject):
     def _on_close_wanted(self) -> None:
         """Nothing is driven yet, so nothing has to be made safe."""
         self._shell.may_close = True
-        self._shell.close()
         QApplication.quit()
 
 
@@ -157,6 +158,7 @@ def main(argv: Sequence[str] | None = None, service_factory: ServiceFactory | No
     app.setApplicationName("isocenter")
     app.setApplicationDisplayName("Isocenter")
     app.setApplicationVersion(__version__)
+    app.setQuitOnLastWindowClosed(False)  # the program ends when all is safe, not when a window is gone
     apply_theme(app)
     shell = Shell()
     log_file = _start_log()
@@ -164,12 +166,32 @@ def main(argv: Sequence[str] | None = None, service_factory: ServiceFactory | No
     opener = Opener(shell, service_factory or _factory(options))
     shell.resize(shell.sizeHint().boundedTo(app.primaryScreen().availableSize()))
     shell.show()
+    forget_ctrl_c = _close_on_ctrl_c(shell)
     try:
         return app.exec()
     finally:
+        forget_ctrl_c()
         restore()
         if opener.program is not None:
-            opener.program.detach()
+            opener.program.end()
+        shell.may_close = True
+        shell.close()
+
+
+def _close_on_ctrl_c(shell: Shell) -> Callable[[], None]:
+    """Close as with the mouse; returns a function that ends it. Python sees a signal only while it runs, so it is woken."""
+    if threading.current_thread() is not threading.main_thread():
+        return lambda: None
+    old = signal.signal(signal.SIGINT, lambda _number, _frame: shell.close() and None)
+    heartbeat = QTimer(shell)
+    heartbeat.timeout.connect(lambda: None)
+    heartbeat.start(_HEARTBEAT_MS)
+
+    def restore() -> None:
+        heartbeat.stop()
+        signal.signal(signal.SIGINT, old)
+
+    return restore
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:

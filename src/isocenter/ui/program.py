@@ -74,3 +74,9 @@ class Program(QObject):
         if app is not None:
             app.removeEventFilter(self._stop_key)
         self.exam.detach()
+
+    def end(self) -> None:
+        """Let go of everything once the window's loop has ended, however it ended."""
+        self.detach()
+        if not self.commands.is_closing:
+            self.exam.service.close()

@@ -141,8 +141,6 @@ class Shell(QMainWindow):
 
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802  Qt's name
         """Close only when all is safe; until then ask for it."""
-        if self.may_close:
-            event.accept()
-            return
-        event.ignore()
-        self.close_wanted.emit()
+        if not self.may_close:
+            self.close_wanted.emit()
+        event.setAccepted(self.may_close)

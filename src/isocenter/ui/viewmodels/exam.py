@@ -74,6 +74,7 @@ class ExamViewModel(QObject):
     @Slot(object)
     def _on_events(self, events: tuple[ServiceEvent, ...]) -> None:
         # Events of different threads may overtake each other, so they only say that something changed: the truth is asked.
+        self.status = self.service.status  # asked first: what it says has ended is then seen in the queue, too
         self._sync_exam()
         for event in events:
             if isinstance(event, MessageRaised):
@@ -82,10 +83,9 @@ class ExamViewModel(QObject):
         for event in events:
             if isinstance(event, ImageChanged):
                 self._take_images(event)
-        self._sync_status()
+        self._tell_status()
 
-    def _sync_status(self) -> None:
-        self.status = self.service.status
+    def _tell_status(self) -> None:
         if not self.status.is_running:
             self.is_stopping = False
         self.status_changed.emit(self.status)
@@ -329,9 +329,10 @@ class ExamViewModel(QObject):
         except ConsoleError as error:
             self._warn(error.problem, error.remedy)
             return False
+        self.status = self.service.status
         self._sync_exam()
         self._sync_queue()
-        self._sync_status()
+        self._tell_status()
         return True
 
     def _warn(self, problem: str, remedy: str) -> None:
