@@ -99,7 +99,7 @@ class ExamService:
         session = self._session
         return ServiceStatus(
             lights=(
-                link_light(session.identity, session.link_problem),
+                link_light(session.identity, session.latch or session.link_problem),
                 frequency_light(session.calibration),
                 *unmonitored_lights(is_virtual=session.is_virtual),
                 disk_light(self._data_folder),
