@@ -16,6 +16,7 @@ from pathlib import Path
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
+from PIL import Image
 from PySide6.QtCore import QEventLoop, QTimer
 from PySide6.QtWidgets import QApplication
 
@@ -57,7 +58,9 @@ def pictures(program: Program, out: Path) -> None:  # noqa: PLR0915  one walk, s
 
     def save(name: str) -> None:
         settle()
-        shell.grab().save(str(out / f"exam-{name}.png"))
+        path = out / f"exam-{name}.png"
+        shell.grab().save(str(path))
+        Image.open(path).convert("RGB").quantize(64).save(path, optimize=True)
 
     save("nobody")
     program.commands.register()
@@ -88,7 +91,9 @@ def pictures(program: Program, out: Path) -> None:  # noqa: PLR0915  one walk, s
     until(lambda: all(item.check is not None for item in exam.items))
     save("waiting")
     exam.select(exam.items[3].item_id)
-    exam.editor.set_text("tr_s", "abc")
+    field = program.place.parameters.rows["tr_s"].input
+    field.setText("abc")
+    field.textEdited.emit("abc")
     save("refused")
     exam.editor.set_text("tr_s", "20")
     exam.editor.commit()

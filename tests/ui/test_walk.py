@@ -9,7 +9,7 @@ import pytest
 from PySide6.QtCore import Qt
 
 from isocenter.app.exam_service import ExamService
-from isocenter.app.service import Health, ImageChanged, ItemState
+from isocenter.app.service import Health, ImageChanged, ItemState, QueueChanged
 from isocenter.app.session import ScannerSession
 from isocenter.domain.geometry import Orientation, PatientPosition
 from isocenter.domain.patient import Patient
@@ -116,3 +116,17 @@ def test_a_scan_without_pictures_ends_well(program, qtbot, sequence):
     qtbot.waitUntil(lambda: exam.items[0].state not in (ItemState.WAITING,) and not exam.status.is_running, timeout=30_000)
     assert exam.items[0].state is ItemState.DONE, exam.items[0].note
     assert exam.images.newest is None
+
+
+def test_two_exams_in_a_row_keep_their_own_pictures_apart_in_the_queue(program, qtbot, quick):
+    """An event of the queue that belongs to the exam before cannot bring its entries back."""
+    exam = program.exam
+    exam.register(Patient(patient_id="1", family_name="First"), PatientPosition.HFS, "HEAD")
+    exam.add((quick, quick))
+    stale = exam.items
+    exam.register(Patient(patient_id="2", family_name="Second"), PatientPosition.HFS, "HEAD")
+    exam._relay.post(QueueChanged(items=stale))
+    qtbot.wait(120)
+    assert exam.items == ()
+    assert exam.queue.rowCount() == 0
+    assert exam.editor.protocol is None

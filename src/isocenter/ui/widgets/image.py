@@ -13,6 +13,7 @@ from isocenter.ui.viewmodels.pane import PaneViewModel
 
 _MARGIN_PX: Final = 8
 _LINE_PX: Final = 20
+_NARROW_PX: Final = 290
 _WHEEL_STEP: Final = 120
 
 
@@ -107,9 +108,13 @@ class ImagePane(QWidget):
         colour = theme.ACCENT if series.is_live else theme.WARNING if is_partial else theme.TEXT
         self._text(painter, QRectF(_MARGIN_PX, top, 2 * half + _MARGIN_PX, _LINE_PX), model.title_text(), colour)
         self._text(painter, QRectF(_MARGIN_PX, top + _LINE_PX + 2, 2 * half + _MARGIN_PX, _LINE_PX), series.patient_name)
-        self._text(painter, QRectF(_MARGIN_PX, bottom, half, _LINE_PX), model.window_text())
         right = Qt.AlignmentFlag.AlignRight
-        self._text(painter, QRectF(2 * _MARGIN_PX + half, bottom, half, _LINE_PX), model.slice_text(), align=right)
+        is_narrow = self.width() < _NARROW_PX  # then the place of the slice matters more than its window
+        place = QRectF(_MARGIN_PX, bottom, 2 * half + _MARGIN_PX, _LINE_PX)
+        if not is_narrow:
+            self._text(painter, QRectF(_MARGIN_PX, bottom, half, _LINE_PX), model.window_text())
+            place = QRectF(2 * _MARGIN_PX + half, bottom, half, _LINE_PX)
+        self._text(painter, place, model.slice_text(), align=right)
         self._paint_letters(painter)
 
     def _paint_letters(self, painter: QPainter) -> None:
