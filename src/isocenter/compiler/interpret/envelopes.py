@@ -12,7 +12,7 @@ Codes = NDArray[np.int32]
 _FULL = 32767
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def put(out: tuple[Ints, Codes], m: int, tick: int, code: int) -> int:
     """One change, unless it is none; a second one at a tick replaces the first."""
     ticks, codes = out
@@ -26,7 +26,7 @@ def put(out: tuple[Ints, Codes], m: int, tick: int, code: int) -> int:
     return m + 1
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def to_codes(value: complex) -> tuple[int, int]:
     """Nearest codes whose magnitude does not exceed full scale."""
     i, q = int(np.round(value.real)), int(np.round(value.imag))
@@ -38,7 +38,7 @@ def to_codes(value: complex) -> tuple[int, int]:
     return i, q
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def modulate(
     edges: tuple[Floats, Floats],
     centres: Floats,
@@ -82,7 +82,7 @@ def modulate(
     return out_i[0][:m_i].copy(), out_i[1][:m_i].copy(), out_q[0][:m_q].copy(), out_q[1][:m_q].copy()
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def magnitude_load(real: tuple[Ints, Codes], imaginary: tuple[Ints, Codes]) -> tuple[float, float, float]:
     """Peak magnitude [codes], integral of its square [codes² ticks] and ticks with RF of two parts."""
     i, q, now = 0, 0, 0

@@ -11,7 +11,7 @@ Flags = NDArray[np.int8]
 _TOLERANCE = 0.01
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def keep_corners(times: Floats, classes: Flags, interval: float) -> NDArray[np.bool_]:
     """Which corners get an update of their own: at least one interval apart, ends of lobes before other corners."""
     n = len(times)
@@ -35,7 +35,7 @@ def keep_corners(times: Floats, classes: Flags, interval: float) -> NDArray[np.b
     return kept
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def fill_gap(  # noqa: C901  counts and writes in one place
     times: Floats, flags: Flags, first: int, last: int, interval: float, out: Floats, at: int
 ) -> int:
@@ -71,7 +71,7 @@ def fill_gap(  # noqa: C901  counts and writes in one place
     return count
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def centre_short(times: Floats, classes: Flags, flags: Flags, interval: float) -> tuple[Floats, Flags, Flags]:
     """Corners with each lonely short cluster replaced by cells of one interval that lie symmetrically around it.
 
@@ -101,7 +101,7 @@ def centre_short(times: Floats, classes: Flags, flags: Flags, interval: float) -
     return out_t[:m].copy(), out_class[:m].copy(), out_flags[:m].copy()
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def place_slots(times: Floats, classes: Flags, flags: Flags, interval: float) -> Floats:
     """Update times common to all channels, at least one interval apart [ticks, not rounded].
 

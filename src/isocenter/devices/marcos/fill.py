@@ -43,7 +43,7 @@ _TX_REGISTER = 1  # TX outputs pass one register more than all others
 _NEVER = 1 << 62
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def is_sound(ticks: Ints, values: Codes, bounds: Ints, end_tick: int, limits: Ints) -> bool:
     """Whether every channel is in order, in range, within the segment and zero at its end; ``limits`` has a row for each."""
     for channel in range(len(bounds) - 1):
@@ -188,7 +188,7 @@ def _receiver_control(ticks: Ints, values: Codes, bounds: Ints, cic_shift: bool,
     stop[_RX_CTRL] = _merge_bits(at, level, spans, factors, (cycles, out), first[_RX_CTRL])
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def places(bounds: Ints, first: Ints) -> int:
     """Where each queue may start, so that none runs into the next; returns the room for all."""
     n = bounds[1:] - bounds[:-1]
@@ -259,7 +259,7 @@ def fill(
     return FINE, 0, 0
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def windows_agree(
     table: tuple[Ints, Codes, Ints],
     starts: Ints,

@@ -149,7 +149,7 @@ def _gap_words(gap: int) -> int:
     return n
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def count_words(cycles: NDArray[np.int64], start: int, finish: int) -> int:
     """Words that ``assemble`` will write from cycle ``start`` to FINISH in cycle ``finish``."""
     n, now = 1, start
