@@ -6,11 +6,10 @@ import uuid
 from datetime import datetime
 
 from isocenter.dicom.identifiers import new_uid
-from isocenter.dicom.series import UNPAIRED_PARTS
 from isocenter.dicom.text import check_patient, code_string
 from isocenter.domain.errors import WrongState
 from isocenter.domain.geometry import PatientPosition
-from isocenter.domain.patient import Exam, Patient
+from isocenter.domain.patient import Exam, Patient, needs_side
 
 _LONGEST_TEXT = 64  # DICOM LO and one component group of PN
 
@@ -33,9 +32,9 @@ def new_exam(
     DicomError
         Name, ID, weight or height cannot be written as they are.
     """
-    needs_side = body_part not in UNPAIRED_PARTS and not patient.is_phantom
-    if laterality not in {"", "L", "R"} or needs_side != bool(laterality):
-        if needs_side:
+    is_paired = needs_side(body_part) and not patient.is_phantom
+    if laterality not in {"", "L", "R"} or is_paired != bool(laterality):
+        if is_paired:
             raise WrongState(f"Nobody said which {body_part.lower()}.", "Choose left (L) or right (R).")
         raise WrongState(f"{body_part} has no side '{laterality}'.", "Leave the side away.")
     for name, text in (("patient ID", patient.patient_id), ("family name", patient.family_name)):

@@ -26,7 +26,7 @@ from isocenter.dicom.identifiers import (
 )
 from isocenter.dicom.rules import check_image, check_series
 from isocenter.domain.errors import DicomError
-from isocenter.domain.patient import Exam
+from isocenter.domain.patient import Exam, needs_side
 from isocenter.domain.raw import RawScan
 from isocenter.domain.scanner import Scanner
 from isocenter.domain.units import b0_t_from_larmor
@@ -34,14 +34,6 @@ from isocenter.domain.volume import Volume
 
 STATUS: Final = "Research software, not approved for diagnosis."
 """Stands in Image Comments of every image."""
-
-UNPAIRED_PARTS: Final = frozenset(
-    {
-        *("ABDOMEN", "BLADDER", "BRAIN", "CHEST", "COCCYX", "CSPINE", "HEAD", "HEART", "JAW", "LIVER", "LSPINE", "NECK"),
-        *("PANCREAS", "PELVIS", "PROSTATE", "SKULL", "SSPINE", "TSPINE", "UTERUS"),
-    }
-)
-"""Body parts that have no side; for every other one Laterality is written, empty when the side is not known (type 2C)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,7 +186,7 @@ def _body_part(part: Dataset, exam: Exam, series: SeriesInfo) -> None:
         part.ImageLaterality = "U"  # it has no body part, and no side
         return
     _optional(part, "BodyPartExamined", name)
-    if name not in UNPAIRED_PARTS:
+    if needs_side(name):
         part.Laterality = series.laterality
 
 

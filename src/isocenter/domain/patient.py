@@ -4,6 +4,7 @@
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
+from typing import Final
 
 from isocenter.domain.geometry import PatientPosition
 
@@ -15,6 +16,19 @@ class Sex(StrEnum):
     MALE = "M"
     OTHER = "O"
     UNKNOWN = ""
+
+
+UNPAIRED_PARTS: Final = frozenset(
+    {
+        *("ABDOMEN", "BLADDER", "BRAIN", "CHEST", "COCCYX", "CSPINE", "HEAD", "HEART", "JAW", "LIVER", "LSPINE", "NECK"),
+        *("PANCREAS", "PELVIS", "PROSTATE", "SKULL", "SSPINE", "TSPINE", "UTERUS"),
+    }
+)
+
+
+def needs_side(body_part: str) -> bool:
+    """True for parts that a body has two of: somebody must say which one (DICOM 0020,0060)."""
+    return body_part not in UNPAIRED_PARTS and body_part != "PHANTOM"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

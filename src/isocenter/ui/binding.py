@@ -11,7 +11,7 @@ from isocenter.domain.patient import Exam
 from isocenter.ui.shell import Shell
 from isocenter.ui.text import duration_text, translate
 from isocenter.ui.viewmodels.exam import ExamViewModel
-from isocenter.ui.viewmodels.registration import patient_line, position_text
+from isocenter.ui.viewmodels.registration import part_text, patient_line, position_text
 
 
 class ShellBinding(QObject):
@@ -34,7 +34,11 @@ class ShellBinding(QObject):
             self._shell.banner.set_texts(translate("Banner", "Nobody on the table"), self._exam.service.scanner.title)
             return
         today = datetime.now().astimezone().date()
-        details = [patient_line(exam.patient, today), position_text(exam.position), exam.body_part.capitalize()]
+        details = [
+            patient_line(exam.patient, today),
+            position_text(exam.position),
+            part_text(exam.body_part, exam.laterality),
+        ]
         if exam.study_description:
             details.append(exam.study_description)
         self._shell.banner.set_texts(exam.patient.display_name, " · ".join(details))

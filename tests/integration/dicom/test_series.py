@@ -14,11 +14,11 @@ import pydicom
 import pytest
 
 from isocenter.dicom.identifiers import new_uid
-from isocenter.dicom.series import UNPAIRED_PARTS, SeriesInfo, to_pixels, write_series
+from isocenter.dicom.series import SeriesInfo, to_pixels, write_series
 from isocenter.domain.errors import DicomError
 from isocenter.domain.events import Encoding, ScanFacts
 from isocenter.domain.geometry import Orientation, PatientPosition, place
-from isocenter.domain.patient import Exam, Patient, Sex
+from isocenter.domain.patient import UNPAIRED_PARTS, Exam, Patient, Sex
 from isocenter.domain.raw import RawScan
 from isocenter.domain.scanner import (
     ConsoleLink,

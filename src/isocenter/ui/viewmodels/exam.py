@@ -210,9 +210,9 @@ class ExamViewModel(QObject):
 
     # --- what a person does -----------------------------------------------------------------------------------------
 
-    def register(self, patient: Patient, position: PatientPosition, body_part: str) -> bool:
+    def register(self, patient: Patient, position: PatientPosition, body_part: str, side: str = "") -> bool:
         """Begin an exam; False when it was refused, with a message."""
-        return self._try(lambda: self.service.start_exam(patient, position, body_part))
+        return self._try(lambda: self.service.start_exam(patient, position, body_part, laterality=side))
 
     def register_phantom(self) -> bool:
         """Begin an exam of the test object, in one click."""

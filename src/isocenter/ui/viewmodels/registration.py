@@ -8,7 +8,7 @@ from datetime import date
 from typing import Final
 
 from isocenter.domain.geometry import PatientPosition
-from isocenter.domain.patient import Patient, Sex
+from isocenter.domain.patient import Patient, Sex, needs_side
 from isocenter.ui.text import translate
 
 LONGEST_TEXT: Final = 64
@@ -81,6 +81,21 @@ def position_text(position: PatientPosition) -> str:
         "DL": translate("Registration", "on the left side"),
     }
     return f"{ends[position.value[:2]]}, {sides[position.value[2:]]}"
+
+
+def part_text(part: str, side: str) -> str:
+    """Body part in words, with its side if it has one."""
+    texts = {"L": translate("Registration", "{0}, left"), "R": translate("Registration", "{0}, right")}
+    return texts.get(side, "{0}").format(part.capitalize())
+
+
+def body_part_choices(body_parts: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Text and value (``KNEE:L``) of each choice; with more than one, the first chooses nothing: a side is never guessed."""
+    sides = [(part, side) for part in body_parts for side in (("L", "R") if needs_side(part) else ("",))]
+    choices = [(part_text(part, side), f"{part}:{side}") for part, side in sides]
+    if len(choices) > 1:
+        choices.insert(0, (translate("Registration", "Choose"), ""))
+    return tuple(choices)
 
 
 def patient_line(patient: Patient, today: date) -> str:

@@ -10,19 +10,19 @@ from PySide6.QtWidgets import QComboBox, QGridLayout, QLabel, QLineEdit, QPushBu
 from isocenter.domain.geometry import PatientPosition
 from isocenter.domain.patient import Patient, Sex
 from isocenter.ui.text import translate
-from isocenter.ui.viewmodels.registration import Registration, position_text, read_form
+from isocenter.ui.viewmodels.registration import Registration, body_part_choices, position_text, read_form
 from isocenter.ui.widgets.labels import set_health, state_text, styled
 from isocenter.ui.widgets.sheet import Sheet
 
 
 class RegistrationSheet(Sheet):
-    """Form of a patient. ``begin`` is called with patient, position and body part, and says whether it was taken."""
+    """Form of a patient. ``begin`` is called with patient, position, body part and side, and says whether it was taken."""
 
     def __init__(
         self,
         over: QWidget,
         body_parts: tuple[str, ...],
-        begin: Callable[[Patient, PatientPosition, str], bool],
+        begin: Callable[[Patient, PatientPosition, str, str], bool],
         today: Callable[[], date],
     ) -> None:
         super().__init__(translate("Registration", "Register patient"), over)
@@ -52,9 +52,14 @@ class RegistrationSheet(Sheet):
         self.position = self._add_box(
             translate("Registration", "Lies"), tuple((position_text(item), item.value) for item in PatientPosition)
         )
-        self.body_part = self._add_box(
-            translate("Registration", "Body part"), tuple((part.capitalize(), part) for part in body_parts)
+        self.body_part = self._add_box(translate("Registration", "Body part *"), body_part_choices(body_parts))
+        self._part_problem = styled(
+            QLabel(state_text("bad", translate("Registration", "Choose what is examined."))), "small"
         )
+        self._part_problem.setVisible(False)
+        set_health(self._part_problem, "bad")
+        self.body_part.currentIndexChanged.connect(lambda: self._part_problem.setVisible(False))
+        self._grid.addWidget(self._part_problem, self._grid.rowCount(), 1)
         self._note = styled(QLabel(), "small")
         self._note.setWordWrap(True)
         self.body.addWidget(self._note)
@@ -125,6 +130,12 @@ class RegistrationSheet(Sheet):
             self._sync()
             self.inputs[next(iter(read.problems))].setFocus()
             return
-        position = PatientPosition(self.position.currentData())
-        if self._begin(read.patient, position, str(self.body_part.currentData())):
+        chosen = str(self.body_part.currentData())
+        if not chosen:
+            self._part_problem.setVisible(True)
+            self.body_part.setFocus()
+            self.place()
+            return
+        part, _, side = chosen.partition(":")
+        if self._begin(read.patient, PatientPosition(self.position.currentData()), part, side):
             self.dismiss()
