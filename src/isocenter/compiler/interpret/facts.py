@@ -12,25 +12,40 @@ from isocenter.domain.events import TX_FULL_SCALE, Readouts, ScanFacts, Segment,
 Floats = NDArray[np.float64]
 
 
+GradientLoad = tuple[float, float, float]
+"""Peak [T/m], slew [T/m/s], integral of the square [T²s/m²] of one channel."""
+
+
+def gradient_loads(gradients: GradientTracks, clock_hz: float, interval: float) -> list[GradientLoad]:
+    """Load of each channel over the whole scan.
+
+    Parameters
+    ----------
+    interval
+        Shortest time between gradient updates; a faster step counts as one over this time [ticks].
+    """
+    channels = zip(gradients.tracks, gradients.shim_codes, gradients.t_per_m_per_code, strict=True)
+    return [_gradient_load(track, shim, per_code, clock_hz, interval) for track, shim, per_code in channels]
+
+
 def find_facts(
     segments: tuple[Segment, ...],
-    gradients: GradientTracks,
+    loads: list[GradientLoad],
     tx: tuple[Track, Track],
     tx_t_per_code: float,
     events: tuple[Pulses, Readouts, tuple[Floats, Floats, NDArray[np.bool_]]],
     clock_hz: float,
-    interval: float,
 ) -> ScanFacts:
     """Times, angles and loads.
 
     Parameters
     ----------
+    loads
+        Load of each gradient channel, see ``gradient_loads``.
     tx
         Both parts of the transmitter over the whole scan.
     events
         Pulses, readouts, and k of the readouts (``encoding.sample_k``).
-    interval
-        Shortest time between gradient updates; a faster step counts as one over this time [ticks].
     """
     from isocenter.compiler.interpret.envelopes import magnitude_load
 
@@ -39,10 +54,6 @@ def find_facts(
     peak, square, on_ticks = magnitude_load((tx[0].ticks, tx[0].values), (tx[1].ticks, tx[1].values))
     excitations = pulses.flip_rad[pulses.kind == "e"]
     per_excitation = np.unique(excitation_before(readouts, pulses)[image_rows(readouts)], return_counts=True)[1]
-    loads = [
-        _gradient_load(track, shim, per_code, clock_hz, interval)
-        for track, shim, per_code in zip(gradients.tracks, gradients.shim_codes, gradients.t_per_m_per_code, strict=True)
-    ]
     x, y, z = loads
     return ScanFacts(
         duration_s=span,
@@ -65,8 +76,8 @@ def _rms(square_s: float, span_s: float) -> float:
     return float(np.sqrt(square_s / span_s))
 
 
-def _gradient_load(track: Track, shim: int, per_code: float, clock_hz: float, interval: float) -> tuple[float, float, float]:
-    """Peak [T/m], slew [T/m/s], integral of the square [T²s/m²] of one channel."""
+def _gradient_load(track: Track, shim: int, per_code: float, clock_hz: float, interval: float) -> GradientLoad:
+    """Load of one channel."""
     from isocenter.compiler.interpret.lines import staircase_load
 
     peak, steepest, square = staircase_load(track.ticks, track.values, shim, interval)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isocenter.compiler.interpret.encoding import find_encoding, sample_k
-from isocenter.compiler.interpret.facts import find_facts
+from isocenter.compiler.interpret.facts import find_facts, gradient_loads
 from isocenter.compiler.interpret.gradients import (
     GradientTracks,
     channel_offsets,
@@ -88,9 +88,10 @@ def compile_scan(
     trigger, leds = trigger_tracks(file, timeline)
     tracks = {"tx0_i": tx[0], "tx0_q": tx[1], "tx_gate": track_from_spans(*gates), "rx0_en": rx_enable, "rx_gate": rx_gate}
     tables = _tables(tracks | {"trig_out": trigger, "leds": leds}, gradients, readouts)
+    interval = interval_ticks(scanner.gradients, clock_hz)
+    loads = gradient_loads(gradients, clock_hz, interval)  # cutting moves the ticks of the gradients
     segments = _segments(tables, pulses, gates, scanner, max_segment_s)
     tx_t_per_code = scanner.rf.full_scale_t * calibration.rf_scale / TX_FULL_SCALE
-    interval = interval_ticks(scanner.gradients, clock_hz)
     return CompiledScan(
         scanner_name=scanner.name,
         clock_hz=clock_hz,
@@ -104,7 +105,7 @@ def compile_scan(
         tx_t_per_code=tx_t_per_code,
         definitions=dict(file.definitions),
         encoding=encoding,
-        facts=find_facts(segments, gradients, tx, tx_t_per_code, (pulses, readouts, k_samples), clock_hz, interval),
+        facts=find_facts(segments, loads, tx, tx_t_per_code, (pulses, readouts, k_samples), clock_hz),
         warnings=(*file.warnings, *_warnings(readouts, segments)),
         signature=file.signature,
     )

@@ -71,19 +71,21 @@ class Plan:
 
 def plan_segments(cuts: Cuts, chosen: list[tuple[int, bool]], tables: Tables, dummies: int) -> list[Plan]:
     """Ranges of all segments."""
+    rows = [row for row, _ in chosen]
+    idle_from, idle_to = cuts.idle_from[rows].tolist(), cuts.idle_to[rows].tolist()
     edges = [(tables.first, 0, True)]
-    for row, fit in chosen:
-        shot = int(cuts.shot[row])
-        start = row if fit else int(np.searchsorted(cuts.shot, max(shot - dummies, 0), side="right")) - 1
-        edges.append((int(cuts.idle_to[max(start, 0)]), 0 if fit else shot - int(cuts.shot[max(start, 0)]), fit))
-    plans = []
-    for number, (start, count, fit) in enumerate(edges):
-        measure_from = tables.first if number == 0 else int(cuts.idle_to[chosen[number - 1][0]])
-        is_last = number == len(edges) - 1
-        stop = tables.last + LEAD_TICKS if is_last else int(cuts.idle_to[chosen[number][0]])
-        until = tables.last if is_last else int(cuts.idle_from[chosen[number][0]])
-        plans.append(Plan(start, measure_from, stop, until, count, fit))
-    return plans
+    for (row, fit), start in zip(chosen, idle_to, strict=True):
+        edges.append((start, 0, True) if fit else (*_dummies_before(cuts, row, dummies), False))
+    measured, stops = [tables.first, *idle_to], [*idle_to, tables.last + LEAD_TICKS]
+    ranges = zip(edges, measured, stops, [*idle_from, tables.last], strict=True)
+    return [Plan(start, measure, stop, until, count, fit) for (start, count, fit), measure, stop, until in ranges]
+
+
+def _dummies_before(cuts: Cuts, row: int, dummies: int) -> tuple[int, int]:
+    """Where the dummy shots in front of a cut start, and how many there are."""
+    shot = int(cuts.shot[row])
+    start = max(int(np.searchsorted(cuts.shot, max(shot - dummies, 0), side="right")) - 1, 0)
+    return int(cuts.idle_to[start]), shot - int(cuts.shot[start])
 
 
 def cut(
@@ -99,6 +101,8 @@ def cut(
 
     Parameters
     ----------
+    tables
+        Used up: where no shot is played twice, the segments take over the memory of the gradients' ticks.
     offsets
         How far each gradient channel's updates lie from the common slots [ticks].
     settle
@@ -111,8 +115,7 @@ def cut(
     segments: list[Segment] = []
     late_s, origin, reach = 0.0, plans[0].start - LEAD_TICKS, max(offsets)
     parts = _parts(tables, plans, offsets)
-    windows = _edges(tables.readouts.window_tick, [plan.measure_from for plan in plans], [plan.stop for plan in plans])
-    rate_changes = np.diff(tables.readouts.decimation, prepend=0) != 0
+    windows = _windows(tables.readouts, plans)
     for index, plan in enumerate(plans):
         zero = plan.start - LEAD_TICKS
         rest = plan.active_until + 2 * reach + settle + 2 - zero
@@ -122,20 +125,14 @@ def cut(
             next_zero = plans[index + 1].start - LEAD_TICKS
             end_tick, *idle = _wait_out(end_tick, next_zero - zero, round(gap_s * clock_hz), round(max_s * clock_hz))
         tracks = {}
-        for name, track, edges in parts:
-            low, high = edges[index]
-            if name in GRADIENT_CHANNELS:
-                channel = GRADIENT_CHANNELS.index(name)
-                shim = tables.gradients.shim_codes[channel]
-                shim_ticks = (_SHIM_TICK + offsets[channel], rest + reach + offsets[channel])
-                part = _gradient_track(track, (low, high), plan.stop + offsets[channel] - zero, zero, shim, shim_ticks)
-            else:
-                part = _other_track(track, (low, high), plan.stop - zero, zero)
-            if len(part.ticks):
-                tracks[name] = part
-        readouts = _readouts_of(tables.readouts, windows[index], zero)
-        if len(readouts):
-            tracks["rx0_rate"] = _rate_track(readouts, rate_changes[windows[index][0] : windows[index][1]])
+        for part in parts:
+            if part.shim:
+                tracks[part.name] = _shimmed_track(part, index, zero, rest + reach + part.offset)
+            elif (track := _plain_track(part, index, zero)) is not None:
+                tracks[part.name] = track
+        readouts, rates = _readouts_of(tables.readouts, windows, index, zero)
+        if rates is not None:
+            tracks["rx0_rate"] = rates
         start_s = (zero - origin) / clock_hz + late_s
         if not plan.fits:
             due_s = segments[-1].start_s + segments[-1].end_tick / clock_hz + gap_s
@@ -189,74 +186,151 @@ def _idle_segments(before: Segment, lengths: list[int], clock_hz: float, gap_s: 
     return found
 
 
-_Edges = list[tuple[int, int]]
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One channel and where each segment's share of it lies; lists hold one entry a segment.
+
+    Attributes
+    ----------
+    name, track
+        The channel and its changes on absolute ticks.
+    low, high
+        First event of each segment and the one behind its last; an event that only repeats the value at rest is left out.
+    stop
+        Absolute tick at which the channel goes to rest, None where it is there already.
+    shim, offset
+        Value at rest; how far the channel's updates lie from the common slots [ticks].
+    is_moved
+        True when the ticks within ``low`` to ``high`` are already the segment's own.
+    """
+
+    name: str
+    track: Track
+    low: list[int]
+    high: list[int]
+    stop: list[int | None]
+    shim: int
+    offset: int
+    is_moved: bool = False
 
 
-def _edges(ticks: Ints, starts: list[int], stops: list[int]) -> _Edges:
-    """First event of each range, and the one behind its last."""
-    low, high = np.searchsorted(ticks, np.array([starts, stops], dtype=np.int64))
-    return list(zip(low.tolist(), high.tolist(), strict=True))
-
-
-def _parts(tables: Tables, plans: list[Plan], offsets: tuple[int, int, int]) -> list[tuple[str, Track, _Edges]]:
-    """Every channel but rx0_rate with its events in each plan."""
-    starts, measured, stops = (
-        [plan.start for plan in plans],
-        [plan.measure_from for plan in plans],
-        [plan.stop for plan in plans],
-    )
+def _parts(tables: Tables, plans: list[Plan], offsets: tuple[int, int, int]) -> list[_Part]:
+    """Every channel but rx0_rate."""
+    starts = np.array([plan.start for plan in plans], dtype=np.int64)
+    measured = np.array([plan.measure_from for plan in plans], dtype=np.int64)
+    stops = np.array([plan.stop for plan in plans], dtype=np.int64)
     found = []
     for name, track in tables.tracks.items():
-        found.append((name, track, _edges(track.ticks, measured if name in _NOT_IN_DUMMIES else starts, stops)))
-    for name, track, offset in zip(GRADIENT_CHANNELS, tables.gradients.tracks, offsets, strict=True):
-        edges = _edges(track.ticks, [start + offset for start in starts], [stop + offset for stop in stops])
-        found.append((name, track, edges))
+        found.append(_part(name, track, measured if name in _NOT_IN_DUMMIES else starts, stops, 0, 0))
+    gradients = tables.gradients
+    for channel, (name, track) in enumerate(zip(GRADIENT_CHANNELS, gradients.tracks, strict=True)):
+        part = _part(name, track, starts, stops, gradients.shim_codes[channel], offsets[channel])
+        found.append(_move(part, (starts - LEAD_TICKS).tolist()))
     return found
 
 
-def _other_track(track: Track, edges: tuple[int, int], stop: int, zero: int) -> Track:
-    """A channel that rests at zero, on the segment's ticks."""
-    low, high = edges
-    if low < high and track.values[low] == 0:
-        low += 1  # an output that the segment before has already switched off
-    ticks, values = track.ticks[low:high] - zero, track.values[low:high]
-    if low < high and values[-1] != 0:
-        ticks, values = np.append(ticks, stop), np.append(values, np.int32(0))
+def _move(part: _Part, zeros: list[int]) -> _Part:
+    """The channel with its ticks turned into those of its segments in place, unless segments share events.
+
+    Gradients are most of a scan's events: a copy of them would cost as much as all the rest of the cutting.
+    """
+    ticks = part.track.ticks
+    if any(low < high for low, high in zip(part.low[1:], part.high[:-1], strict=True)) or not ticks.flags.writeable:
+        return part
+    for low, high, zero in zip(part.low, part.high, zeros, strict=True):
+        own = ticks[low:high]
+        own -= zero
+    return replace(part, is_moved=True)
+
+
+def _part(name: str, track: Track, starts: Ints, stops: Ints, shim: int, offset: int) -> _Part:
+    """One channel cut at all edges at once."""
+    starts, stops = starts + offset, stops + offset
+    low, high = np.searchsorted(track.ticks, starts), np.searchsorted(track.ticks, stops)
+    if not len(track.ticks):
+        return _Part(name, track, low.tolist(), high.tolist(), [None] * len(starts), shim, offset)
+    last_row = len(track.ticks) - 1
+    # A first event that goes to rest: the segment before has already switched this output off.
+    low += (low < high) & (track.values[np.minimum(low, last_row)] == shim)
+    is_left_on = (low < high) & (track.values[np.minimum(high, last_row + 1) - 1] != shim)
+    stop = [tick if is_on else None for tick, is_on in zip(stops.tolist(), is_left_on.tolist(), strict=True)]
+    return _Part(name, track, low.tolist(), high.tolist(), stop, shim, offset)
+
+
+def _plain_track(part: _Part, index: int, zero: int) -> Track | None:
+    """A channel that rests at zero, on the segment's ticks; None when nothing happens."""
+    low, high, stop = part.low[index], part.high[index], part.stop[index]
+    if low >= high:
+        return None
+    own = part.track.ticks[low:high]
+    if stop is None:
+        return Track(own if part.is_moved else own - zero, part.track.values[low:high])
+    n = high - low
+    ticks, values = np.empty(n + 1, dtype=np.int64), np.empty(n + 1, dtype=np.int32)
+    np.subtract(own, 0 if part.is_moved else zero, out=ticks[:n])
+    values[:n] = part.track.values[low:high]
+    ticks[n], values[n] = stop - zero, 0
     return Track(ticks, values)
 
 
-def _gradient_track(
-    track: Track, edges: tuple[int, int], stop: int, zero: int, shim: int, shim_ticks: tuple[int, int]
-) -> Track:
+def _shimmed_track(part: _Part, index: int, zero: int, off: int) -> Track:
     """A gradient channel on the segment's ticks, its shim switched on before and off after."""
-    low, high = edges
-    if low < high and track.values[low] == shim:
-        low += 1
-    plain = Track(track.ticks[low:high] - zero, track.values[low:high])
-    is_at_rest = low >= high or plain.values[-1] == shim
-    if is_at_rest and not shim:
-        return plain
-    ticks, values = [plain.ticks], [plain.values]
-    if not is_at_rest:
-        ticks.append(np.array([stop], dtype=np.int64))
-        values.append(np.array([shim], dtype=np.int32))
-    if shim:
-        on, off = shim_ticks
-        ticks = [np.array([on], dtype=np.int64), *ticks, np.array([off], dtype=np.int64)]
-        values = [np.array([shim], dtype=np.int32), *values, np.array([0], dtype=np.int32)]
-    return Track(np.concatenate(ticks), np.concatenate(values))
+    low, high, stop = part.low[index], part.high[index], part.stop[index]
+    n = max(high - low, 0)
+    length = n + 2 + (stop is not None)
+    ticks, values = np.empty(length, dtype=np.int64), np.empty(length, dtype=np.int32)
+    ticks[0], values[0] = _SHIM_TICK + part.offset, part.shim
+    np.subtract(part.track.ticks[low : low + n], 0 if part.is_moved else zero, out=ticks[1 : n + 1])
+    values[1 : n + 1] = part.track.values[low : low + n]
+    if stop is not None:
+        ticks[n + 1], values[n + 1] = stop - zero, part.shim
+    ticks[-1], values[-1] = off, 0
+    return Track(ticks, values)
 
 
-def _readouts_of(readouts: Readouts, edges: tuple[int, int], zero: int) -> Readouts:
-    """Readouts of the segment on its ticks."""
-    part = readouts.slice(*edges)
-    return replace(part, window_tick=part.window_tick - zero, first_sample_tick=part.first_sample_tick - zero)
+@dataclass(frozen=True, slots=True)
+class _Windows:
+    """Rows of the readouts of each segment, and among ``changes`` (rows with a new decimation) those behind its first."""
+
+    low: list[int]
+    high: list[int]
+    changes: Ints
+    low_change: list[int]
+    high_change: list[int]
 
 
-def _rate_track(readouts: Readouts, changed: NDArray[np.bool_]) -> Track:
-    """Changes of decimation: the first near the segment's start, others just before their windows."""
-    rows = 1 + np.flatnonzero(changed[1:])
-    if not len(rows):
-        return Track(np.array([_RATE_TICK], dtype=np.int64), readouts.decimation[:1])
-    ticks = np.concatenate([[_RATE_TICK], readouts.window_tick[rows] - RATE_LEAD_TICKS])
-    return Track(ticks, readouts.decimation[np.concatenate([[0], rows])])
+def _windows(readouts: Readouts, plans: list[Plan]) -> _Windows:
+    """All segments' windows at once."""
+    edges = np.array([[plan.measure_from for plan in plans], [plan.stop for plan in plans]], dtype=np.int64)
+    low, high = np.searchsorted(readouts.window_tick, edges)
+    changes = np.flatnonzero(np.diff(readouts.decimation)) + 1
+    inner = np.searchsorted(changes, low, side="right").tolist(), np.searchsorted(changes, high).tolist()
+    return _Windows(low.tolist(), high.tolist(), changes, *inner)
+
+
+def _readouts_of(readouts: Readouts, windows: _Windows, index: int, zero: int) -> tuple[Readouts, Track | None]:
+    """Readouts of the segment on its ticks.
+
+    With them the changes of decimation: the first near the segment's start, others just before their windows.
+    """
+    low, high = windows.low[index], windows.high[index]
+    rows = slice(low, high)
+    found = Readouts(
+        block=readouts.block[rows],
+        window_tick=readouts.window_tick[rows] - zero,
+        decimation=readouts.decimation[rows],
+        n_raw=readouts.n_raw[rows],
+        n_samples=readouts.n_samples[rows],
+        first_sample_tick=readouts.first_sample_tick[rows] - zero,
+        dwell_ticks=readouts.dwell_ticks[rows],
+        phase_rad=readouts.phase_rad[rows],
+        frequency_hz=readouts.frequency_hz[rows],
+        labels={name: values[rows] for name, values in readouts.labels.items()},
+    )
+    if low >= high:
+        return found, None
+    changed = windows.changes[windows.low_change[index] : windows.high_change[index]]
+    if not len(changed):
+        return found, Track(np.array([_RATE_TICK], dtype=np.int64), readouts.decimation[low : low + 1])
+    ticks = np.concatenate([[_RATE_TICK], readouts.window_tick[changed] - (zero + RATE_LEAD_TICKS)])
+    return found, Track(ticks, readouts.decimation[np.concatenate([[low], changed])])

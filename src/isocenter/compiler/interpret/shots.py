@@ -6,6 +6,7 @@ preparations only these start a shot, so that a train of excitations after one i
 """
 
 import math
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import Final
 
@@ -49,17 +50,12 @@ def shot_pulses(pulses: Pulses) -> Ints:
     excitation = np.flatnonzero(kind == "e")
     if not len(excitation):
         return np.arange(len(kind))
-    starts = []
-    prepared = []
-    for before, row in zip(np.concatenate([[-1], excitation[:-1]]), excitation, strict=True):
-        first = row
-        while first - 1 > before and kind[first - 1] in _PREPARATIONS:
-            first -= 1
-        starts.append(first)
-        prepared.append(first < row)
-    found = np.array(starts, dtype=np.int64)
-    has_preparation = np.array(prepared)
-    return found[has_preparation] if has_preparation.any() else found
+    is_other = ~np.isin(kind, _PREPARATIONS)
+    # The last pulse in front of each that is no preparation; excitations are none, so trains stay apart.
+    last_other = np.concatenate([[-1], np.maximum.accumulate(np.where(is_other, np.arange(len(kind)), -1))])
+    starts: Ints = last_other[excitation] + 1
+    has_preparation = starts < excitation
+    return starts[has_preparation] if has_preparation.any() else starts
 
 
 def find_cuts(
@@ -152,12 +148,19 @@ def choose_cuts(cuts: Cuts, last: int, need_ticks: float, max_ticks: float) -> l
     if len(cuts.shot) < 2:
         return chosen
     fits = cuts.idle_to - cuts.idle_from >= need_ticks
-    start, row, n = int(cuts.idle_to[0]), 1, len(cuts.shot)
+    fitting = np.flatnonzero(fits).tolist()
+    idle_from, idle_to = cuts.idle_from.tolist(), cuts.idle_to.tolist()
+    start, row, n = idle_to[0], 1, len(idle_to)
     while row < n and last - start > max_ticks:
-        within, twice = np.searchsorted(cuts.idle_from, [start + max_ticks, start + 2 * max_ticks], side="right").tolist()
-        within, twice = max(within - row, 1), max(twice - row, 1)
-        good, later = np.flatnonzero(fits[row : row + within]), np.flatnonzero(fits[row : row + twice])
-        pick = row + (int(good[-1]) if len(good) else int(later[0]) if len(later) else twice - 1)
-        chosen.append((pick, bool(fits[pick])))
-        start, row = int(cuts.idle_to[pick]), pick + 1
+        within = max(bisect_right(idle_from, start + max_ticks), row + 1)
+        twice = max(bisect_right(idle_from, start + 2 * max_ticks), row + 1)
+        first, until = bisect_left(fitting, row), bisect_left(fitting, within)
+        if first < until:
+            pick, is_fit = fitting[until - 1], True
+        elif first < len(fitting) and fitting[first] < twice:
+            pick, is_fit = fitting[first], True
+        else:
+            pick, is_fit = twice - 1, False
+        chosen.append((pick, is_fit))
+        start, row = idle_to[pick], pick + 1
     return chosen
