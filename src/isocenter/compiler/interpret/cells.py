@@ -20,6 +20,9 @@ Ints = NDArray[np.int64]
 # What a cell is.
 RAMPING, FLAT = 0, 1
 
+NEAR_TIE = 0.4999
+"""Codes rounded by more than this are computed again exactly; a shortcut is off by far less than is missing to a tie."""
+
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
 def split_flat(value: float, low: int, high: int, grid: tuple[int, int, int]) -> tuple[int, int, int]:
@@ -39,7 +42,7 @@ def split_flat(value: float, low: int, high: int, grid: tuple[int, int, int]) ->
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
-def sample_lobe(
+def sample_lobe(  # noqa: PLR0915  one pass over a lobe's cells
     line: tuple[Floats, Floats], span: tuple[int, int], slots: tuple[Floats, Ints, float], state: int, work: Floats
 ) -> tuple[float, float, int]:
     """Mean of the waveform over each cell of one lobe into ``work`` (mean, length, centre, kind).
@@ -52,11 +55,12 @@ def sample_lobe(
     n, area, moment = len(times), 0.0, 0.0
     origin, loaded = exact[first], -1
     t0, t1, v0, slope = 0.0, -np.inf, 0.0, 0.0
-    for i in range(first, last):
-        low, high = float(ticks[i]), float(ticks[i + 1])
+    low, k, cells = float(ticks[first]), 0, last - first
+    while k < cells:
+        high = float(ticks[first + k + 1])
         length = high - low
-        start = exact[first] if i == first else low
-        stop = max(start, exact[last] if i == last - 1 else high)
+        start = origin if k == 0 else low
+        stop = max(start, exact[last] if k == cells - 1 else high)
         while state + 1 < n and times[state + 1] <= start:
             state += 1
         if state != loaded:
@@ -64,14 +68,20 @@ def sample_lobe(
             if 0 <= state < n - 1:
                 t0, t1, v0 = times[state], times[state + 1], values[state]
                 slope = (values[state + 1] - v0) / (t1 - t0)
-        if t1 >= stop:  # most cells lie between two points: the same as ``integrate``
-            inner = stop - start
-            left = v0 + slope * (start - t0)
-            right = left + slope * inner
-            part, part_moment = 0.5 * (left + right) * inner, (left + 2.0 * right) * inner * inner / 6.0
-            constant = abs(right - left) < 1e-6
-        else:
-            part, part_moment, constant, state = integrate(times, values, state, start, stop)
+        if 0 < k < cells - 1 and high <= t1 and length <= long_cell:  # most cells lie inside a piece: as ``integrate``
+            while k < cells - 1 and high <= t1 and length <= long_cell:
+                left = v0 + slope * (low - t0)
+                right = left + slope * length
+                part = 0.5 * (left + right) * length
+                area += part
+                moment += (left + 2.0 * right) * length * length / 6.0 + part * (low - origin)
+                work[0, k], work[1, k], work[2, k] = part / length, length, 0.5 * (low + high) - origin
+                work[3, k] = FLAT if abs(right - left) < 1e-6 else RAMPING
+                k += 1
+                low, high = high, float(ticks[first + k + 1])
+                length = high - low
+            continue
+        part, part_moment, constant, state = integrate(times, values, state, start, stop)
         area += part
         moment += part_moment + part * (start - origin)
         mean, kind = part / length, RAMPING
@@ -81,8 +91,9 @@ def sample_lobe(
             kind = FLAT
             if stop > start:
                 mean = part / (stop - start)
-        work[i - first, 0], work[i - first, 1], work[i - first, 2] = mean, length, 0.5 * (low + high) - origin
-        work[i - first, 3] = kind
+        work[0, k], work[1, k], work[2, k], work[3, k] = mean, length, 0.5 * (low + high) - origin, kind
+        low = high
+        k += 1
     return area, moment, state
 
 
@@ -95,59 +106,69 @@ def middle_of(line: tuple[Floats, Floats], state: int, low: float, high: float) 
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
-def correction(work: Floats, span: tuple[int, int], missing: tuple[float, float]) -> tuple[float, float, float]:
-    """Offset, slope and pivot of the change of the ramping cells that adds the missing area and first moment."""
-    total, pivot = 0.0, 0.0
-    for i in range(span[0], span[1]):
-        if work[i, 3] == RAMPING:
-            total += work[i, 1]
-            pivot += work[i, 1] * work[i, 2]
-    if total == 0.0:
-        return 0.0, 0.0, 0.0
-    pivot /= total
-    spread = 0.0
-    for i in range(span[0], span[1]):
-        if work[i, 3] == RAMPING:
-            spread += work[i, 1] * (work[i, 2] - pivot) ** 2
-    slope = 0.0
-    if spread > total:  # more than one cell
-        slope = (missing[1] - missing[0] * pivot) / spread
-    return missing[0] / total, slope, pivot
+def weigh_cells(work: Floats, n: int, long_cell: float) -> tuple[float, float, bool]:
+    """Length and centroid of the ramping cells, and whether long flat cells are to be split.
+
+    Where less than two cells ramp, nothing could take the rest up: short flat cells then count as ramping.
+    """
+    total, pivot, n_ramping, left_over = 0.0, 0.0, 0, 0.0
+    for k in range(n):
+        if work[3, k] == RAMPING:
+            total += work[1, k]
+            pivot += work[1, k] * work[2, k]
+            n_ramping += 1
+        else:
+            left_over += (work[0, k] - np.round(work[0, k])) * work[1, k]
+    split = abs(left_over) > 0.5 * total
+    if n_ramping < 2:
+        total, pivot = 0.0, 0.0
+        for k in range(n):
+            if work[1, k] <= long_cell:
+                work[3, k] = RAMPING
+            if work[3, k] == RAMPING:
+                total += work[1, k]
+                pivot += work[1, k] * work[2, k]
+    return total, pivot / total if total != 0.0 else 0.0, split
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
-def settle_flats(
-    work: Floats, span: tuple[int, int], ticks: Ints, grid: tuple[int, int, int], long_cell: float
-) -> tuple[float, float]:
-    """Codes of the flat cells into ``work`` (code, split start, split stop); area and moment of what is settled."""
-    first, last = span
-    ramping, n_ramping, left_over = 0.0, 0, 0.0
-    for i in range(first, last):
-        if work[i - first, 3] == RAMPING:
-            ramping += work[i - first, 1]
-            n_ramping += 1
-        else:
-            left_over += (work[i - first, 0] - np.round(work[i - first, 0])) * work[i - first, 1]
-    if n_ramping < 2:  # nothing to take the rest up: short flat cells must
-        for i in range(first, last):
-            if work[i - first, 3] == FLAT and work[i - first, 1] <= long_cell:
-                work[i - first, 3] = RAMPING
-    split = abs(left_over) > 0.5 * ramping
-    area, moment = 0.0, 0.0
-    for i in range(first, last):
-        mean, length, centre = work[i - first, 0], work[i - first, 1], work[i - first, 2]
+def settle_lobe(
+    work: Floats,
+    span: tuple[int, int],
+    ticks: Ints,
+    grid: tuple[int, int, int],
+    long_cell: float,
+    held: tuple[float, float],
+) -> tuple[float, float, float]:
+    """Codes of the flat cells into ``work`` (code, split start, split stop), and the change of the ramping cells.
+
+    ``held`` is area and first moment of the waveform. What the cells miss of it is added by an offset and a slope about a
+    pivot, which are returned.
+    """
+    first, n = span[0], span[1] - span[0]
+    total, pivot, split = weigh_cells(work, n, long_cell)
+    area, moment, spread = 0.0, 0.0, 0.0
+    for k in range(n):
+        mean, length, centre = work[0, k], work[1, k], work[2, k]
         played = mean * length
-        if work[i - first, 3] == FLAT:
-            low = ticks[i]
+        if work[3, k] == FLAT:
+            low = ticks[first + k]
             code, start, stop = int(np.round(mean)), low, low
             if split and length > long_cell:
-                code, start, stop = split_flat(mean, low, ticks[i + 1], grid)
-            work[i - first, 4], work[i - first, 5], work[i - first, 6] = code, start, stop
+                code, start, stop = split_flat(mean, low, ticks[first + k + 1], grid)
+            work[4, k], work[5, k], work[6, k] = code, start, stop
             played = code * length + (stop - start)
-            moment += (stop - start) * (0.5 * (start + stop) - 0.5 * (low + ticks[i + 1]))
+            moment += (stop - start) * (0.5 * (start + stop) - 0.5 * (low + ticks[first + k + 1]))
+        else:
+            spread += length * (centre - pivot) ** 2
         area += played
         moment += played * centre
-    return area, moment
+    if total == 0.0:
+        return 0.0, 0.0, 0.0
+    slope, missing, missing_moment = 0.0, held[0] - area, held[1] - moment
+    if spread > total:  # more than one cell
+        slope = (missing_moment - missing * pivot) / spread
+    return missing / total, slope, pivot
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
@@ -206,26 +227,52 @@ def emit_lobe(
     level, slope, pivot = change
     offset, lowest, highest = limits
     out_t, out_v = out
-    error, floor, ceiling = 0.0, lowest - offset, highest - offset
+    floor, ceiling = float(lowest - offset), float(highest - offset)
+    # ``carried`` is ``error`` over the length of the cell before, but for rounding: it spares each cell the wait for a
+    # division and a sum. It decides only where the rounding cannot matter.
+    error, carried, before = 0.0, 0.0, 1.0
     held = out_v[m - 1] if m else offset
-    for j in range(first, last):
-        if work[j - first, 3] == FLAT:
-            code = int(work[j - first, 4]) + offset
-            m = emit(out, m, (ticks[j], code), offset)
-            if work[j - first, 6] > work[j - first, 5]:
-                m = emit(out, m, (int(work[j - first, 5]), min(code + 1, highest)), offset)
-                m = emit(out, m, (int(work[j - first, 6]), code), offset)
+    for k in range(last - first):
+        if work[3, k] == FLAT:
+            code = int(work[4, k]) + offset
+            m = emit(out, m, (ticks[first + k], code), offset)
+            if work[6, k] > work[5, k]:
+                m = emit(out, m, (int(work[5, k]), min(code + 1, highest)), offset)
+                m = emit(out, m, (int(work[6, k]), code), offset)
             held = code
             continue
-        length = work[j - first, 1]
-        wanted = work[j - first, 0] + level + slope * (work[j - first, 2] - pivot)
-        code = min(max(int(np.rint(wanted + error / length)), floor), ceiling)
-        error += (wanted - code) * length
-        if code + offset != held:
-            held = code + offset
-            out_t[m], out_v[m] = ticks[j], held
-            m += 1
+        length = work[1, k]
+        wanted = work[0, k] + level + slope * (work[2, k] - pivot)
+        asked = wanted + carried * (before / length)
+        played = np.rint(asked)
+        carried, before = asked - played, length
+        if abs(carried) > NEAR_TIE or not floor <= played <= ceiling:
+            played = min(max(np.rint(wanted + error / length), floor), ceiling)
+            error += (wanted - played) * length
+            carried = error / length
+        else:
+            error += (wanted - played) * length
+        code = int(played) + offset
+        out_t[m], out_v[m] = ticks[first + k], code
+        m += code != held
+        held = code
     return m
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def skip_piece(exact: Floats, i: int, end: float, piece: tuple[float, float, float]) -> int:
+    """Last update up to which the waveform keeps clear of zero, from update ``i`` on, at which it is.
+
+    ``piece`` is its start, value and slope; it ends at ``end``.
+    """
+    t0, v0, slope = piece
+    j = i
+    while j + 2 < len(exact) and end > exact[j + 1] + SAME_TICK:
+        j += 1
+    here, there = v0 + slope * (exact[i] - t0), v0 + slope * (exact[j] - t0)
+    if (here > 0.0) == (there > 0.0) and abs(there) > 1e-5:  # in between it lies between the two
+        return j
+    return i
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
@@ -252,7 +299,7 @@ def play_channel(  # noqa: C901, PLR0912, PLR0915  one pass over all cells
     """
     times, values = line
     n, n_points, offset = len(exact), len(times), limits[0]
-    work = np.empty((256, 7))
+    work = np.empty((7, 256))
     room = n + 1
     for i in range(n - 1):
         if exact[i + 1] - exact[i] > long_cell - 2:
@@ -280,6 +327,8 @@ def play_channel(  # noqa: C901, PLR0912, PLR0915  one pass over all cells
             first = i
             continue
         if i < n - 1 and not quiet and at - t0 > SAME_TICK and abs(v0 + slope * (at - t0)) > 1e-5:
+            if look + 1 < n_points:
+                i = skip_piece(exact, i, times[look + 1], (t0, v0, slope))
             continue
         if i < n - 1 and not is_zero(times, values, look, at):
             continue
@@ -288,13 +337,14 @@ def play_channel(  # noqa: C901, PLR0912, PLR0915  one pass over all cells
             m = emit(out, m, (ticks[first], offset), offset)
             first = i
             continue
-        if i - first > len(work):
-            work = np.empty((2 * (i - first), 7))
+        if i - first > work.shape[1]:
+            work = np.empty((7, 2 * (i - first)))
         area, moment, state = sample_lobe(line, span, (exact, ticks, long_cell), state, work)
-        settled, settled_moment = settle_flats(work, span, ticks, grid, long_cell)
-        change = correction(work, (0, i - first), (area - settled, moment - settled_moment))
+        change = settle_lobe(work, span, ticks, grid, long_cell, (area, moment))
         m = emit_lobe(out, m, work, span, ticks, change, limits)
         first = i
     if n:
         m = emit(out, m, (ticks[n - 1], offset), offset)
+    if 2 * m > room:
+        return out[0][:m], out[1][:m]  # most of the room is used: a copy would only cost time
     return out[0][:m].copy(), out[1][:m].copy()
