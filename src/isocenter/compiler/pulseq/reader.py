@@ -209,7 +209,6 @@ def _read_uses(
     table = read_table(head.sections["BLOCKS"], columns, integer=True)
     if not len(table):
         raise SequenceError(f"{head.file_name} has no blocks, so there is nothing to play.", "Choose another file.")
-    table.require((table.values >= 0).all(axis=1), "a value is negative")
     entries = read_table(head.sections.get("EXTENSIONS"), (4,), integer=True)
     wanted = table.values[:, 7] if table.values.shape[1] > 7 else np.zeros(len(table), dtype=np.int64)
     entries.rows_of(wanted, table, "the extension list")  # refuses what is not there, with the block's line

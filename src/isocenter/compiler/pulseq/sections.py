@@ -15,12 +15,12 @@ from isocenter.domain.errors import SequenceError
 MAX_FILE_BYTES: Final = 512 * 1024 * 1024
 """A scan of four hours with 2.6 million blocks is 100 MB of text; more than this is not a sequence."""
 _MAX_SECTIONS: Final = 100
-_MAX_DIGITS: Final = 18
 _EXPORT_AGAIN: Final = "Export the sequence again with the program that made it, or use another file."
 
 _COMMENT = re.compile(rb"#[^\n]*")
 _NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _INTEGER = re.compile(rb"\d{1,18}")
+_LINE_BREAK: Final = 10
 _FIRST_TEXT_BYTE: Final = 9  # a tab; a binary Pulseq file starts with 0x01 "pulseq" 0x02
 _KNOWN: Final = frozenset(
     ["VERSION", "DEFINITIONS", "BLOCKS", "RF", "GRADIENTS", "TRAP", "ADC", "DELAYS", "EXTENSIONS", "SHAPES", "SIGNATURE"]
@@ -138,7 +138,7 @@ def split_sections(data: bytes, file_name: str) -> dict[str, Section]:
     _require_text(data, file_name)
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    data = b"\n" + data.removeprefix(b"\xef\xbb\xbf") + b"\n"
+    data = b"".join((b"\n", data.removeprefix(b"\xef\xbb\xbf"), b"\n"))
     starts = _headings(data, file_name)
     sections: dict[str, Section] = {}
     line, counted = 0, 0
@@ -166,14 +166,15 @@ def _require_text(data: bytes, file_name: str) -> None:
 
 def _headings(data: bytes, file_name: str) -> list[int]:
     """Positions of all headings, each at the start of a line."""
-    found: list[int] = []
-    for mark in (b"\n[", b"\nextension"):
-        position = data.find(mark)
-        while position >= 0:
-            found.append(position + 1)
-            if len(found) > _MAX_SECTIONS:
-                raise SequenceError(f"{file_name} has more than {_MAX_SECTIONS} sections.", _EXPORT_AGAIN)
-            position = data.find(mark, position + 1)
+    text = np.frombuffer(data, dtype=np.uint8)
+    brackets = np.flatnonzero(text == ord("["))
+    found: list[int] = brackets[text[brackets - 1] == _LINE_BREAK].tolist()
+    position = data.find(b"\nextension")
+    while position >= 0 and len(found) <= _MAX_SECTIONS:
+        found.append(position + 1)
+        position = data.find(b"\nextension", position + 1)
+    if len(found) > _MAX_SECTIONS:
+        raise SequenceError(f"{file_name} has more than {_MAX_SECTIONS} sections.", _EXPORT_AGAIN)
     if not found:
         raise SequenceError(f"{file_name} is not a Pulseq file: it has no section such as [BLOCKS].", "Choose a .seq file.")
     return sorted(found)
@@ -220,30 +221,45 @@ def read_table(section: Section | None, columns: tuple[int, ...], *, integer: bo
     if section is None:
         return Table(section=None, values=np.zeros((0, columns[0]), dtype=dtype), lines=np.zeros(0, dtype=np.int64))
     body = section.body if section.body.endswith(b"\n") else section.body + b"\n"
-    starts, ends, counts = _words_of_lines(body)
+    if integer:
+        return _read_integers(section, body, columns)
+    starts, counts = _words_of_lines(body)
     lines = np.flatnonzero(counts) + section.first_line
     counts = counts[counts > 0]
     width = _width(section, counts, lines, tuple(n + letter for n in columns))
     letters = np.zeros(0, dtype="U1")
     if letter and len(lines):
         body, letters = _take_letters(section, body, starts[width - 1 :: width], lines)
-    values = _integers(section, body, starts, ends) if integer else _floats(section, body, len(starts))
-    values = values.reshape(len(lines), width)
+    values = _floats(section, body, len(starts)).reshape(len(lines), width)
     table = Table(section=section, values=values[:, : width - letter] if letter else values, lines=lines, letters=letters)
-    if not integer:
-        table.require(np.isfinite(table.values).all(axis=1), "a value is not finite")
+    table.require(np.isfinite(table.values).all(axis=1), "a value is not finite")
     _check_ids(table)
     return table
 
 
-def _words_of_lines(body: bytes) -> tuple[Ints, Ints, Ints]:
-    """Start and end of each word, and number of words of each line. The text ends with a line break."""
+def _read_integers(section: Section, body: bytes, columns: tuple[int, ...]) -> Table:
+    """Table of whole numbers without a sign."""
+    from isocenter.compiler.pulseq.numbers import read_integers
+
+    text = np.frombuffer(body, dtype=np.uint8)
+    values, counts, is_sound = read_integers(text, int(np.count_nonzero(text == _LINE_BREAK)))
+    rows = np.flatnonzero(counts)
+    lines = rows + section.first_line
+    width = _width(section, counts[rows], lines, columns)
+    if not is_sound:
+        _refuse_bad_word(section, np.int64)
+    table = Table(section=section, values=values.reshape(len(lines), width), lines=lines)
+    _check_ids(table)
+    return table
+
+
+def _words_of_lines(body: bytes) -> tuple[Ints, Ints]:
+    """Start of each word, and number of words of each line. The text ends with a line break."""
     text = np.frombuffer(b"\n" + body, dtype=np.uint8)
     blank = text <= 32
-    edges = np.flatnonzero(blank[1:] != blank[:-1])
-    starts, ends = edges[0::2], edges[1::2]
+    starts = np.flatnonzero(blank[:-1] & ~blank[1:])
     ends_of_lines = np.flatnonzero(text[1:] == 10)
-    return starts, ends, np.diff(np.searchsorted(starts, ends_of_lines), prepend=0)
+    return starts, np.diff(np.searchsorted(starts, ends_of_lines), prepend=0)
 
 
 def _width(section: Section, counts: Ints, lines: Ints, allowed: tuple[int, ...]) -> int:
@@ -275,22 +291,6 @@ def _floats(section: Section, body: bytes, expected: int) -> NDArray[Any]:
         values = np.zeros(0)
     if len(values) != expected:
         _refuse_bad_word(section, np.float64)
-    return values
-
-
-def _integers(section: Section, body: bytes, starts: Ints, ends: Ints) -> NDArray[Any]:
-    """Whole numbers without a sign, digit by digit for all words at once: most have one digit."""
-    text = np.frombuffer(body, dtype=np.uint8)
-    digits = text - np.uint8(48)  # what lies below 48 wraps around to large values
-    if np.any((digits > 9) & (text > 32)) or np.any(ends - starts > _MAX_DIGITS):
-        _refuse_bad_word(section, np.int64)
-    values = digits[starts].astype(np.int64)
-    lengths = ends - starts
-    longer, place = np.flatnonzero(lengths > 1), 1
-    while len(longer):
-        values[longer] = values[longer] * 10 + digits[starts[longer] + place]
-        place += 1
-        longer = longer[lengths[longer] > place]
     return values
 
 

@@ -30,12 +30,20 @@ def signature_state(data: bytes) -> str:
     kind = entries[b"Type"].lower()
     if kind not in (b"md5", b"sha1", b"sha256"):
         return "unknown type"
-    signed = data[:position].removesuffix(b"\r")
-    # JEMRIS hashes the line break as well; either way every line of the sequence is covered.
-    texts = [signed, signed + b"\n"]
+    end = position - data.endswith(b"\r", 0, position)
     wanted = entries[b"Hash"].lower().decode("latin-1")
-    if b"\r" in signed:
-        texts += [text.replace(b"\r\n", b"\n") for text in texts]
+    name = kind.decode()
+    fits = _fits(name, memoryview(data)[:end], wanted)
+    if not fits and b"\r" in data:
+        fits = _fits(name, data[:end].replace(b"\r\n", b"\n"), wanted)
+    return "valid" if fits else "invalid"
+
+
+def _fits(kind: str, signed: bytes | memoryview, wanted: str) -> bool:
+    """Whether the hash is that of the text, or of the text with its last line break."""
     # Guards against damage, not against an attacker: the file says itself which hash it uses.
-    hashes = (hashlib.new(kind.decode(), text, usedforsecurity=False).hexdigest() for text in texts)
-    return "valid" if wanted in hashes else "invalid"
+    found = hashlib.new(kind, signed, usedforsecurity=False)
+    if found.hexdigest() == wanted:
+        return True
+    found.update(b"\n")  # JEMRIS hashes the line break as well; either way every line of the sequence is covered
+    return found.hexdigest() == wanted
