@@ -195,9 +195,11 @@ def make_gradients(
 
     longest_first = sorted(range(len(channels)), key=lambda channel: -len(channels[channel][0]))
     with ThreadPoolExecutor(2) as pool:  # the kernel releases the interpreter lock
-        played = dict(zip(longest_first, pool.map(play, longest_first), strict=True))
+        playing = pool.map(play, longest_first)
+        marking = pool.submit(_zeros, channels, exact)
+        played = dict(zip(longest_first, playing, strict=True))
     tracks = tuple(played[channel] for channel in range(len(channels)))
-    zero_slot, zero_cell = _zeros(channels, exact)
+    zero_slot, zero_cell = marking.result()
     return GradientTracks(
         tracks=(tracks[0], tracks[1], tracks[2]),
         shim_codes=(int(shim[0]), int(shim[1]), int(shim[2])),

@@ -11,7 +11,7 @@ Flags = NDArray[np.int8]
 _TOLERANCE = 0.01
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def keep_corners(times: Floats, classes: Flags, interval: float) -> NDArray[np.bool_]:
     """Which corners get an update of their own: at least one interval apart, ends of lobes before other corners."""
     n = len(times)
@@ -35,7 +35,7 @@ def keep_corners(times: Floats, classes: Flags, interval: float) -> NDArray[np.b
     return kept
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def fill_gap(  # noqa: C901  counts and writes in one place
     times: Floats, flags: Flags, first: int, last: int, interval: float, out: Floats, at: int
 ) -> int:
@@ -50,8 +50,9 @@ def fill_gap(  # noqa: C901  counts and writes in one place
     if flags[middle] & 1:
         cells = int(length / interval)
         if out.size:
-            for i in range(1, cells):
-                out[at + i - 1] = start + (stop - start) * i / cells
+            gap = out[at : at + cells - 1]  # from 0 on, so that the loop is turned into vector instructions
+            for i in range(cells - 1):
+                gap[i] = start + (stop - start) * (i + 1) / cells
         return cells - 1
     head = flags[first] & 2 != 0
     for i in range(first, middle):
@@ -71,7 +72,7 @@ def fill_gap(  # noqa: C901  counts and writes in one place
     return count
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def centre_short(times: Floats, classes: Flags, flags: Flags, interval: float) -> tuple[Floats, Flags, Flags]:
     """Corners with each lonely short cluster replaced by cells of one interval that lie symmetrically around it.
 
@@ -87,7 +88,10 @@ def centre_short(times: Floats, classes: Flags, flags: Flags, interval: float) -
         after = times[last + 1] if last + 1 < n else np.inf
         lonely = times[first] - before >= 4 * interval and after - times[last] >= 4 * interval
         before = times[last]
-        cells = 2 if np.sum(classes[first : last + 1] == 2) > 1 else 1
+        ends = 0
+        for i in range(first, last + 1):
+            ends += classes[i] == 2
+        cells = 2 if ends > 1 else 1
         if lonely and times[last] - times[first] < cells * interval - _TOLERANCE and flags[last] & 1 == 0:
             middle = 0.5 * (times[first] + times[last])
             for i in range(cells + 1):
@@ -101,7 +105,7 @@ def centre_short(times: Floats, classes: Flags, flags: Flags, interval: float) -
     return out_t[:m].copy(), out_class[:m].copy(), out_flags[:m].copy()
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def place_slots(times: Floats, classes: Flags, flags: Flags, interval: float) -> Floats:
     """Update times common to all channels, at least one interval apart [ticks, not rounded].
 
@@ -131,7 +135,7 @@ def place_slots(times: Floats, classes: Flags, flags: Flags, interval: float) ->
     return slots
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def mark_busy(
     times: Floats, codes: Floats, exact: Floats, zero_slot: NDArray[np.bool_], zero_cell: NDArray[np.bool_]
 ) -> None:
@@ -156,7 +160,7 @@ def mark_busy(
             k += 1
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, error_model="numpy", nogil=True)
 def last_rests(
     slot_is_zero: NDArray[np.bool_], cell_is_zero: NDArray[np.bool_], rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
