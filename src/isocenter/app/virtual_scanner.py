@@ -18,7 +18,7 @@ from isocenter.domain.geometry import PatientPosition
 from isocenter.domain.scanner import Scanner
 
 if TYPE_CHECKING:
-    from isocenter.virtual.physics.scenario import Scenario
+    from isocenter.domain.scenario import Scenario
 
 _START_TIMEOUT_S = 120.0  # the first start on a machine compiles the simulation
 _STOP_TIMEOUT_S = 5.0
@@ -149,6 +149,6 @@ def scenario_of(setup: VirtualSetup) -> "Scenario":
         phantom=setup.phantom or scenario.phantom,
         position=setup.position,
         n_spins=setup.n_spins or scenario.n_spins,
-        noise=scenario.noise if setup.has_noise else 0.0,
+        receiver=replace(scenario.receiver, noise=scenario.receiver.noise if setup.has_noise else 0.0),
         seed=setup.seed,
     )

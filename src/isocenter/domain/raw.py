@@ -36,6 +36,16 @@ class RawScan:
         Readouts that the whole scan has; more than ``len(samples)`` when it was cut short.
     name
         What the scan is called.
+    time_s
+        When each readout's first sample was taken, counted from the start of the scan [s], float64, shape
+        ``(n_readouts,)``; empty when unknown.
+    trajectory_per_m
+        Where each sample lies in k-space, device axes, counted from the centre of the field of view [1/m], float32, shape
+        ``(n_readouts, n_samples, 3)``; None when the encoding says it all.
+    noise
+        complex64, shape ``(n, n_channels, n_samples)``: the scan's own noise readouts; None without any.
+    sensor_channels
+        Channels that hear interference but no signal.
     """
 
     samples: NDArray[np.complex64]
@@ -48,6 +58,10 @@ class RawScan:
     definitions: dict[str, str] = field(default_factory=dict)
     n_expected: int = 0
     name: str = ""
+    time_s: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    trajectory_per_m: NDArray[np.float32] | None = None
+    noise: NDArray[np.complex64] | None = None
+    sensor_channels: tuple[int, ...] = ()
 
     @property
     def is_complete(self) -> bool:

@@ -24,7 +24,7 @@ GRE = Protocol(name="GRE", sequence="gre_3d", parameters={"n_phase": 64, "n_slab
 @pytest.fixture
 def desk(tmp_path):
     scanner = load_scanner("osii-one")
-    scenario = replace(find_scenario("ideal-block"), n_spins=2000, noise=0.0)
+    scenario = replace(find_scenario("ideal-block"), n_spins=2000)
     server = VirtualConsoleServer(
         signal_model=BlochSignalModel(scanner, scenario),
         board=scanner.gradients.board,

@@ -67,7 +67,7 @@ class Scene:
 @pytest.fixture
 def scene(tmp_path: Path):
     scanner = load_scanner("osii-one")
-    scenario = replace(find_scenario("ideal-block"), n_spins=2000, noise=0.0)
+    scenario = replace(find_scenario("ideal-block"), n_spins=2000)
     model = BlochSignalModel(scanner, scenario)
     server = VirtualConsoleServer(
         signal_model=model,

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from isocenter.domain.events import GRADIENT_CHANNELS, Track
 from isocenter.domain.scanner import Scanner
+from isocenter.domain.scenario import Scenario
 from isocenter.virtual.console.playback import Playback
 from isocenter.virtual.physics.bloch import Simulator
 from isocenter.virtual.physics.magnet import b0_offset_hz, receive_sensitivity, transmit_scale
 from isocenter.virtual.physics.phantoms import phantom_spins
-from isocenter.virtual.physics.scenario import Scenario
 from isocenter.virtual.physics.spins import SpinSet
 
 NOISE_PER_SQRT_HZ: Final = 1.9e-7
@@ -35,8 +35,10 @@ def scenario_spins(scenario: Scenario, scanner: Scanner) -> SpinSet:
         has_t2_prime=scenario.has_t2_prime,
     )
     radius_m = scanner.magnet.imaging_diameter_m / 2
-    field_hz = b0_offset_hz(spins.position_m, peak_to_peak_hz=scenario.b0_spread_hz, radius_m=radius_m, seed=scenario.seed)
-    strength = 1.0 - 10.0 ** (-scenario.b1_fall_db / 20)
+    field_hz = b0_offset_hz(
+        spins.position_m, peak_to_peak_hz=scenario.magnet.spread_hz, radius_m=radius_m, seed=scenario.seed
+    )
+    strength = 1.0 - 10.0 ** (-scenario.coil.b1_fall_db / 20)
     sensitivity = receive_sensitivity(spins.position_m, strength=strength, radius_m=radius_m)
     return replace(
         spins,
@@ -64,7 +66,7 @@ class BlochSignalModel:
         self._simulator = Simulator(
             scenario_spins(self.scenario, scanner),
             scanner,
-            larmor_hz=scanner.magnet.larmor_hz + self.scenario.frequency_offset_hz,
+            larmor_hz=scanner.magnet.larmor_hz + self.scenario.magnet.frequency_offset_hz,
             n_threads=n_threads,
         )
         self._clock_hz = scanner.console.clock_hz
@@ -105,14 +107,14 @@ class BlochSignalModel:
         )
         since = playback.end_tick - (int(playback.lo_reset_ticks[-1]) if len(playback.lo_reset_ticks) else 0)
         self._lo_turns, self._lo_hz = (self._lo_turns + lo_hz * since / playback.clock_hz) % 1.0, lo_hz
-        if self.scenario.noise > 0:
+        if self.scenario.receiver.noise > 0:
             for signal, window in zip(signals, playback.windows, strict=True):
                 self._add_noise(signal, playback.clock_hz / window.decimation)
         return signals
 
     def _add_noise(self, signal: NDArray[np.complex64], rate_hz: float) -> None:
         """White noise of the whole band of the raw samples."""
-        sigma = np.float32(self.scenario.noise * NOISE_PER_SQRT_HZ * np.sqrt(rate_hz))
+        sigma = np.float32(self.scenario.receiver.noise * NOISE_PER_SQRT_HZ * np.sqrt(rate_hz))
         signal.view(np.float32)[:] += sigma * self._noise.standard_normal(2 * len(signal), dtype=np.float32)
 
 

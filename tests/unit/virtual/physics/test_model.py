@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from isocenter.domain.errors import ConfigError
+from isocenter.domain.scenario import MagnetFaults, ReceiverFaults
 from isocenter.virtual.console.playback import Playback, RxWindow, SignalModel
 from isocenter.virtual.physics.magnet import b0_offset_hz, receive_sensitivity, transmit_scale
 from isocenter.virtual.physics.model import NOISE_PER_SQRT_HZ, BlochSignalModel, scenario_spins
@@ -47,7 +48,7 @@ def test_a_head_fills_a_fifth_of_the_receiver_and_rings_at_the_true_frequency():
 
 
 def test_noise_has_the_level_of_its_bandwidth_and_a_seed():
-    scenario = replace(find_scenario("uniform"), noise=1.0, **SMALL)
+    scenario = replace(find_scenario("uniform"), receiver=ReceiverFaults(noise=1.0), **SMALL)
     model = BlochSignalModel(make_scanner(), scenario)
     for decimation in (512, 2048):
         silent = fid(flip=0.0, decimation=decimation, n=4000)
@@ -58,7 +59,7 @@ def test_noise_has_the_level_of_its_bandwidth_and_a_seed():
     first = BlochSignalModel(make_scanner(), scenario).play(fid(n=50))[0]
     model.reset()
     assert np.array_equal(first, model.play(fid(n=50))[0])
-    quiet = BlochSignalModel(make_scanner(), replace(scenario, noise=0.0)).play(fid(n=50, flip=0.0))[0]
+    quiet = BlochSignalModel(make_scanner(), replace(scenario, receiver=ReceiverFaults())).play(fid(n=50, flip=0.0))[0]
     assert np.array_equal(quiet, np.zeros(50))
 
 
@@ -72,7 +73,9 @@ def test_spins_relax_between_runs():
 
 
 def test_the_phase_of_a_signal_is_the_same_in_every_run():
-    model = BlochSignalModel(make_scanner(), replace(find_scenario("uniform"), frequency_offset_hz=300.0, **SMALL))
+    model = BlochSignalModel(
+        make_scanner(), replace(find_scenario("uniform"), magnet=MagnetFaults(frequency_offset_hz=300.0), **SMALL)
+    )
     phases = [np.angle(model.play(fid(n=1, idle_s=3.0 + 0.1 * i))[0][0]) for i in range(3)]
     assert phases == pytest.approx([phases[0]] * 3, abs=1e-3)
 
