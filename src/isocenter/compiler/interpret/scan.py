@@ -16,6 +16,7 @@ from isocenter.compiler.interpret.gradients import (
     make_gradients,
 )
 from isocenter.compiler.interpret.kspace import Moments, make_moments, track_origin
+from isocenter.compiler.interpret.notes import scan_notes
 from isocenter.compiler.interpret.outputs import receive_tracks, track_from_spans, trigger_tracks
 from isocenter.compiler.interpret.pulses import (
     Pulses,
@@ -106,7 +107,7 @@ def compile_scan(
         definitions=dict(file.definitions),
         encoding=encoding,
         facts=find_facts(segments, loads, tx, tx_t_per_code, (pulses, readouts, k_samples), clock_hz),
-        warnings=(*file.warnings, *_warnings(readouts, segments)),
+        warnings=(*file.warnings, *scan_notes(readouts, segments, encoding, file.definitions)),
         signature=file.signature,
     )
 
@@ -177,17 +178,3 @@ def _joint(readouts: Readouts, segments: tuple[Segment, ...]) -> Readouts:
         window_tick=np.concatenate([segment.readouts.window_tick for segment in segments]),
         first_sample_tick=np.concatenate([segment.readouts.first_sample_tick for segment in segments]),
     )
-
-
-def _warnings(readouts: Readouts, segments: tuple[Segment, ...]) -> list[str]:
-    """Sentences that the operator should see."""
-    found = []
-    for name, meaning in (("NOPOS", "position"), ("NOROT", "orientation"), ("NOSCL", "size")):
-        if np.any(readouts.label(name)):
-            found.append(f"The sequence asks that the prescribed {meaning} is ignored ({name}); it is applied all the same.")
-    repeated = sum(segment.n_dummy_shots for segment in segments)
-    if repeated:
-        found.append(
-            f"The repetition time leaves no room for pauses, so {repeated} shots are played again without reception."
-        )
-    return found
