@@ -114,6 +114,8 @@ class CoilFaults:
         What the receiver hears of a full-scale pulse just after its end [1 = receiver full scale].
     is_disconnected
         The receive cable is broken: noise and interference only.
+    n_receive
+        Receive coils: 1 is one coil around the patient, more are loops in a ring around the bore.
     """
 
     b1_fall_db: float = 0.0
@@ -122,6 +124,7 @@ class CoilFaults:
     ring_down_s: float = 0.0
     ring_down_level: float = 0.0
     is_disconnected: bool = False
+    n_receive: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,8 +231,10 @@ class Scenario:
 
     Attributes
     ----------
-    name, summary
-        For people.
+    name, summary, look_for
+        For people; the last one tells a trainee what this scenario does to images.
+    scanner
+        Name of the hardware file that it is meant for; empty for any.
     phantom
         Name of a phantom.
     phantom_file
@@ -248,6 +253,8 @@ class Scenario:
 
     name: str = "custom"
     summary: str = ""
+    look_for: str = ""
+    scanner: str = ""
     phantom: str = "head"
     phantom_file: str = ""
     position: PatientPosition = PatientPosition.HFS
