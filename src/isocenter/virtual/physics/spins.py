@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Isochromats: the flat arrays that the Bloch engine turns."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -30,6 +30,8 @@ class SpinSet:
         Deviation of its frequency from the magnet's centre frequency [Hz], float32: field map, T2', chemical shift.
     b1_scale
         Transmit field over the nominal, float32.
+    diffusion_m2_per_s
+        Diffusion coefficient of each tissue [m2/s], float64, shape (n_tissues,); empty when nothing diffuses.
     """
 
     position_m: NDArray[np.float32]
@@ -39,6 +41,7 @@ class SpinSet:
     weight: NDArray[np.complex64]
     offset_hz: NDArray[np.float32]
     b1_scale: NDArray[np.float32]
+    diffusion_m2_per_s: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
     def __post_init__(self) -> None:
         n = len(self.position_m)
@@ -49,6 +52,8 @@ class SpinSet:
                 raise ValueError(f"{name} has {len(getattr(self, name))} rows, position_m has {n}")
         if np.any(self.t1_s <= 0) or np.any(self.t2_s <= 0):
             raise ValueError("relaxation times must be positive")
+        if len(self.diffusion_m2_per_s) not in (0, len(self.t1_s)):
+            raise ValueError(f"diffusion_m2_per_s has {len(self.diffusion_m2_per_s)} rows, t1_s has {len(self.t1_s)}")
 
     def __len__(self) -> int:
         return len(self.position_m)
