@@ -244,13 +244,21 @@ class CompiledScan:
     definitions
         The ``[DEFINITIONS]`` of the sequence, text by key.
     encoding
-        Cartesian encoding, or None if this is none (a spectrum, a radial scan).
+        Cartesian encoding, or None if this is none (a spectrum, a radial scan; see ``trajectory_per_m``).
     facts
         Times, angles and loads.
     warnings
         Plain sentences that the operator should see.
     signature
         ``valid``, ``invalid``, ``absent`` or ``unknown type``: the state of the file's signature.
+    trajectory_per_m
+        Where each sample of the imaging readouts (neither NOISE nor NAV, in order) lies in k-space, device axes, counted
+        from the centre of the field of view [1/m], float32, shape ``(n_imaging, n_samples, 3)``, NaN behind the end of a
+        shorter readout. None where the encoding says it all, and where nothing is encoded.
+    evolution_s
+        How long the spins have turned freely at the first sample of each readout [s], float64, shape ``(n_readouts,)``:
+        time since the excitation, inverted by each refocusing pulse, so 0 at a spin echo. A spin off by f has turned by
+        ``2 pi f (evolution + i dwell)`` at sample i. NaN before the first pulse; empty when unknown.
     """
 
     scanner_name: str
@@ -266,3 +274,5 @@ class CompiledScan:
     facts: ScanFacts
     warnings: tuple[str, ...] = ()
     signature: str = "absent"
+    trajectory_per_m: NDArray[np.float32] | None = None
+    evolution_s: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))

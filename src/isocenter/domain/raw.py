@@ -42,6 +42,9 @@ class RawScan:
     trajectory_per_m
         Where each sample lies in k-space, device axes, counted from the centre of the field of view [1/m], float32, shape
         ``(n_readouts, n_samples, 3)``; None when the encoding says it all.
+    evolution_s
+        How long the spins have turned freely at each readout's first sample, see ``CompiledScan`` [s], float64, shape
+        ``(n_readouts,)``; empty when unknown.
     noise
         complex64, shape ``(n, n_channels, n_samples)``: the scan's own noise readouts; None without any.
     sensor_channels
@@ -60,6 +63,7 @@ class RawScan:
     name: str = ""
     time_s: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     trajectory_per_m: NDArray[np.float32] | None = None
+    evolution_s: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     noise: NDArray[np.complex64] | None = None
     sensor_channels: tuple[int, ...] = ()
 
