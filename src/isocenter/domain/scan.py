@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from isocenter.domain.geometry import Orientation
+from isocenter.domain.pipeline import StepOrder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,8 @@ class SequenceInfo:
         True when a technologist should be offered it.
     path
         The file.
+    pipeline
+        Steps from its data to images; empty for the usual ones of its kind.
     """
 
     name: str
@@ -32,6 +35,7 @@ class SequenceInfo:
     recon: str
     is_clinical: bool
     path: str
+    pipeline: tuple[StepOrder, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

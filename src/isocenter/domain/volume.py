@@ -52,6 +52,10 @@ PLACE_UNKNOWN: Final = ("geometry", "not known")
 """Step of a provenance that says: nobody knows where these images lie in the patient, nor which way round."""
 
 
+SKIPPED: Final = "skipped: "
+"""How the text of a provenance begins for a step that was asked for and could not be done; the reason follows."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Volume:
     """One series of images.
@@ -64,11 +68,23 @@ class Volume:
         Where it lies.
     provenance
         What was done to the data, in order: name of each step and its parameters as text.
+    kind
+        What the values are: ``magnitude``, ``phase`` [rad], ``real`` or ``complex``; the last is shown as its magnitude.
+    label
+        What sets this series apart from the original one that was made of the same data, such as ``denoised``; empty for
+        the original.
     """
 
     data: NDArray[np.complex64] | NDArray[np.float32]
     geometry: ImageGeometry
     provenance: tuple[tuple[str, str], ...] = field(default=())
+    kind: str = "magnitude"
+    label: str = ""
+
+    @property
+    def skipped(self) -> tuple[tuple[str, str], ...]:
+        """Steps that were asked for and could not be done: name and reason."""
+        return tuple((name, text.removeprefix(SKIPPED)) for name, text in self.provenance if text.startswith(SKIPPED))
 
     @property
     def is_placed(self) -> bool:

@@ -11,6 +11,7 @@ from typing import Final
 from isocenter.domain.events import CompiledScan, Encoding, ScanFacts
 from isocenter.domain.geometry import Placement
 from isocenter.domain.patient import Exam
+from isocenter.domain.pipeline import StepOrder
 from isocenter.domain.scan import EndReason, Protocol
 from isocenter.domain.scanner import Calibration, Scanner
 from isocenter.storage.journal import now_iso
@@ -51,6 +52,8 @@ class ScanRequest:
         What the data become: ``cartesian``, ``spectrum`` or ``noise``.
     console
         What answered at the console's address, such as ``MaRCoS 1.0.5 (virtual)``.
+    pipeline
+        Steps of reconstruction that the sequence declared; empty for the usual ones.
     """
 
     protocol: Protocol
@@ -62,6 +65,7 @@ class ScanRequest:
     series_number: int = 1
     recon: str = "cartesian"
     console: str = ""
+    pipeline: tuple[StepOrder, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
