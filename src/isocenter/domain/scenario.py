@@ -245,6 +245,8 @@ class Scenario:
         About how many isochromats.
     has_t2_prime, has_chemical_shift
         Frequencies spread inside each tissue; fat is shifted.
+    has_diffusion
+        Spins wander as the diffusion of their tissue says.
     n_sensors
         Channels that hear only interference, 0 ... 12.
     seed
@@ -261,6 +263,7 @@ class Scenario:
     n_spins: int = 200_000
     has_t2_prime: bool = True
     has_chemical_shift: bool = True
+    has_diffusion: bool = False
     magnet: MagnetFaults = field(default_factory=MagnetFaults)
     gradients: GradientFaults = field(default_factory=GradientFaults)
     coil: CoilFaults = field(default_factory=CoilFaults)
