@@ -30,8 +30,10 @@ def _label_notes(readouts: Readouts, encoding: Encoding | None, definitions: Map
     rows = image_rows(readouts)
     lin, par = readouts.label("LIN")[rows], readouts.label("PAR")[rows]
     if encoding is None:
-        # A number that only counts spokes or echoes is no claim of a grid; the definition Matrix makes it one.
-        if "Matrix" in definitions and len(rows) and (lin.max() > 0 or par.max() > 0):
+        # A number that only counts spokes or echoes is no claim of a grid; the definition Matrix makes it one,
+        # unless Trajectory names another way through k-space.
+        claims_a_grid = "Matrix" in definitions and "Trajectory" not in definitions
+        if claims_a_grid and len(rows) and (lin.max() > 0 or par.max() > 0):
             return [
                 "The gradients do not follow the labels LIN and PAR on a Cartesian grid, so the FFT will give no image of "
                 "this scan; the data are kept."

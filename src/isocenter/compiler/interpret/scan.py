@@ -29,6 +29,7 @@ from isocenter.compiler.interpret.pulses import (
 from isocenter.compiler.interpret.segments import LEAD_TICKS, TAIL_S, Tables, cut, plan_segments
 from isocenter.compiler.interpret.shots import Cuts, choose_cuts, dummy_shots, find_cuts, shot_pulses, slice_count
 from isocenter.compiler.interpret.timeline import make_timeline
+from isocenter.compiler.interpret.trajectory import find_evolution_s, find_trajectory
 from isocenter.compiler.interpret.windows import GATE_LEAD_TICKS, find_readouts, shift_readouts
 from isocenter.compiler.pulseq.model import PulseqFile
 from isocenter.domain.errors import CompileError
@@ -47,6 +48,7 @@ def compile_scan(
     *,
     soft_delays_s: Mapping[str, float] | None = None,
     max_segment_s: float = 1.0,
+    with_trajectory: bool = False,
 ) -> CompiledScan:
     """A sequence on the clock and the DACs of one scanner, cut into segments.
 
@@ -62,6 +64,8 @@ def compile_scan(
         Length of the sequence's adjustable delays by hint [s].
     max_segment_s
         Segments are about that long at most [s].
+    with_trajectory
+        Give the trajectory of a Cartesian scan as well.
 
     Raises
     ------
@@ -84,6 +88,7 @@ def compile_scan(
     tx = play_pulses(file, pulses, scanner, calibration)
     gradients = make_gradients(file, scanner, calibration, placement, timeline, lines)
     encoding = find_encoding(file, readouts, k_samples, pulses, moments, placement)
+    trajectory = find_trajectory(readouts, pulses, gradients, scanner) if encoding is None or with_trajectory else None
     readouts = shift_readouts(readouts, moments, origin, shift_m, clock_hz)
     _, rx_enable, rx_gate = receive_tracks(readouts, gates)
     trigger, leds = trigger_tracks(file, timeline)
@@ -109,6 +114,8 @@ def compile_scan(
         facts=find_facts(segments, loads, tx, tx_t_per_code, (pulses, readouts, k_samples), clock_hz),
         warnings=(*file.warnings, *scan_notes(readouts, segments, encoding, file.definitions)),
         signature=file.signature,
+        trajectory_per_m=trajectory,
+        evolution_s=find_evolution_s(readouts, pulses, clock_hz),
     )
 
 
