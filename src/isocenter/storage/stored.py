@@ -15,7 +15,7 @@ from isocenter.domain.raw import RawScan
 from isocenter.domain.scan import EndReason
 from isocenter.storage.files import plain_words, write_atomic
 from isocenter.storage.journal import Journal, mend_journal, now_iso, read_journal
-from isocenter.storage.mrd_heads import FLAG_OF_LABEL, INDEX_OF_LABEL, extra_labels
+from isocenter.storage.mrd_heads import FLAG_OF_LABEL, INDEX_OF_LABEL, TIME_STAMP_S, extra_labels
 from isocenter.storage.record import ScanEnd, ScanRecord
 from isocenter.storage.scan_folder import IMAGES, JOURNAL, RAW, RECORD, SEQUENCE, encode
 from isocenter.storage.values import from_plain
@@ -119,6 +119,7 @@ def read_raw(path: Path, kind: str = "imaging") -> RawScan:
     length = _length(heads[chosen], compiled.encoding.n_samples if compiled.encoding and kind == "imaging" else 0)
     chosen &= heads["number_of_samples"] == length
     samples = _stack(rows["data"][chosen], length)
+    is_noise = labels.get("NOISE", np.zeros(len(heads), np.int32)) != 0
     # What was not measured cannot say whether it would be an image line; the share of those measured tells.
     left_out = len(heads) - int(chosen.sum())
     return RawScan(
@@ -134,6 +135,8 @@ def read_raw(path: Path, kind: str = "imaging") -> RawScan:
         definitions=compiled.definitions,
         n_expected=max(compiled.n_expected - left_out, len(samples)),
         name=record.request.protocol.name,
+        time_s=heads["acquisition_time_stamp"][chosen] * TIME_STAMP_S,
+        noise=_noise(rows, is_noise, length) if kind == "imaging" else None,
     )
 
 
@@ -202,6 +205,14 @@ def _length(heads: NDArray[Any], wanted: int) -> int:
     if len(lengths) == 0:
         return wanted
     return wanted if np.any(lengths == wanted) else int(np.bincount(lengths).argmax())
+
+
+def _noise(rows: NDArray[Any], is_noise: NDArray[np.bool_], wanted: int) -> NDArray[np.complex64] | None:
+    """The scan's noise readouts, those as long as its others where there are such; None without any."""
+    if not is_noise.any():
+        return None
+    length = _length(rows["head"][is_noise], wanted)
+    return _stack(rows["data"][is_noise & (rows["head"]["number_of_samples"] == length)], length)
 
 
 def _stack(rows: NDArray[Any], n_samples: int) -> NDArray[np.complex64]:
