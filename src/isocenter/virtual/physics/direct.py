@@ -134,12 +134,14 @@ def _decimated(readouts: Readouts, windows: Sequence[NDArray[np.complex64]]) -> 
 def _raw_scan(scan: CompiledScan, placement: Placement, channels: list[_Rows], name: str) -> RawScan:
     readouts, n = scan.readouts, len(scan.readouts)
     is_noise = readouts.label("NOISE") != 0
-    chosen = ~is_noise & (readouts.label("NAV") == 0)
-    if not chosen.any():
-        chosen[:] = True
+    is_imaging = ~is_noise & (readouts.label("NAV") == 0)
+    chosen = is_imaging.copy() if is_imaging.any() else np.ones(n, dtype=np.bool_)
     lengths = readouts.n_samples
     length = _length(lengths[chosen], scan.encoding.n_samples if scan.encoding else 0)
     chosen &= lengths == length
+    trajectory = scan.trajectory_per_m
+    if trajectory is not None:
+        trajectory = trajectory[chosen[is_imaging], :length]
     segment_start_s = np.array([segment.start_s for segment in scan.segments] or [0.0])
     time_s = segment_start_s[scan.segment_of_readout] + readouts.first_sample_tick / scan.clock_hz
     noise = None
@@ -157,6 +159,8 @@ def _raw_scan(scan: CompiledScan, placement: Placement, channels: list[_Rows], n
         n_expected=int(chosen.sum()),
         name=name,
         time_s=time_s[chosen],
+        trajectory_per_m=trajectory,
+        evolution_s=scan.evolution_s[chosen] if len(scan.evolution_s) else scan.evolution_s,
         noise=noise,
         sensor_channels=tuple(range(1, len(channels))),
     )
