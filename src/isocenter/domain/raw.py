@@ -49,6 +49,8 @@ class RawScan:
         complex64, shape ``(n, n_channels, n_samples)``: the scan's own noise readouts; None without any.
     sensor_channels
         Channels that hear interference but no signal.
+    warnings
+        Plain sentences that a person should see: what was wrong with a file from elsewhere, and what was made of it.
     """
 
     samples: NDArray[np.complex64]
@@ -66,6 +68,7 @@ class RawScan:
     evolution_s: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     noise: NDArray[np.complex64] | None = None
     sensor_channels: tuple[int, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def is_complete(self) -> bool:
