@@ -11,8 +11,8 @@ from typing import Any
 from isocenter.sequences.kit import (
     RASTER_S,
     Player,
-    Pulse,
     Readout,
+    Selective,
     SequenceError,
     System,
     dwell_for,
@@ -21,8 +21,9 @@ from isocenter.sequences.kit import (
     interleaved,
     nearest,
     number,
-    pp,
+    selective_pulse,
     show,
+    slice_positions,
     up,
 )
 
@@ -32,7 +33,6 @@ RECON = "cartesian"
 CLINICAL = True
 
 PI = 3.141592653589793
-TIME_BANDWIDTH = 4.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,15 +89,6 @@ class Parameters:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Selective:
-    """A selective pulse: the block's pulse and gradient, and the area of the gradient after the pulse's centre."""
-
-    pulse: Pulse
-    gradient: Any
-    half_area_per_m: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """All that is settled before the first block is added."""
 
@@ -131,10 +122,10 @@ def build(p: Parameters, system: System) -> Any:
     gx, gz90, gz180 = once(readout.gradient()), once(plan.excite.gradient), once(plan.refocus.gradient)
     lines = [encode(line, p.n_phase, p.fov_phase_m) for line in range(p.n_phase)]
     gy = [(once(after.make("y", area)), once(spoil.make("y", -area))) for area in lines]
-    positions = [(number_of - (p.slices - 1) / 2) * (p.thickness_m + p.gap_m) for number_of in range(p.slices)]
+    positions = slice_positions(p.slices, p.thickness_m, p.gap_m)
     adcs = [once(readout.adc(system, phase)) for phase in (0.0, PI)]
-    rf90 = [[once(_at(plan.excite, position, phase)) for position in positions] for phase in (0.0, PI)]
-    rf180 = [once(_at(plan.refocus, position, 0.0)) for position in positions]
+    rf90 = [[once(plan.excite.at(position, phase)) for position in positions] for phase in (0.0, PI)]
+    rf180 = [once(plan.refocus.at(position, 0.0)) for position in positions]
 
     shots = [(p.n_phase // 2, -1)] * p.dummy_shots
     shots += [(line, average) for average in range(p.averages) for line in range(p.n_phase)]
@@ -170,8 +161,9 @@ def _plan(p: Parameters, system: System) -> Plan:
     """Pulses and timing, or what must change for them to be possible."""
     dwell_s = dwell_for(p.bandwidth_hz)
     readout = system.readout(p.fov_read_m, p.n_read, dwell_s, bandwidth_name="bandwidth_hz", fov_name="fov_read_m")
-    excite = _selective(p, system, PI / 2, "excitation", 0.0)
-    refocus = _selective(p, system, PI, "refocusing", PI / 2)
+    size = {"rf_s": p.rf_s, "thickness_m": p.thickness_m}
+    excite = selective_pulse(system, PI / 2, use="excitation", **size)
+    refocus = selective_pulse(system, PI, use="refocusing", phase_rad=PI / 2, **size)
     crusher = p.crusher / p.thickness_m
     before = crusher - excite.half_area_per_m
     edge = abs(encode(0, p.n_phase, p.fov_phase_m))
@@ -218,54 +210,3 @@ def _plan(p: Parameters, system: System) -> Plan:
         te_s=te_s,
         tr_s=tr_s,
     )
-
-
-def _selective(p: Parameters, system: System, flip_rad: float, use: str, phase_rad: float) -> Selective:
-    """Sinc pulse with its slice gradient, or what must change for it to be possible."""
-    duration_s = nearest(p.rf_s, 2 * RASTER_S)
-    system.check_length(duration_s)
-    amplitude = TIME_BANDWIDTH / duration_s / p.thickness_m
-    if amplitude > system.max_grad_hz_per_m:
-        longer_s = up(TIME_BANDWIDTH / (system.max_grad_hz_per_m * p.thickness_m), 2 * RASTER_S)
-        thicker_m = TIME_BANDWIDTH / (system.max_grad_hz_per_m * duration_s)
-        can_be_longer = longer_s <= system.scanner.rf.max_pulse_s
-        longer = f", or the RF pulse length to {longer_s * 1e6:.0f} us" if can_be_longer else ""
-        raise SequenceError(
-            f"Slices (thickness_m) of {show(p.thickness_m, 'mm')} with pulses of {show(duration_s, 'us', 4)} need a "
-            "stronger gradient than this scanner may use.",
-            f"Set the thickness to {up(thicker_m, 1e-4) * 1e3:.1f} mm or more{longer}.",
-        )
-    rise_s = max(1e-4, up(amplitude / system.max_slew_hz_per_m_s), up(system.warmup_s))
-    rise_s = max(rise_s, up(system.hold_s))
-    event = pp.make_sinc_pulse(
-        flip_angle=flip_rad,
-        duration=duration_s,
-        delay=rise_s,
-        apodization=0.46,
-        time_bw_product=TIME_BANDWIDTH,
-        phase_offset=phase_rad,
-        system=system.opts,
-        use=use,
-    )
-    peak = float(abs(event.signal).max())
-    if peak > system.max_b1_hz:
-        raise SequenceError(
-            f"The {flip_rad / PI * 180:.0f}° pulse of {show(duration_s, 'us', 4)} (rf_s) needs "
-            f"{peak / system.max_b1_hz:.2f} times what this scanner's transmitter gives.",
-            f"Set the RF pulse length to {up(duration_s * peak / system.max_b1_hz, 2 * RASTER_S) * 1e6:.0f} us or more.",
-        )
-    gradient = pp.make_trapezoid(
-        channel="z", amplitude=amplitude, rise_time=rise_s, flat_time=duration_s, fall_time=rise_s, system=system.opts
-    )
-    half_s = rise_s + duration_s / 2
-    pulse = Pulse(event=event, centre_s=round(half_s, 9), block_s=round(2 * half_s, 9))
-    return Selective(pulse=pulse, gradient=gradient, half_area_per_m=amplitude * (duration_s + rise_s) / 2)
-
-
-def _at(selective: Selective, position_m: float, phase_rad: float) -> Any:
-    """Copy of a pulse for a slice at a position; its phase at the centre is that of the pulse plus the given one."""
-    event = selective.pulse.event
-    copy = type(event)(**vars(event))
-    copy.freq_offset = selective.gradient.amplitude * position_m
-    copy.phase_offset = event.phase_offset + phase_rad - 2 * PI * copy.freq_offset * event.center
-    return copy

@@ -13,6 +13,7 @@ from isocenter.domain.units import GAMMA_HZ_PER_T, show
 from isocenter.sequences.catalogue import get_sequence
 from isocenter.sequences.lazy import pp
 from isocenter.sequences.ordering import EMPTY, ORDERS, centre_echo, echo_trains, grid_lines, interleaved
+from isocenter.sequences.selective import Selective, selective_pulse, slice_positions
 from isocenter.sequences.system import (
     DWELL_RASTER_S,
     RASTER_S,
@@ -37,6 +38,7 @@ __all__ = [
     "Player",
     "Pulse",
     "Readout",
+    "Selective",
     "SequenceError",
     "System",
     "build_with",
@@ -51,7 +53,9 @@ __all__ = [
     "nearest",
     "number",
     "pp",
+    "selective_pulse",
     "show",
+    "slice_positions",
     "switch",
     "up",
 ]
@@ -81,6 +85,7 @@ class Player:
             "rf": self.seq.register_rf_event,
             "adc": self.seq.register_adc_event,
             "trap": self.seq.register_grad_event,
+            "grad": self.seq.register_grad_event,
         }[event.type]
         number_of = register(event)
         event.id = number_of[0] if isinstance(number_of, tuple) else number_of

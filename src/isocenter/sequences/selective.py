@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: MIT
+"""Slice-selective pulses."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from isocenter.domain.errors import SequenceError
+from isocenter.domain.units import show
+from isocenter.sequences.lazy import pp
+from isocenter.sequences.system import RASTER_S, SHORTEST_RAMP_S, Pulse, System, nearest, up
+
+TIME_BANDWIDTH: Final = 4.0
+_APODIZATION: Final = 0.46
+_TURN_RAD: Final = 6.283185307179586
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selective:
+    """A selective pulse with its gradient along z.
+
+    Attributes
+    ----------
+    pulse
+        Event and timing of the block.
+    gradient
+        Pulseq event of the slice gradient.
+    half_area_per_m
+        Area of the gradient after the pulse's centre [1/m].
+    """
+
+    pulse: Pulse
+    gradient: Any
+    half_area_per_m: float
+
+    def at(self, position_m: float, phase_rad: float) -> Any:
+        """Copy of the pulse for a slice elsewhere; its phase at the centre is its own plus the given one."""
+        event = self.pulse.event
+        copy = type(event)(**vars(event))
+        copy.freq_offset = self.gradient.amplitude * position_m
+        copy.phase_offset = event.phase_offset + phase_rad - _TURN_RAD * copy.freq_offset * event.center
+        return copy
+
+
+def selective_pulse(
+    system: System, flip_rad: float, *, rf_s: float, thickness_m: float, use: str, phase_rad: float = 0.0
+) -> Selective:
+    """Sinc pulse with its slice gradient.
+
+    Raises
+    ------
+    SequenceError
+        When it needs more gradient or B1 than there is; says which ``thickness_m`` or ``rf_s`` would do.
+    """
+    duration_s = nearest(rf_s, 2 * RASTER_S)
+    system.check_length(duration_s)
+    amplitude = TIME_BANDWIDTH / duration_s / thickness_m
+    if amplitude > system.max_grad_hz_per_m:
+        longer_s = up(TIME_BANDWIDTH / (system.max_grad_hz_per_m * thickness_m), 2 * RASTER_S)
+        thicker_m = TIME_BANDWIDTH / (system.max_grad_hz_per_m * duration_s)
+        can_be_longer = longer_s <= system.scanner.rf.max_pulse_s
+        longer = f", or the RF pulse length to {longer_s * 1e6:.0f} us" if can_be_longer else ""
+        raise SequenceError(
+            f"Slices (thickness_m) of {show(thickness_m, 'mm')} with pulses of {show(duration_s, 'us', 4)} need a "
+            "stronger gradient than this scanner may use.",
+            f"Set the thickness to {up(thicker_m, 1e-4) * 1e3:.1f} mm or more{longer}.",
+        )
+    rise_s = max(SHORTEST_RAMP_S, up(amplitude / system.max_slew_hz_per_m_s), up(system.warmup_s), up(system.hold_s))
+    event = pp.make_sinc_pulse(
+        flip_angle=flip_rad,
+        duration=duration_s,
+        delay=rise_s,
+        apodization=_APODIZATION,
+        time_bw_product=TIME_BANDWIDTH,
+        phase_offset=phase_rad,
+        system=system.opts,
+        use=use,
+    )
+    peak = float(abs(event.signal).max())
+    if peak > system.max_b1_hz:
+        raise SequenceError(
+            f"The {flip_rad / _TURN_RAD * 360:.0f}° pulse of {show(duration_s, 'us', 4)} (rf_s) needs "
+            f"{peak / system.max_b1_hz:.2f} times what this scanner's transmitter gives.",
+            f"Set the RF pulse length to {up(duration_s * peak / system.max_b1_hz, 2 * RASTER_S) * 1e6:.0f} us or more.",
+        )
+    gradient = pp.make_trapezoid(
+        channel="z", amplitude=amplitude, rise_time=rise_s, flat_time=duration_s, fall_time=rise_s, system=system.opts
+    )
+    half_s = rise_s + duration_s / 2
+    pulse = Pulse(event=event, centre_s=round(half_s, 9), block_s=round(2 * half_s, 9))
+    return Selective(pulse=pulse, gradient=gradient, half_area_per_m=amplitude * (duration_s + rise_s) / 2)
+
+
+def slice_positions(slices: int, thickness_m: float, gap_m: float) -> list[float]:
+    """Centres along z of slices that lie symmetrically around the centre [m]."""
+    return [(index - (slices - 1) / 2) * (thickness_m + gap_m) for index in range(slices)]
