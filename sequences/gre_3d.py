@@ -21,6 +21,7 @@ from isocenter.sequences.kit import (
     nearest,
     number,
     show,
+    spoil_phase_deg,
     switch,
     up,
 )
@@ -31,8 +32,6 @@ RECON = "cartesian"
 CLINICAL = True
 
 PI = 3.141592653589793
-# 117 degrees: Zur, Wood, Neuringer, Magn Reson Med 1991;21:251.
-SPOIL_STEP_DEG = 117
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +105,7 @@ def build(p: Parameters, system: System) -> Any:
     phased: dict[int, tuple[Any, Any]] = {}
 
     def spoiled(count: int) -> tuple[Any, Any]:
-        degrees = SPOIL_STEP_DEG * (count * (count + 1) // 2) % 360 if p.rf_spoiling else 0
+        degrees = spoil_phase_deg(count) if p.rf_spoiling else 0
         if degrees not in phased:
             phase_rad = degrees / 180 * PI
             pulse = system.hard_pulse(p.flip_rad, p.rf_s, use="excitation", phase_rad=phase_rad)

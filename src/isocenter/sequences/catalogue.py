@@ -20,7 +20,7 @@ from isocenter.domain.errors import ConsoleError, SequenceError
 from isocenter.domain.parameters import Parameter, parameters_of
 from isocenter.domain.scan import SequenceInfo
 
-RECON_KINDS = ("cartesian", "spectrum", "noise")
+RECON_KINDS = ("cartesian", "noncartesian", "spectrum", "noise")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

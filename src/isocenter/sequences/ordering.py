@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 ORDERS: Final[tuple[str, ...]] = ("linear", "centre-out", "reversed")
 EMPTY: Final = -1
 """Marks an echo of a train that measures no line."""
+_SPOIL_STEP_DEG: Final = 117
+"""Zur, Wood, Neuringer, Magn Reson Med 1991;21:251."""
 
 
 def echo_trains(n_lines: int, train_length: int, order: str) -> NDArray[np.int64]:
@@ -61,3 +63,8 @@ def grid_lines(n_lin: int, n_par: int, *, elliptical: bool) -> list[tuple[int, i
 def interleaved(n_slices: int) -> list[int]:
     """Slices 0, 2, 4 ... 1, 3, 5 ...: neighbours are excited as far apart in time as possible."""
     return [*range(0, n_slices, 2), *range(1, n_slices, 2)]
+
+
+def spoil_phase_deg(count: int) -> int:
+    """Phase of pulse and receiver for RF spoiling: it grows quadratically in steps of 117° [degrees]."""
+    return _SPOIL_STEP_DEG * (count * (count + 1) // 2) % 360

@@ -102,9 +102,14 @@ class Readout:
         """Time before and after in which the transmitter is silent [s]."""
         return GUARD_DWELLS * self.dwell_s
 
+    @property
+    def lobe(self) -> Lobe:
+        """Timing of the trapezoid."""
+        return Lobe(duration_s=self.duration_s, rise_s=self.rise_s)
+
     def gradient(self, channel: str = "x") -> Any:
         """Pulseq event of the gradient."""
-        return Lobe(duration_s=self.duration_s, rise_s=self.rise_s).make(channel, self.area_per_m)
+        return self.lobe.make(channel, self.area_per_m)
 
     def adc(self, system: "System", phase_rad: float = 0.0) -> Any:
         """Pulseq event of the readout, to be played in one block with the gradient."""

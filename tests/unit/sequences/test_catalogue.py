@@ -15,7 +15,8 @@ from isocenter.domain.errors import LimitError, SequenceError
 from isocenter.sequences.build import build
 from isocenter.sequences.catalogue import catalogue, list_sequences, parameters
 
-SHIPPED = ["fid", "frequency", "gre_3d", "localizer", "noise", "spin_echo_2d", "tse_3d"]
+SHIPPED = ["fid", "frequency", "gre_3d", "localizer", "noise", "radial_2d", "spin_echo_2d", "tse_3d"]
+CLINICAL = {"gre_3d", "localizer", "radial_2d", "spin_echo_2d", "tse_3d"}
 
 GOOD = """
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ def test_the_shipped_sequences():
     found = catalogue()
     assert [info.name for info in found.infos] == SHIPPED
     assert not found.broken
-    assert {info.name for info in found.infos if info.is_clinical} == {"gre_3d", "localizer", "spin_echo_2d", "tse_3d"}
+    assert {info.name for info in found.infos if info.is_clinical} == CLINICAL
     assert {info.name: info.recon for info in found.infos}["frequency"] == "spectrum"
 
 
@@ -96,7 +97,10 @@ BROKEN = {
     "raises": (GOOD + "\n1 / 0\n", r"line 15 fails when it is read: ZeroDivisionError"),
     "exits": (GOOD + "\nraise SystemExit(3)\n", r"line 15 fails when it is read: SystemExit"),
     "no title": (GOOD.replace("TITLE", "NAME"), r"does not declare TITLE as text"),
-    "recon": (GOOD.replace('"spectrum"', '"magic"'), r"does not declare RECON as one of cartesian, spectrum, noise"),
+    "recon": (
+        GOOD.replace('"spectrum"', '"magic"'),
+        r"does not declare RECON as one of cartesian, noncartesian, spectrum, noise",
+    ),
     "no build": (GOOD.replace("def build", "def make"), r"does not declare build as a function"),
     "no parameters": (GOOD.replace("class Parameters", "class Values"), r"does not declare Parameters as a dataclass"),
     "not text": ("\0\0", r"broken.py.* fails when it is read"),

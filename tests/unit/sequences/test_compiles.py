@@ -17,7 +17,7 @@ from isocenter.sequences.catalogue import list_sequences, parameters
 
 SCANNERS = ("osii-one", "physio-72mT", "osii-mini")
 NAMES = [info.name for info in list_sequences()]
-SMALL = {"n_phase": 16, "n_slab": 3, "slices": 3, "n_samples": 256, "windows": 2, "dummy_shots": 1}
+SMALL = {"n_phase": 16, "n_spokes": 24, "n_slab": 3, "slices": 3, "n_samples": 256, "windows": 2, "dummy_shots": 1}
 
 
 def compiled(built, scanner, orientation):
@@ -41,6 +41,8 @@ def test_a_small_scan_passes_the_gate_and_reports_what_was_asked(name, scanner_n
     scan = compiled(built, scanner, Orientation.SAGITTAL)
     if built.info.recon != "cartesian":
         assert scan.encoding is None
+        assert (scan.trajectory_per_m is None) == (built.info.recon != "noncartesian")
+        assert not [warning for warning in scan.warnings if "grid" in warning]
         return
     nx, ny, nz = (int(n) for n in built.report["Matrix"].split())
     encoding, facts = scan.encoding, scan.facts

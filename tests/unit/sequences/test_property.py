@@ -19,7 +19,16 @@ from isocenter.sequences.system import System
 
 SCANNERS = ("osii-one", "physio-72mT", "osii-mini")
 # Sizes only, so that a test stays fast; everything else is drawn from the whole range.
-SMALL = {"n_read": 40, "n_phase": 14, "n_slab": 5, "averages": 2, "n_samples": 600, "windows": 3, "slices": 6}
+SMALL = {
+    "n_read": 40,
+    "n_phase": 14,
+    "n_slab": 5,
+    "averages": 2,
+    "n_samples": 600,
+    "windows": 3,
+    "slices": 6,
+    "n_spokes": 20,
+}
 
 
 def draw(parameter: Parameter, rng: random.Random) -> float | int | str | bool:
