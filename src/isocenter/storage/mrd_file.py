@@ -36,7 +36,13 @@ _ROWS_PER_WRITE: Final = 4096
 _HEAP_OBJECT_HEADER: Final = 16
 
 
-def create_raw_file(path: Path, header_xml: bytes, heads: NDArray[Any], n_channels: int = 1) -> None:
+def create_raw_file(
+    path: Path,
+    header_xml: bytes,
+    heads: NDArray[Any],
+    n_channels: int = 1,
+    trajectories: Sequence[NDArray[np.float32] | None] = (),
+) -> None:
     """Lay out a file with room for all readouts, none of them measured yet.
 
     Parameters
@@ -47,13 +53,15 @@ def create_raw_file(path: Path, header_xml: bytes, heads: NDArray[Any], n_channe
         ISMRMRD header.
     heads
         ``acquisition_header_dtype``, shape ``(n_readouts,)``.
+    trajectories
+        For each readout float32, shape ``(n_samples, dimensions)``, or None; empty when there are none at all.
 
     Raises
     ------
     StorageError
         When there is no room; then no file is left.
     """
-    image, rows_at = _lay_out(header_xml, heads, n_channels)
+    image, rows_at = _lay_out(header_xml, heads, n_channels, trajectories)
     with plain_words("make room for the raw data", path.parent):
         try:
             with path.open("xb") as file:
@@ -68,7 +76,9 @@ def create_raw_file(path: Path, header_xml: bytes, heads: NDArray[Any], n_channe
             raise
 
 
-def _lay_out(header_xml: bytes, heads: NDArray[Any], n_channels: int) -> tuple[bytes, int]:
+def _lay_out(
+    header_xml: bytes, heads: NDArray[Any], n_channels: int, trajectories: Sequence[NDArray[np.float32] | None]
+) -> tuple[bytes, int]:
     """Content of the file, and where in it the number of rows is. In memory: a disk that fills up under HDF5 crashes it."""
     import h5py
     from ismrmrd.hdf5 import acquisition_dtype
@@ -86,7 +96,8 @@ def _lay_out(header_xml: bytes, heads: NDArray[Any], n_channels: int) -> tuple[b
             rows = np.empty(len(part), dtype=acquisition_dtype)
             rows["head"] = part
             for row, n in enumerate(part["number_of_samples"].tolist()):
-                rows["traj"][row], rows["data"][row] = nothing, zeros[n]
+                k = trajectories[start + row] if trajectories else None
+                rows["traj"][row], rows["data"][row] = nothing if k is None else k.ravel(), zeros[n]
             data[start : start + len(part)] = rows
         header_at = h5py.h5o.get_info(data.id).addr
         file.flush()

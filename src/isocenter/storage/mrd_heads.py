@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: MIT
 """ISMRMRD acquisition heads for all readouts of a scan at once."""
 
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isocenter.domain.errors import StorageError
-from isocenter.domain.events import CompiledScan, Encoding, Readouts
+from isocenter.domain.events import CompiledScan, Encoding
 from isocenter.domain.geometry import Placement, lps_from_device
 
 INDEX_OF_LABEL: Final[dict[str, str]] = {
@@ -25,6 +29,9 @@ INDEX_OF_LABEL: Final[dict[str, str]] = {
 
 FLAG_OF_LABEL: Final[dict[str, int]] = {"NOISE": 19, "REF": 20, "REV": 22, "NAV": 23}
 """Pulseq label to ISMRMRD flag number (1-based bit). Source: ISMRMRD, acquisition flags."""
+
+REFERENCE_AND_IMAGING: Final = 21
+"""Flag instead of REF's own for lines that are both (Pulseq labels REF and IMA)."""
 
 _LAST_IN_MEASUREMENT: Final = 25
 
@@ -54,7 +61,43 @@ def extra_labels(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted(set(names) - set(INDEX_OF_LABEL) - set(FLAG_OF_LABEL)))
 
 
-def make_heads(scan: CompiledScan, placement: Placement) -> NDArray[Any]:
+USER_FLOATS: Final = ("time_rest_s", "evolution_s", "k_unit_read_per_m", "k_unit_phase_per_m", "k_unit_slice_per_m")
+"""What ``user_float`` holds, in order: the part of the time stamp below its unit; free evolution at the first sample; what
+one unit of the trajectory is along the three directions of the head."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lines:
+    """What heads say of readouts, one row each; arrays of length n.
+
+    Attributes
+    ----------
+    start_s, evolution_s
+        Start of the first sample since the start of the scan; free evolution then, NaN when unknown [s].
+    centre_sample
+        Where k is zero; NaN for the middle.
+    k_unit_per_m
+        One unit of the file's trajectory along read, phase and slice [1/m]; None without a trajectory.
+    """
+
+    n_samples: NDArray[np.int32]
+    labels: Mapping[str, NDArray[np.int32]]
+    dwell_s: NDArray[np.float64]
+    start_s: NDArray[np.float64]
+    evolution_s: NDArray[np.float64]
+    centre_sample: float = math.nan
+    n_channels: int = 1
+    k_unit_per_m: tuple[float, float, float] | None = None
+
+    def __len__(self) -> int:
+        return len(self.n_samples)
+
+    def label(self, name: str) -> NDArray[np.int32]:
+        """One label for each readout; zeros where it is never set."""
+        return self.labels.get(name, np.zeros(len(self), dtype=np.int32))
+
+
+def make_heads(scan: CompiledScan, placement: Placement, n_channels: int = 1) -> NDArray[Any]:
     """Heads of all readouts in order, ISMRMRD's ``acquisition_header_dtype``, shape ``(n_readouts,)``.
 
     Raises
@@ -62,47 +105,93 @@ def make_heads(scan: CompiledScan, placement: Placement) -> NDArray[Any]:
     StorageError
         When a readout is too long or a label too large for the format.
     """
+    readouts = scan.readouts
+    lines = Lines(
+        n_samples=readouts.n_samples,
+        labels=readouts.labels,
+        dwell_s=readouts.dwell_ticks / scan.clock_hz,
+        start_s=_start_s(scan),
+        evolution_s=_or_nan(scan.evolution_s, len(readouts)),
+        centre_sample=scan.encoding.centre_sample if scan.encoding else math.nan,
+        n_channels=n_channels,
+        k_unit_per_m=None if scan.trajectory_per_m is None else k_units_per_m(scan.encoding, scan.definitions),
+    )
+    return heads_of(lines, scan.encoding, placement)
+
+
+def heads_of(lines: Lines, encoding: Encoding | None, placement: Placement) -> NDArray[Any]:
+    """The same for any readouts."""
     from ismrmrd.hdf5 import acquisition_header_dtype
 
-    readouts = scan.readouts
-    _check(readouts)
-    heads = np.zeros(len(readouts), dtype=acquisition_header_dtype)
+    _check(lines)
+    heads = np.zeros(len(lines), dtype=acquisition_header_dtype)
     heads["version"] = 1
-    heads["scan_counter"] = np.arange(len(readouts))
-    heads["acquisition_time_stamp"] = _start_s(scan) / TIME_STAMP_S
-    heads["number_of_samples"] = readouts.n_samples
-    heads["available_channels"] = heads["active_channels"] = 1
-    heads["channel_mask"][:, 0] = 1
-    centre = scan.encoding.centre_sample if scan.encoding else None
-    middle = readouts.n_samples // 2
+    heads["scan_counter"] = np.arange(len(lines))
+    stamps = np.floor(lines.start_s / TIME_STAMP_S + 1e-9)
+    heads["acquisition_time_stamp"] = stamps
+    heads["user_float"][:, 0] = lines.start_s - stamps * TIME_STAMP_S
+    heads["user_float"][:, 1] = lines.evolution_s
+    heads["number_of_samples"] = lines.n_samples
+    heads["available_channels"] = heads["active_channels"] = lines.n_channels
+    for channel in range(lines.n_channels):
+        heads["channel_mask"][:, channel // 64] |= np.uint64(1 << (channel % 64))
+    middle = lines.n_samples // 2
+    centre = lines.centre_sample
     heads["center_sample"] = (
-        middle if centre is None else np.where(round(centre) < readouts.n_samples, round(centre), middle)
+        middle if math.isnan(centre) else np.where(round(centre) < lines.n_samples, max(round(centre), 0), middle)
     )
-    heads["sample_time_us"] = readouts.dwell_ticks / scan.clock_hz * 1e6
+    heads["sample_time_us"] = lines.dwell_s * 1e6
     for label, counter in INDEX_OF_LABEL.items():
-        heads["idx"][counter] = readouts.label(label)
-    for slot, label in enumerate(extra_labels(tuple(readouts.labels))[:N_USER]):
-        heads["user_int"][:, slot] = readouts.label(label)
-    heads["flags"] = _flags(heads["idx"], readouts)
-    _place(heads, scan.encoding, placement)
+        heads["idx"][counter] = lines.label(label)
+    for slot, label in enumerate(extra_labels(tuple(lines.labels))[:N_USER]):
+        heads["user_int"][:, slot] = lines.label(label)
+    heads["flags"] = _flags(heads["idx"], lines)
+    if lines.k_unit_per_m is not None:
+        heads["user_float"][:, 2:5] = lines.k_unit_per_m
+    _place(heads, encoding, placement)
     return heads
 
 
-def _check(readouts: Readouts) -> None:
-    longest = int(readouts.n_samples.max(initial=0))
+def k_units_per_m(encoding: Encoding | None, definitions: Mapping[str, str]) -> tuple[float, float, float]:
+    """What one cycle per voxel is along read, phase and slice [1/m]; other programs expect trajectories from -0.5 to 0.5."""
+    numbers = {key: re.findall(r"[-+.\deE]+", definitions.get(key, "")) for key in ("FOV", "Matrix")}
+    units = []
+    for axis in range(3):
+        try:
+            fov_m, matrix = float(numbers["FOV"][axis]), float(numbers["Matrix"][axis])
+            unit = matrix / fov_m
+        except (IndexError, ValueError, ZeroDivisionError):
+            unit = 0.0
+        units.append(unit if 0 < unit < 1e9 else 1e3)  # not said: cycles per millimetre
+    if encoding is not None:
+        found = (encoding.step_read_per_m, encoding.step_lin_per_m, encoding.step_par_per_m)
+        sizes = (encoding.n_samples, encoding.n_lin, encoding.n_par)
+        units = [
+            float(np.linalg.norm(step)) * n if np.any(step) else unit
+            for step, n, unit in zip(found, sizes, units, strict=True)
+        ]
+    return units[0], units[1], units[2]
+
+
+def _or_nan(values: NDArray[np.float64], n: int) -> NDArray[np.float64]:
+    return values if len(values) == n else np.full(n, np.nan)
+
+
+def _check(lines: Lines) -> None:
+    longest = int(lines.n_samples.max(initial=0))
     if longest > MAX_SAMPLES:
         raise StorageError(
             f"A readout has {longest} samples; an ISMRMRD file holds at most {MAX_SAMPLES} in one.",
             "Split the readout or lower its bandwidth.",
         )
     for label in INDEX_OF_LABEL:
-        values = readouts.label(label)
+        values = lines.label(label)
         if len(values) and (values.min() < 0 or values.max() > 65_535):
             raise StorageError(
                 f"Label {label} runs from {values.min()} to {values.max()}; an ISMRMRD file holds 0 to 65535.",
                 f"Set {label} to values from 0 in the sequence.",
             )
-    if (n_extra := len(extra_labels(tuple(readouts.labels)))) > N_USER:
+    if (n_extra := len(extra_labels(tuple(lines.labels)))) > N_USER:
         raise StorageError(
             f"The sequence sets {n_extra} labels that ISMRMRD has no name for; a file holds {N_USER}.",
             "Leave out labels that the reconstruction does not use.",
@@ -115,11 +204,15 @@ def _start_s(scan: CompiledScan) -> NDArray[np.float64]:
     return np.asarray(np.maximum(start_s, 0.0), dtype=np.float64)
 
 
-def _flags(index: NDArray[Any], readouts: Readouts) -> NDArray[np.uint64]:
-    flags = np.zeros(len(readouts), dtype=np.uint64)
-    special = np.zeros(len(readouts), dtype=bool)
+def _flags(index: NDArray[Any], lines: Lines) -> NDArray[np.uint64]:
+    flags = np.zeros(len(lines), dtype=np.uint64)
+    special = np.zeros(len(lines), dtype=bool)
     for label, number in FLAG_OF_LABEL.items():
-        is_set = readouts.label(label) != 0
+        is_set = lines.label(label) != 0
+        if label == "REF":
+            is_both = is_set & (lines.label("IMA") != 0)
+            flags[is_both] |= _bit(REFERENCE_AND_IMAGING)
+            is_set = is_set & ~is_both
         flags[is_set] |= _bit(number)
         if label != "REV":
             special |= is_set
@@ -127,13 +220,25 @@ def _flags(index: NDArray[Any], readouts: Readouts) -> NDArray[np.uint64]:
     for first, counters in _PASSES:
         if len(imaging) == 0:
             break
-        keys = np.column_stack([index[counter][imaging] for counter in counters])
-        for number, order in ((first, imaging), (first + 1, imaging[::-1])):
-            _, where = np.unique(keys if number == first else keys[::-1], axis=0, return_index=True)
+        keys = _one_key([index[counter][imaging] for counter in counters])
+        for number, order, sorted_keys in ((first, imaging, keys), (first + 1, imaging[::-1], keys[::-1])):
+            _, where = np.unique(sorted_keys, return_index=True)
             flags[order[where]] |= _bit(number)
     if len(flags):
         flags[-1] |= _bit(_LAST_IN_MEASUREMENT)
     return flags
+
+
+def _one_key(counters: list[NDArray[np.uint16]]) -> NDArray[np.int64]:
+    """One number for each combination of counters, so that one fast sort tells them apart."""
+    key = np.zeros(len(counters[0]), dtype=np.int64)
+    for values in counters:
+        if (top := int(values.max())) == 0:
+            continue
+        if int(key.max()) * (top + 1) >= 2**62:
+            key = np.unique(key, return_inverse=True)[1].astype(np.int64)
+        key = key * (top + 1) + values
+    return key
 
 
 def _bit(number: int) -> np.uint64:

@@ -32,6 +32,7 @@ from isocenter.storage.journal import Journal, now_iso
 from isocenter.storage.mrd_file import RawWriter, create_raw_file
 from isocenter.storage.mrd_header import make_header
 from isocenter.storage.mrd_heads import make_heads
+from isocenter.storage.mrd_lines import scan_trajectories
 from isocenter.storage.record import ScanEnd, ScanRecord, ScanRequest, folder_name, make_record
 from isocenter.storage.values import to_plain
 
@@ -64,7 +65,9 @@ class ScanFolder:
                 (temporary / IMAGES).mkdir()
             write_atomic(temporary / SEQUENCE, sequence)
             write_atomic(temporary / RECORD, encode(record))
-            create_raw_file(temporary / RAW, make_header(request, scan), make_heads(scan, request.placement))
+            heads = make_heads(scan, request.placement)
+            trajectories = scan_trajectories(scan, heads, request.placement)
+            create_raw_file(temporary / RAW, make_header(request, scan), heads, trajectories=trajectories)
             journal = Journal(temporary / JOURNAL)
             journal.note("created", n_expected=len(scan.readouts), n_segments=len(scan.segments))
             journal.close()

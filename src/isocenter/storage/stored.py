@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isocenter.domain.errors import StorageError
+from isocenter.domain.geometry import Placement
 from isocenter.domain.raw import RawScan
 from isocenter.domain.scan import EndReason
 from isocenter.storage.files import plain_words, write_atomic
 from isocenter.storage.journal import Journal, mend_journal, now_iso, read_journal
-from isocenter.storage.mrd_heads import FLAG_OF_LABEL, INDEX_OF_LABEL, TIME_STAMP_S, extra_labels
+from isocenter.storage.mrd_lines import evolution_s_of, labels_of, times_s, trajectory_of_file
 from isocenter.storage.record import ScanEnd, ScanRecord
 from isocenter.storage.scan_folder import IMAGES, JOURNAL, RAW, RECORD, SEQUENCE, encode
 from isocenter.storage.values import from_plain
@@ -109,7 +110,7 @@ def read_raw(path: Path, kind: str = "imaging") -> RawScan:
     with _opened(folder / RAW) as file:
         rows = file["dataset/data"][:]
     heads = rows["head"]
-    labels = _labels(heads, compiled.labels)
+    labels = labels_of(heads, compiled.labels)
     special = np.zeros(len(heads), dtype=bool)
     for name in ("NOISE", "NAV"):
         special |= labels.get(name, np.zeros(len(heads), np.int32)) != 0
@@ -135,7 +136,9 @@ def read_raw(path: Path, kind: str = "imaging") -> RawScan:
         definitions=compiled.definitions,
         n_expected=max(compiled.n_expected - left_out, len(samples)),
         name=record.request.protocol.name,
-        time_s=heads["acquisition_time_stamp"][chosen] * TIME_STAMP_S,
+        time_s=times_s(heads[chosen]),
+        evolution_s=evolution_s_of(heads[chosen]),
+        trajectory_per_m=_trajectory(rows[chosen], length, record.request.placement),
         noise=_noise(rows, is_noise, length) if kind == "imaging" else None,
     )
 
@@ -187,17 +190,12 @@ def _opened(path: Path) -> Any:
         return h5py.File(path, "r", locking=False)
 
 
-def _labels(heads: NDArray[Any], names: tuple[str, ...]) -> dict[str, NDArray[np.int32]]:
-    labels: dict[str, NDArray[np.int32]] = {}
-    extra = extra_labels(names)
-    for name in names:
-        if name in INDEX_OF_LABEL:
-            labels[name] = heads["idx"][INDEX_OF_LABEL[name]].astype(np.int32)
-        elif name in FLAG_OF_LABEL:
-            labels[name] = ((heads["flags"] >> np.uint64(FLAG_OF_LABEL[name] - 1)) & np.uint64(1)).astype(np.int32)
-        else:
-            labels[name] = heads["user_int"][:, extra.index(name)].astype(np.int32)
-    return labels
+def _trajectory(rows: NDArray[Any], n_samples: int, placement: Placement) -> NDArray[np.float32] | None:
+    heads = rows["head"]
+    if len(rows) == 0 or np.any(heads["trajectory_dimensions"] != 3):
+        return None
+    values = np.concatenate(rows["traj"].tolist()).reshape(len(rows), n_samples, 3)
+    return trajectory_of_file(values, heads[0], placement)
 
 
 def _length(heads: NDArray[Any], wanted: int) -> int:
