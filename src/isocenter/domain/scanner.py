@@ -174,12 +174,15 @@ class Receiver:
         3 dB bandwidth of the loaded coil [Hz], NaN when unknown.
     coil_name
         Name of the coil as DICOM shows it, at most 16 characters.
+    n_sensors
+        Further inputs of the console at which an antenna hears interference only.
     """
 
     oversampling: int
     volts_per_unit: float
     coil_bandwidth_hz: float
     coil_name: str
+    n_sensors: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

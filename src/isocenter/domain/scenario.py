@@ -141,12 +141,15 @@ class ReceiverFaults:
         Bits of the converter; 0 for a perfect one. One with bits clips at full scale.
     dropouts_hz
         Readouts whose samples are lost, on average [per second].
+    sensor_leak
+        Share of the coil's signal that each sensor hears.
     """
 
     noise: float = 0.0
     gain_db: float = 0.0
     adc_bits: int = 0
     dropouts_hz: float = 0.0
+    sensor_leak: float = 0.0
 
 
 class InterferenceKind(StrEnum):
