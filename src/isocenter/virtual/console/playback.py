@@ -13,7 +13,7 @@ from isocenter.domain.events import Track
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RxWindow:
-    """One stretch of time in which the decimator of receiver 0 takes samples.
+    """One stretch of time in which the decimator of a receiver takes samples.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class Playback:
     lo_reset_ticks
         Ticks at which the phase of the local oscillator starts again from 0, int64; empty when it is never held.
     windows
-        Receive windows in order of time.
+        Receive windows of receiver 0, the coil's, in order of time.
     end_tick
         Length of the run [ticks]; no event lies behind it.
     clock_hz
@@ -57,6 +57,8 @@ class Playback:
         When the run starts on the axis of virtual time [s]. It runs on between runs; see ``idle_s``.
     idle_s
         Virtual time between the end of the run before and the start of this one [s]; spins relax in it.
+    sensor_windows
+        Receive windows of receiver 1, to which a sensor of interference is connected, in order of time.
     """
 
     tracks: Mapping[str, Track]
@@ -68,6 +70,7 @@ class Playback:
     clock_hz: float
     start_s: float
     idle_s: float
+    sensor_windows: tuple[RxWindow, ...] = ()
 
     @property
     def duration_s(self) -> float:
@@ -80,6 +83,8 @@ class SignalModel(Protocol):
 
     def play(self, playback: Playback) -> list[NDArray[np.complex64]]:
         """Signal of each window at its ``sample_ticks``, before the decimator, 1.0 = full scale of the receiver.
+
+        Those of ``windows`` first, then those of ``sensor_windows``; a model without a sensor may leave the latter out.
 
         The signal is in the frame of the local oscillator, as docs/conventions.md has it. Long work in here must release
         the interpreter's lock, or nothing else in the process moves.

@@ -18,7 +18,7 @@ from isocenter.domain.scanner import Scanner
 from isocenter.domain.scenario import Scenario
 from isocenter.recon.receive import ReceiveFilter, Samples
 from isocenter.virtual.console.playback import Playback, RxWindow
-from isocenter.virtual.console.receiver import Receiver, Stretch, cic_correction
+from isocenter.virtual.console.receiver import Receiver, Stretch, cic_correction, to_words
 from isocenter.virtual.physics.model import BlochSignalModel
 
 LO_RESET_TICK = 51
@@ -62,8 +62,7 @@ def simulate(
     end_s = 0.0
     for segment in scan.segments:
         idle_s = max(segment.start_s - end_s, 0.0) if segment.index else 0.0
-        windows = model.play(_playback(segment, scan, idle_s))
-        raw = _decimated(segment.readouts, [window[None] for window in windows])
+        raw = _decimated(segment.readouts, model.play_channels(_playback(segment, scan, idle_s)), model.n_channels)
         for channel, samples in enumerate(raw):
             rows: Samples = filter_.apply(samples, segment.readouts)
             if len(channels) <= channel:
@@ -112,10 +111,10 @@ def _windows(readouts: Readouts) -> Iterator[RxWindow]:
         )
 
 
-def _decimated(readouts: Readouts, windows: Sequence[NDArray[np.complex64]]) -> list[NDArray[np.complex64]]:
+def _decimated(readouts: Readouts, windows: Sequence[NDArray[np.complex64]], n_channels: int) -> list[NDArray[np.complex64]]:
     """Each channel through a decimator of its own: all raw samples of a segment, shape ``(sum(n_raw),)`` each."""
     if not windows:
-        return [np.zeros(0, dtype=np.complex64)]
+        return [np.zeros(0, dtype=np.complex64)] * n_channels
     stretches = []
     before = 0
     for window in _windows(readouts):
@@ -124,9 +123,12 @@ def _decimated(readouts: Readouts, windows: Sequence[NDArray[np.complex64]]) -> 
         stretches.append(Stretch(window=window, emit_ticks=emitted, is_fresh=is_fresh, lo=0))
         before = window.decimation
     raw = []
-    for channel in range(len(windows[0])):
+    for channel in range(n_channels):
         filtered = Receiver(channel).filter(stretches, [window[channel] for window in windows])
-        scaled = [part * cic_correction(each.window.decimation) for part, each in zip(filtered, stretches, strict=True)]
+        scaled = [
+            to_words(part) * (cic_correction(each.window.decimation) / 2.0**31)
+            for part, each in zip(filtered, stretches, strict=True)
+        ]
         raw.append(np.concatenate(scaled).astype(np.complex64))
     return raw
 

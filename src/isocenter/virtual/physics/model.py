@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""What the virtual console's receiver hears: a scenario's spins, played by the Bloch simulator, and thermal noise."""
+"""What the virtual console's receivers hear: a scenario's spins, played by the Bloch simulator, through a receive chain."""
 
 from dataclasses import replace
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,18 +9,13 @@ from numpy.typing import NDArray
 from isocenter.domain.events import GRADIENT_CHANNELS, Track
 from isocenter.domain.scanner import Scanner
 from isocenter.domain.scenario import Scenario
-from isocenter.virtual.console.playback import Playback
+from isocenter.virtual.console.playback import Playback, RxWindow
 from isocenter.virtual.physics.bloch import Simulator
+from isocenter.virtual.physics.interference import Frame
 from isocenter.virtual.physics.magnet import b0_offset_hz, receive_sensitivity, transmit_scale
 from isocenter.virtual.physics.phantoms import phantom_spins
+from isocenter.virtual.physics.receive_chain import ReceiveChain
 from isocenter.virtual.physics.spins import SpinSet
-
-NOISE_PER_SQRT_HZ: Final = 1.9e-7
-"""Standard deviation of the noise's real part [1 = receiver full scale, per root hertz of complex bandwidth].
-
-Chosen so that a 3D TSE of a brain with voxels of 2 x 2 x 5 mm, 20 kHz and 300 000 samples has a signal-to-noise ratio of
-about 25, as 50 mT systems report.
-"""
 
 
 def scenario_spins(scenario: Scenario, scanner: Scanner) -> SpinSet:
@@ -70,7 +64,8 @@ class BlochSignalModel:
             n_threads=n_threads,
         )
         self._clock_hz = scanner.console.clock_hz
-        self._noise = np.random.default_rng([self.scenario.seed, 0x2015E])
+        n_sensors = max(self.scenario.n_sensors, scanner.receiver.n_sensors)
+        self._chain = ReceiveChain(scanner, self.scenario, n_sensors=n_sensors)
         self._lo_turns = 0.0
         self._lo_hz = 0.0
 
@@ -82,21 +77,42 @@ class BlochSignalModel:
     def reset(self) -> None:
         """Spins in equilibrium, noise from its seed."""
         self._simulator.reset()
-        self._noise = np.random.default_rng([self.scenario.seed, 0x2015E])
+        self._chain.reset()
         self._lo_turns, self._lo_hz = 0.0, 0.0
 
+    @property
+    def n_channels(self) -> int:
+        """The coil and all sensors."""
+        return self._chain.n_channels
+
     def play(self, playback: Playback) -> list[NDArray[np.complex64]]:
-        """Signal of each receive window at its sample ticks.
+        """What the coil hears in each receive window, then what the first sensor hears in each of its windows."""
+        signals, frame = self._simulate(playback)
+        heard = self._chain.hear(playback, frame, playback.windows, signals, (0,))
+        if playback.sensor_windows:
+            # The spins are only simulated at the coil's windows; a sensor's window is the same or hears no leak.
+            induced = {_place(window): signal for window, signal in zip(playback.windows, signals, strict=True)}
+            theirs = [induced.get(_place(window)) for window in playback.sensor_windows]
+            heard += self._chain.hear(playback, frame, playback.sensor_windows, theirs, (1,))
+        return [channels[0] for channels in heard]
+
+    def play_channels(self, playback: Playback) -> list[NDArray[np.complex64]]:
+        """What the coil and all sensors hear in each receive window of the coil, shape ``(n_channels, n)`` each."""
+        signals, frame = self._simulate(playback)
+        return self._chain.hear(playback, frame, playback.windows, signals, range(self.n_channels))
+
+    def _simulate(self, playback: Playback) -> tuple[list[NDArray[np.complex64]], Frame]:
+        """What the spins induce in the coil, and the oscillator in whose frame it is.
 
         The local oscillator counts as having one frequency in a run, that of the first pulse or receive window.
         """
         lo_hz = _first_used_lo_hz(playback)
         # The oscillator kept turning since its last reset; setting it back turns the frame under the magnetisation.
         self._lo_turns += self._lo_hz * playback.idle_s
-        frame_turns = 0.0
+        start_turns, frame_turns = self._lo_turns, 0.0
         if len(playback.lo_reset_ticks):
             turned = lo_hz * int(playback.lo_reset_ticks[-1]) / playback.clock_hz
-            frame_turns, self._lo_turns = self._lo_turns + turned, 0.0
+            start_turns, frame_turns, self._lo_turns = -turned, self._lo_turns + turned, 0.0
         signals = self._simulator.play(
             _with_idle(playback, self._clock_hz),
             [np.rint(window.sample_ticks).astype(np.int64) for window in playback.windows],
@@ -107,15 +123,12 @@ class BlochSignalModel:
         )
         since = playback.end_tick - (int(playback.lo_reset_ticks[-1]) if len(playback.lo_reset_ticks) else 0)
         self._lo_turns, self._lo_hz = (self._lo_turns + lo_hz * since / playback.clock_hz) % 1.0, lo_hz
-        if self.scenario.receiver.noise > 0:
-            for signal, window in zip(signals, playback.windows, strict=True):
-                self._add_noise(signal, playback.clock_hz / window.decimation)
-        return signals
+        frame = Frame(start_s=playback.start_s, clock_hz=playback.clock_hz, lo_hz=lo_hz, lo_turns=start_turns)
+        return signals, frame
 
-    def _add_noise(self, signal: NDArray[np.complex64], rate_hz: float) -> None:
-        """White noise of the whole band of the raw samples."""
-        sigma = np.float32(self.scenario.receiver.noise * NOISE_PER_SQRT_HZ * np.sqrt(rate_hz))
-        signal.view(np.float32)[:] += sigma * self._noise.standard_normal(2 * len(signal), dtype=np.float32)
+
+def _place(window: RxWindow) -> tuple[int, int, int]:
+    return window.tick, window.stop_tick, window.decimation
 
 
 def _first_used_lo_hz(playback: Playback) -> float:

@@ -14,7 +14,7 @@ from isocenter.domain.scanner import nominal_calibration
 from isocenter.domain.scenario import ReceiverFaults
 from isocenter.sequences.build import build
 from isocenter.virtual.physics.direct import simulate
-from isocenter.virtual.physics.model import NOISE_PER_SQRT_HZ
+from isocenter.virtual.physics.receive_chain import NOISE_PER_SQRT_HZ
 from isocenter.virtual.physics.scenario import find_scenario
 
 PLACE = place(Orientation.AXIAL)

@@ -10,7 +10,8 @@ from isocenter.domain.errors import ConfigError
 from isocenter.domain.scenario import MagnetFaults, ReceiverFaults
 from isocenter.virtual.console.playback import Playback, RxWindow, SignalModel
 from isocenter.virtual.physics.magnet import b0_offset_hz, receive_sensitivity, transmit_scale
-from isocenter.virtual.physics.model import NOISE_PER_SQRT_HZ, BlochSignalModel, scenario_spins
+from isocenter.virtual.physics.model import BlochSignalModel, scenario_spins
+from isocenter.virtual.physics.receive_chain import NOISE_PER_SQRT_HZ
 from isocenter.virtual.physics.scenario import SCENARIOS, find_scenario
 
 from .lab import CLOCK_HZ, LARMOR_HZ, Table, make_scanner, sampled, tick
