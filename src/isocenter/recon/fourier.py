@@ -1,12 +1,20 @@
 # SPDX-License-Identifier: MIT
-"""The Fourier transform from k-space to image, with zero-filling, any centre, odd and even sizes, one axis at a time."""
+"""The Fourier transform from k-space to image, with zero-filling, any centre, odd and even sizes."""
 
-from typing import Any, cast
+import functools
+import importlib
+import importlib.util
+import os
+from collections.abc import Sequence
+from typing import Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 Complex = NDArray[np.complex64]
+
+_MOST_THREADS: Final = 4
+_WORTH_THREADS: Final = 2**18  # measured: below this a second thread costs more than it brings
 
 
 def to_image(kspace: Complex, axis: int, *, size: int, centre: float, with_phase: bool = True) -> Complex:
@@ -50,6 +58,91 @@ def to_image(kspace: Complex, axis: int, *, size: int, centre: float, with_phase
     return image
 
 
+def to_images(kspace: Complex, axes: Sequence[tuple[int, int, float]], *, overwrite: bool = False) -> Complex:
+    """Several axes of an image at once, each as ``to_image`` does it.
+
+    Parameters
+    ----------
+    kspace
+        Samples, complex64.
+    axes
+        Axis, voxels along it, index of k = 0.
+    overwrite
+        The samples are not needed any more: where the size stays, the image takes their place.
+
+    Returns
+    -------
+        complex64; ``kspace`` itself, changed, if ``overwrite`` allowed it.
+    """
+    same = [item for item in axes if kspace.shape[item[0]] == item[1]]
+    for axis, size, centre in axes:
+        if (axis, size, centre) not in same:
+            kspace, overwrite = to_image(kspace, axis, size=size, centre=centre), True
+    if not same:
+        return kspace
+    if not overwrite or not kspace.flags.c_contiguous or not kspace.flags.writeable:
+        kspace = kspace.copy()
+    _weigh(kspace, [(axis, _phase_before(size, size)) for axis, size, _ in same])
+    image = transform(kspace, tuple(axis for axis, _, _ in same))
+    _weigh(image, [(axis, _phase_after(size, centre)) for axis, size, centre in same])
+    return image
+
+
+def to_kspace(image: Complex, axis: int, *, centre: float) -> Complex:
+    """Undoes ``to_image`` of the same size and centre along one axis.
+
+    Returns
+    -------
+        complex64, as many samples as there are voxels.
+    """
+    from scipy import fft
+
+    size = image.shape[axis]
+    weighted = image * _along(_phase_after(size, centre).conj(), axis, image.ndim)
+    kspace = cast(Complex, fft.ifft(weighted, axis=axis, overwrite_x=True))
+    kspace *= _along(_phase_before(size, size).conj(), axis, image.ndim)
+    return kspace
+
+
+def transform(array: Complex, axes: tuple[int, ...]) -> Complex:
+    """Plain forward FFT along some axes, in the array's own memory as far as the engine can.
+
+    ducc0 where a person has installed it (it is faster, and GPL: no dependency of ours), else scipy.
+    """
+    n_threads = _threads(array.size)
+    ducc0 = _ducc0()
+    if ducc0 is not None:
+        return cast(Complex, ducc0.fft.c2c(array, axes=axes, forward=True, out=array, nthreads=n_threads))
+    from scipy import fft
+
+    return cast(Complex, fft.fftn(array, axes=axes, overwrite_x=True, workers=n_threads))
+
+
+@functools.cache
+def _ducc0() -> Any:
+    return importlib.import_module("ducc0") if importlib.util.find_spec("ducc0") is not None else None
+
+
+def _threads(n_values: int) -> int:
+    """Small transforms on one thread: starting others takes longer, and a neighbour may need the core."""
+    return min(os.cpu_count() or 1, _MOST_THREADS) if n_values >= _WORTH_THREADS else 1
+
+
+def _weigh(array: Complex, factors: Sequence[tuple[int, NDArray[np.float32] | Complex]]) -> None:
+    """Multiply by a factor along each axis, in one pass over the array and with one plane of extra memory."""
+    last = [item for item in factors if item[0] >= array.ndim - 2]
+    plane: Any = np.ones((1, 1), dtype=np.float32)
+    for axis, factor in last:
+        plane = plane * _along(factor, axis - array.ndim + 2, 2)
+    blocks = array.reshape(-1, *array.shape[-2:])
+    others: Any = np.ones((1,) * (array.ndim - 2), dtype=np.float32)
+    for axis, factor in factors:
+        if axis < array.ndim - 2:
+            others = others * _along(factor, axis, array.ndim - 2)
+    for block, factor in zip(blocks, np.broadcast_to(others, array.shape[:-2]).ravel(), strict=True):
+        np.multiply(block, plane * factor, out=block)
+
+
 def _phase_before(n_samples: int, size: int) -> NDArray[np.float32] | Complex:
     """Puts the image's centre at ``size // 2``; plain signs for an even size."""
     if size % 2 == 0:
@@ -58,8 +151,10 @@ def _phase_before(n_samples: int, size: int) -> NDArray[np.float32] | Complex:
     return cast(Complex, np.exp(2j * np.pi * turns).astype(np.complex64))
 
 
-def _phase_after(size: int, centre: float) -> Complex:
-    """Puts k = 0 at ``centre``."""
+def _phase_after(size: int, centre: float) -> NDArray[np.float32] | Complex:
+    """Puts k = 0 at ``centre``; plain signs where it lies in the middle of an even size."""
+    if size % 2 == 0 and centre == size // 2:
+        return np.where((np.arange(size) - size // 2) % 2, np.float32(-1), np.float32(1))
     return cast(Complex, np.exp(2j * np.pi * centre * (np.arange(size) - size // 2) / size).astype(np.complex64))
 
 

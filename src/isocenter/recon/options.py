@@ -3,25 +3,13 @@
 
 import math
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isocenter.domain.errors import ReconError
-
-
-class Filter(StrEnum):
-    """Window over k-space: less ringing and noise for some blur."""
-
-    NONE = "none"
-    HANN = "hann"
-    TUKEY = "tukey"
-    FERMI = "fermi"
-
-
-_DEFAULT_WIDTH: Final = {Filter.NONE: 0.0, Filter.HANN: 1.0, Filter.TUKEY: 0.5, Filter.FERMI: 0.05}
+from isocenter.recon.windows import Filter, window
 
 MAX_MATRIX: Final = 2048
 """Largest image side that is made; a mistyped zero must not take the memory of the machine."""
@@ -36,7 +24,7 @@ class ReconOptions:
     filter
         Window over k-space, applied along every encoded axis.
     filter_width
-        Tukey: part of the half axis that falls off, 0 ... 1. Fermi: width of the fall-off in half axes. None: 0.5 and 0.05.
+        In half axes, see ``windows.window``; None for the usual one.
     zero_fill
         Image voxels per encoded one along each axis, 1 or more.
     matrix
@@ -79,19 +67,4 @@ class ReconOptions:
         half_width
             Samples from there to the edge of k-space.
         """
-        reach = np.minimum(np.abs(np.arange(n_samples) - centre) / max(half_width, 0.5), 1.0)
-        width = _DEFAULT_WIDTH[self.filter] if self.filter_width is None else self.filter_width
-        if self.filter is Filter.HANN:
-            weights = 0.5 + 0.5 * np.cos(np.pi * reach)
-        elif self.filter is Filter.TUKEY:
-            weights = 0.5 + 0.5 * np.cos(np.pi * np.clip((reach - (1 - width)) / width, 0.0, 1.0))
-        elif self.filter is Filter.FERMI:
-            weights = 1 / (1 + np.exp((reach - 0.9) / width)) * (1 + math.exp(-0.9 / width))
-        else:
-            weights = np.ones(n_samples)
-        return np.asarray(weights, dtype=np.float32)
-
-    def describe_filter(self) -> str:
-        """Kind and width as text for the provenance."""
-        width = _DEFAULT_WIDTH[self.filter] if self.filter_width is None else self.filter_width
-        return f"{self.filter}, width {width:g}" if self.filter in {Filter.TUKEY, Filter.FERMI} else str(self.filter)
+        return window(self.filter, n_samples, centre, half_width, self.filter_width)

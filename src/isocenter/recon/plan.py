@@ -3,7 +3,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,30 +101,14 @@ def plan_cartesian(
     ReconError
         When there is no Cartesian encoding along two directions, or its sizes cannot be.
     """
-    if encoding is None or not np.any(encoding.step_read_per_m) or not np.any(encoding.step_lin_per_m):
-        raise ReconError(
-            "This scan is not encoded on a Cartesian grid along two directions, so the FFT gives no image of it.",
-            "Look at its spectrum instead, or check that the sequence sets LIN (and PAR) for each readout.",
-        )
-    _check_extents(encoding)
+    encoding, (read, lin, par) = encoded_axes(encoding)
     oversampling = options.oversampling or readout_oversampling(encoding, definitions)
     wanted = options.matrix or (0, 0, 0)
-    read = _plan_axis(encoding.n_samples, encoding.centre_sample, wanted[0], options.zero_fill, oversampling)
-    lin = _plan_axis(encoding.n_lin, encoding.centre_lin, wanted[1], options.zero_fill)
-    has_par = encoding.n_par > 1 and bool(np.any(encoding.step_par_per_m))
-    if encoding.n_par > 1 and not has_par:
-        raise ReconError(
-            f"The label PAR has {encoding.n_par} values but no gradient encodes them.",
-            "Use SLC for slices, or REP for repetitions, in the sequence.",
-        )
-    par = (
-        _plan_axis(encoding.n_par, encoding.centre_par, wanted[2], options.zero_fill)
-        if has_par
-        else _plan_axis(1, 0.0, 0, None)
-    )
-    if read.n_kept * lin.n_kept * par.n_kept * max(len(encoding.slice_positions_m), 1) > _MAX_VOXELS:
-        raise ReconError("The images would have more than 2 thousand million voxels.", "Choose a smaller matrix.")
-    stacks = _stacks(encoding, placement, definitions, (read, lin, par))
+    read = sized_axis(cut_axis(read, oversampling), wanted[0], options.zero_fill)
+    lin = sized_axis(lin, wanted[1], options.zero_fill)
+    if par.n_samples > 1:
+        par = sized_axis(par, wanted[2], options.zero_fill)
+    stacks = stacks_of(encoding, placement, definitions, (read, lin, par))
     return CartesianPlan(
         read=read,
         lin=lin,
@@ -134,6 +118,31 @@ def plan_cartesian(
         oversampling=oversampling,
         options=options,
     )
+
+
+def encoded_axes(encoding: Encoding | None) -> tuple[Encoding, tuple[PlanAxis, PlanAxis, PlanAxis]]:
+    """The encoding, when it is one that the FFT can use, and its axes along read, lin and par as they were measured.
+
+    Raises
+    ------
+    ReconError
+        It is not, and why.
+    """
+    if encoding is None or not np.any(encoding.step_read_per_m) or not np.any(encoding.step_lin_per_m):
+        raise ReconError(
+            "This scan is not encoded on a Cartesian grid along two directions, so the FFT gives no image of it.",
+            "Look at its spectrum instead, or check that the sequence sets LIN (and PAR) for each readout.",
+        )
+    _check_extents(encoding)
+    if encoding.n_par > 1 and not np.any(encoding.step_par_per_m):
+        raise ReconError(
+            f"The label PAR has {encoding.n_par} values but no gradient encodes them.",
+            "Use SLC for slices, or REP for repetitions, in the sequence.",
+        )
+    read = _measured_axis(encoding.n_samples, encoding.centre_sample)
+    lin = _measured_axis(encoding.n_lin, encoding.centre_lin)
+    par = _measured_axis(encoding.n_par, encoding.centre_par) if encoding.n_par > 1 else _measured_axis(1, 0.0)
+    return encoding, (read, lin, par)
 
 
 def readout_oversampling(encoding: Encoding, definitions: Mapping[str, str]) -> float:
@@ -177,33 +186,55 @@ def _check_extents(encoding: Encoding) -> None:
             )
 
 
-def _plan_axis(n_samples: int, centre: float, wanted: int, zero_fill: float | None, oversampling: float = 1.0) -> PlanAxis:
-    """Sizes of one axis. A wanted size counts voxels that are kept, after oversampling is cut off."""
+def _measured_axis(n_samples: int, centre: float) -> PlanAxis:
+    """An axis as it was measured, a partial one with the size of the whole."""
     n_full = n_samples
     if abs(centre - n_samples // 2) > max(1.0, _SYMMETRIC * n_samples):
         # k runs from -n / 2 to n / 2 - 1 on a whole axis of n, or half a step beside that: one more is needed below zero
         below, above = centre, n_samples - 1 - centre
         n_full = 2 * math.ceil(max(below, above + 0.5) - 0.05)
-    n_kept = max(round(n_full / oversampling), 1)
-    n_image = n_full
+    return PlanAxis(n_samples=n_samples, centre=centre, n_full=n_full, n_image=n_full, n_kept=n_full)
+
+
+def cut_axis(axis: PlanAxis, oversampling: float) -> PlanAxis:
+    """The axis with the voxels that oversampling added cut off."""
+    return replace(axis, n_kept=max(round(axis.n_kept / oversampling), 1))
+
+
+def sized_axis(axis: PlanAxis, wanted: int, factor: float | None) -> PlanAxis:
+    """The axis with ``wanted`` voxels after cutting, or ``factor`` times as many as it has; 0 and None leave it alone.
+
+    Raises
+    ------
+    ReconError
+        More voxels than anybody can mean.
+    """
+    n_image, n_kept = axis.n_image, axis.n_kept
     if wanted:
-        n_image = max(round(wanted * n_full / n_kept), wanted)
-        n_kept = wanted
-    elif zero_fill is not None:
-        n_image = round(n_full * zero_fill)
-        n_kept = max(round(n_kept * zero_fill), 1)
+        n_image, n_kept = max(round(wanted * n_image / n_kept), wanted), wanted
+    elif factor is not None:
+        n_image, n_kept = round(n_image * factor), max(round(n_kept * factor), 1)
     if n_kept > MAX_MATRIX:
         raise ReconError(f"An image side of {n_kept} voxels is not possible.", f"Choose at most {MAX_MATRIX}.")
-    return PlanAxis(n_samples=n_samples, centre=centre, n_full=n_full, n_image=n_image, n_kept=min(n_kept, n_image))
+    return replace(axis, n_image=n_image, n_kept=min(n_kept, n_image))
 
 
-def _stacks(
+def stacks_of(
     encoding: Encoding,
     placement: Placement,
     definitions: Mapping[str, str],
     axes: tuple[PlanAxis, PlanAxis, PlanAxis],
 ) -> tuple[Stack, ...]:
+    """Where the images lie that axes of these sizes give.
+
+    Raises
+    ------
+    ReconError
+        Too many voxels, directions not at right angles, or slices whose place nobody knows.
+    """
     read, lin, par = axes
+    if read.n_kept * lin.n_kept * par.n_kept * max(len(encoding.slice_positions_m), 1) > _MAX_VOXELS:
+        raise ReconError("The images would have more than 2 thousand million voxels.", "Choose a smaller matrix.")
     lps = lps_from_device(placement.position)
     is_3d = par.n_samples > 1
     third = encoding.step_par_per_m if is_3d else encoding.slice_normal_device

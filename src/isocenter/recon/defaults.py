@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+"""Pipelines that are used when a sequence declares none, and what a person's options change in one."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from isocenter.domain.pipeline import StepOrder
+from isocenter.recon.options import ReconOptions
+from isocenter.recon.windows import Filter
+
+CARTESIAN: Final = tuple(
+    StepOrder(step=name)
+    for name in (
+        "receive",
+        "whiten",
+        "average",
+        "sort",
+        "filter",
+        "oversampling",
+        "zero_fill",
+        "transform",
+        "combine",
+        "output",
+    )
+)
+"""The usual way of Cartesian scans."""
+
+
+def adjusted(orders: Iterable[StepOrder], options: ReconOptions | None) -> tuple[StepOrder, ...]:
+    """The pipeline with a person's options in it: they go before what it says itself."""
+    changes = _changes(options) if options is not None else {}
+    return tuple(
+        dataclasses.replace(order, parameters={**order.parameters, **changes[order.step]})
+        if order.step in changes
+        else order
+        for order in orders
+    )
+
+
+def _changes(options: ReconOptions) -> dict[str, Mapping[str, float | int | str | bool]]:
+    changes: dict[str, Mapping[str, float | int | str | bool]] = {}
+    if options.filter is not Filter.NONE:
+        changes["filter"] = {"kind": str(options.filter), "fraction": options.filter_width or 0.0}
+    if options.zero_fill is not None:
+        changes["zero_fill"] = {"factor": options.zero_fill}
+    if options.matrix is not None:
+        read, phase, slab = options.matrix
+        changes["zero_fill"] = {"n_read": read, "n_phase": phase, "n_slab": slab}
+    if options.oversampling is not None:
+        changes["oversampling"] = {"factor": options.oversampling}
+    if options.keep_phase:
+        changes["output"] = {"kind": "complex"}
+    return changes

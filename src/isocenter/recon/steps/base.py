@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: MIT
+"""What passes from step to step, and what a step is."""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isocenter.domain.raw import RawScan
+from isocenter.recon.fourier import Complex
+from isocenter.recon.plan import PlanAxis, Stack
+
+VOLUME_LABELS: Final = ("ECO", "SET", "PHS", "REP")
+"""Each combination of these gives volumes of its own, in this order of significance."""
+
+Notes = tuple[tuple[str, str], ...]
+
+
+class Stage(StrEnum):
+    """What the data are before or after a step."""
+
+    READOUTS = "readouts"
+    GRID = "k-space"
+    IMAGE = "images"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """Cartesian k-space of one volume.
+
+    Attributes
+    ----------
+    key
+        Its values of VOLUME_LABELS.
+    data
+        complex64, shape ``(n_slices, n_channels, n_par, n_lin, n_samples)``; zero where nothing was measured.
+    counts
+        How often each line was measured, int32, shape ``(n_slices, n_par, n_lin)``.
+    read, lin, par
+        Where k = 0 lies along each axis, and how many voxels it is to become.
+    is_complete
+        False when the scan was cut short: then a missing line is no intention.
+    notes, said
+        What was done so far, step by step; what the step that runs now has to say.
+    """
+
+    key: tuple[int, ...]
+    data: Complex
+    counts: NDArray[np.int32]
+    read: PlanAxis
+    lin: PlanAxis
+    par: PlanAxis
+    is_complete: bool = True
+    notes: Notes = ()
+    said: str = ""
+
+    @property
+    def is_3d(self) -> bool:
+        """True with a second phase encoding."""
+        return self.par.n_samples > 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """Images of one volume, in the order of the encoding.
+
+    Attributes
+    ----------
+    key
+        Its values of VOLUME_LABELS.
+    data
+        complex64, shape ``(n_channels, n_z, n_y, n_x)`` while there are channels; then ``(n_z, n_y, n_x)``, complex64 or
+        float32.
+    stack
+        Which slices these are and where they lie.
+    kind, label
+        As in ``domain.volume.Volume``.
+    """
+
+    key: tuple[int, ...]
+    data: NDArray[Any]
+    stack: Stack
+    kind: str = "complex"
+    label: str = ""
+    notes: Notes = ()
+    said: str = ""
+
+    @property
+    def has_channels(self) -> bool:
+        """True before the channels are combined."""
+        return self.data.ndim == 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """Everything on its way from readouts to images. A step takes one and gives the next.
+
+    Attributes
+    ----------
+    raw
+        The readouts as the steps so far left them, with all that the scan says of itself.
+    grids, pictures
+        Empty until a step makes them.
+    notes, said
+        What was done while there were only readouts, and what the step that runs now has to say about all of it.
+    """
+
+    raw: RawScan
+    grids: tuple[Grid, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+    notes: Notes = ()
+    said: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoParameters:
+    """Of a step that leaves no choice."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A kind of step.
+
+    Attributes
+    ----------
+    name, title, help
+        As a pipeline file calls it; for people; what it does and when it does nothing.
+    takes, gives
+        What the data are before and after it.
+    run
+        Pure: gives the next ``Work`` and changes nothing of the one it got. The one exception is ``transform``, which may
+        reuse the memory of the grids that it takes, and it says so.
+    parameters
+        Frozen dataclass of declared parameters (``domain.parameters``).
+    is_live
+        It can also be done while lines are still missing, and is quick enough to be.
+    is_required
+        There is no image without it, unless a pipeline says otherwise.
+    """
+
+    name: str
+    title: str
+    help: str
+    takes: Stage
+    gives: Stage
+    run: Callable[[Work, Any], Work]
+    parameters: type = NoParameters
+    is_live: bool = True
+    is_required: bool = False
+
+
+def each_grid(work: Work, change: Callable[[Grid], Grid]) -> Work:
+    """The work with every grid changed alike."""
+    return dataclasses.replace(work, grids=tuple(change(grid) for grid in work.grids))
+
+
+def each_picture(work: Work, change: Callable[[Picture], Picture]) -> Work:
+    """The work with every original picture changed alike; those with a label of their own stay."""
+    return dataclasses.replace(work, pictures=tuple(change(item) if not item.label else item for item in work.pictures))
+
+
+def only(raw: RawScan, chosen: NDArray[np.bool_]) -> RawScan:
+    """The scan with some of its readouts, in their order."""
+    if chosen.all():
+        return raw
+    rows = np.flatnonzero(chosen)
+    return dataclasses.replace(
+        raw,
+        samples=raw.samples[rows],
+        labels={name: values[rows] for name, values in raw.labels.items()},
+        time_s=raw.time_s[rows] if len(raw.time_s) == len(chosen) else raw.time_s,
+        trajectory_per_m=None if raw.trajectory_per_m is None else raw.trajectory_per_m[rows],
+        evolution_s=raw.evolution_s[rows] if len(raw.evolution_s) == len(chosen) else raw.evolution_s,
+    )

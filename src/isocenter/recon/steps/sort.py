@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: MIT
+"""From readouts to k-space on a grid, by their labels."""
+
+import dataclasses
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isocenter.domain.errors import ReconError
+from isocenter.domain.raw import RawScan
+from isocenter.recon.fourier import Complex
+from isocenter.recon.plan import PlanAxis, encoded_axes
+from isocenter.recon.steps.base import VOLUME_LABELS, Grid, Notes, Stage, Step, Work, only
+from isocenter.recon.steps.readouts import is_imaging
+
+
+class Sums:
+    """Lines summed where they belong, while they come in. ``grids`` gives their means."""
+
+    def __init__(self) -> None:
+        self.n_lines = 0
+        self._sums: dict[tuple[int, ...], Complex] = {}
+        self._counts: dict[tuple[int, ...], NDArray[np.int32]] = {}
+
+    def add(self, raw: RawScan) -> int:
+        """Take readouts; returns how many of them were lines of the image.
+
+        Raises
+        ------
+        ReconError
+            A label or the number of samples does not fit the encoding; nothing of this batch is taken then.
+        """
+        _, axes = encoded_axes(raw.encoding)
+        raw = only(raw, is_imaging(raw))
+        if len(raw.samples) == 0:
+            return 0
+        if raw.sensor_channels:  # they hear no signal
+            raw = dataclasses.replace(raw, samples=np.delete(raw.samples, raw.sensor_channels, axis=1), sensor_channels=())
+        _check(raw, axes)
+        if self._sums and raw.samples.shape[1] != next(iter(self._sums.values())).shape[1]:
+            raise ReconError(
+                f"Readouts of {raw.samples.shape[1]} channels follow others with a different number.",
+                "Check the receiver's settings and scan again.",
+            )
+        keys = np.stack([raw.label(name) for name in VOLUME_LABELS], axis=1)
+        for key in np.unique(keys, axis=0):
+            self._accumulate(tuple(int(value) for value in key), only(raw, (keys == key).all(axis=1)), axes)
+        self.n_lines += len(raw.samples)
+        return len(raw.samples)
+
+    def grids(self, raw: RawScan, *, n_missing: int, notes: Notes, consume: bool) -> tuple[Grid, ...]:
+        """K-space of each volume so far, in order of its key.
+
+        Parameters
+        ----------
+        raw
+            The scan's encoding.
+        n_missing
+            Readouts of the whole scan that were not measured (yet).
+        notes
+            What was done to the readouts.
+        consume
+            The sums are not needed any more, so their memory may be used.
+        """
+        _, (read, lin, par) = encoded_axes(raw.encoding)
+        found = []
+        for key in sorted(self._sums):
+            counts = self._counts[key]
+            data = _mean(self._sums[key], counts, consume=consume)
+            said = _describe(key, counts, n_missing)
+            is_complete = n_missing == 0
+            axes = {"read": read, "lin": lin, "par": par}
+            grid = Grid(key=key, data=data, counts=counts.copy(), **axes, is_complete=is_complete, notes=notes, said=said)
+            found.append(grid)
+        if consume:
+            self._sums.clear()
+        return tuple(found)
+
+    def _accumulate(self, key: tuple[int, ...], raw: RawScan, axes: tuple[PlanAxis, PlanAxis, PlanAxis]) -> None:
+        read, lin, par = axes
+        n_slices = _n_slices(raw)
+        is_new = key not in self._sums
+        if is_new:
+            shape = (n_slices, raw.samples.shape[1], par.n_samples, lin.n_samples, read.n_samples)
+            self._sums[key] = np.zeros(shape, dtype=np.complex64)
+            self._counts[key] = np.zeros((n_slices, par.n_samples, lin.n_samples), dtype=np.int32)
+        counts = self._counts[key]
+        where = tuple(raw.label(name) for name in ("SLC", "PAR", "LIN"))
+        flat = np.ravel_multi_index(where, counts.shape)
+        into = (where[0], slice(None), where[1], where[2])
+        seen = np.bincount(flat, minlength=counts.size)
+        lines = _forward(raw)
+        if seen.max() > 1:  # several averages of a line in one batch
+            np.add.at(self._sums[key], into, lines)  # type: ignore[arg-type]  # the stubs know no mixed index
+        elif is_new:
+            self._sums[key][into] = lines
+        else:
+            self._sums[key][into] += lines
+        counts += seen.reshape(counts.shape).astype(np.int32)
+
+
+def sort(work: Work, _: object) -> Work:
+    """Readouts on their grids; the mean of lines that were measured more than once."""
+    sums = Sums()
+    sums.add(work.raw)
+    n_missing = max(work.raw.n_expected - len(work.raw.samples), 0)
+    grids = sums.grids(work.raw, n_missing=n_missing, notes=work.notes, consume=True)
+    if not grids:
+        raise ReconError(
+            f"Not one imaging readout of '{work.raw.name or 'this scan'}' was measured.",
+            "Run the scan again; there is nothing to show.",
+        )
+    return dataclasses.replace(work, grids=grids)
+
+
+def _forward(raw: RawScan) -> Complex:
+    """Lines with k growing. A reversed readout runs through the same k-space backwards in time.
+
+    Its k = 0 then lies elsewhere when it is not in the middle; shifting the line by as many samples, or a part of one,
+    puts it where the others' is.
+    """
+    is_reversed = raw.label("REV") != 0
+    if not is_reversed.any() or raw.encoding is None:
+        return raw.samples
+    lines = raw.samples.copy()
+    lines[is_reversed] = lines[is_reversed][:, :, ::-1]
+    _, (read, _lin, _par) = encoded_axes(raw.encoding)
+    shift = 2 * read.centre - (read.n_samples - 1)
+    if abs(shift) > 1e-6:
+        lines[is_reversed] = shifted(lines[is_reversed], shift, is_whole=read.n_full == read.n_samples)
+    return lines
+
+
+def shifted(lines: Complex, shift: float, *, is_whole: bool) -> Complex:
+    """Lines moved towards larger indices by ``shift`` samples along the last axis.
+
+    Parameters
+    ----------
+    is_whole
+        The line covers k-space from edge to edge: what leaves it at one edge belongs to the other, and the image is
+        turned in phase and nothing else. Otherwise zeros come in.
+    """
+    from scipy import fft
+
+    n_samples = lines.shape[-1]
+    if is_whole:
+        image = fft.fft(lines, axis=-1)
+        image *= np.exp(-2j * np.pi * shift * fft.fftfreq(n_samples)).astype(np.complex64)
+        return np.asarray(fft.ifft(image, axis=-1), dtype=np.complex64)
+    whole = round(shift)
+    moved = np.zeros_like(lines)
+    if abs(whole) < n_samples:
+        moved[..., max(whole, 0) : n_samples + min(whole, 0)] = lines[..., max(-whole, 0) : n_samples - max(whole, 0)]
+    if abs(shift - whole) < 1e-6:
+        return moved
+    size = 2 * n_samples  # room, so that nothing comes round the corner
+    image = fft.fft(moved, n=size, axis=-1)
+    image *= np.exp(-2j * np.pi * (shift - whole) * fft.fftfreq(size)).astype(np.complex64)
+    return np.asarray(fft.ifft(image, axis=-1)[..., :n_samples], dtype=np.complex64)
+
+
+def _mean(sums: Complex, counts: NDArray[np.int32], *, consume: bool) -> Complex:
+    """Mean of the lines that were measured more than once; others as they are."""
+    if counts.max(initial=0) <= 1:
+        return sums if consume else sums.copy()
+    scale = (1 / np.maximum(counts, 1)).astype(np.float32)
+    return sums * scale[:, np.newaxis, :, :, np.newaxis]
+
+
+def _describe(key: tuple[int, ...], counts: NDArray[np.int32], missing: int) -> str:
+    labels = ", ".join(f"{name} {value}" for name, value in zip(VOLUME_LABELS, key, strict=True) if value)
+    parts = [f"{np.count_nonzero(counts)} of {counts.size} lines"]
+    if counts.max(initial=0) > 1:
+        parts.append(f"mean of lines measured up to {counts.max()} times")
+    if missing:
+        parts.append(f"{missing} readouts of the scan missing")
+    return "; ".join([*parts, *filter(None, [labels])])
+
+
+def _n_slices(raw: RawScan) -> int:
+    return max(len(raw.encoding.slice_positions_m), 1) if raw.encoding is not None else 1
+
+
+def _check(raw: RawScan, axes: tuple[PlanAxis, PlanAxis, PlanAxis]) -> None:
+    read, lin, par = axes
+    if raw.samples.shape[2] != read.n_samples:
+        raise ReconError(
+            f"A readout has {raw.samples.shape[2]} samples where the encoding says {read.n_samples}.",
+            "Reconstruct readouts of different lengths separately, or check the sequence's ADC events.",
+        )
+    for name, size in (("LIN", lin.n_samples), ("PAR", par.n_samples), ("SLC", _n_slices(raw))):
+        values = raw.label(name)
+        wrong = values[(values < 0) | (values >= size)]
+        if len(wrong):
+            raise ReconError(
+                f"A readout has {name} = {wrong[0]}, but the scan is encoded for 0 ... {size - 1}.",
+                f"Correct the label {name} in the sequence, or the size in its definition Matrix.",
+            )
+
+
+STEPS: Final = (
+    Step(
+        name="sort",
+        title="Sort by labels",
+        help="Puts readouts on a grid by LIN, PAR and SLC, one volume for each ECO, SET, PHS and REP, and takes the mean of "
+        "those with equal labels (AVG and SEG do not count). Lines not measured are zero; sensor channels are left out.",
+        takes=Stage.READOUTS,
+        gives=Stage.GRID,
+        run=sort,
+        is_required=True,
+    ),
+)
