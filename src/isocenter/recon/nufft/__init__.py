@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Images of scans that are not sampled on a Cartesian grid. See docs/nufft.md."""
