@@ -18,6 +18,7 @@ from typing import Any
 from isocenter.config.paths import search_dirs
 from isocenter.domain.errors import ConsoleError, SequenceError
 from isocenter.domain.parameters import Parameter, parameters_of
+from isocenter.domain.pipeline import StepOrder
 from isocenter.domain.scan import SequenceInfo
 
 RECON_KINDS = ("cartesian", "noncartesian", "spectrum", "noise")
@@ -168,9 +169,21 @@ def _import(path: Path) -> ModuleType:
     return module
 
 
+def _is_pipeline(value: Any) -> bool:
+    """Names of steps, or pairs of a name and its parameters; ``recon`` knows which steps there are."""
+    return isinstance(value, tuple | list) and all(
+        isinstance(item, str) or (isinstance(item, tuple) and list(map(type, item)) == [str, dict]) for item in value
+    )
+
+
+def _pipeline(value: Any) -> tuple[StepOrder, ...]:
+    pairs = ((item, {}) if isinstance(item, str) else item for item in value)
+    return tuple(StepOrder(step=name, parameters=dict(parameters)) for name, parameters in pairs)
+
+
 def _declared(path: Path, module: ModuleType) -> Sequence:
     def need(name: str, is_right: Callable[[Any], bool], what: str) -> Any:
-        value = getattr(module, name, None)
+        value = getattr(module, name, () if name == "PIPELINE" else None)
         if not is_right(value):
             raise SequenceError(
                 f"The sequence file {path} does not declare {name} as {what}.",
@@ -188,6 +201,7 @@ def _declared(path: Path, module: ModuleType) -> Sequence:
         recon=need("RECON", lambda value: value in RECON_KINDS, f"one of {', '.join(RECON_KINDS)}"),
         is_clinical=need("CLINICAL", lambda value: isinstance(value, bool), "True or False"),
         path=str(path),
+        pipeline=_pipeline(need("PIPELINE", _is_pipeline, "a list of steps, such as ('sort', {}); or leave it away")),
     )
     declaration = need(
         "Parameters",

@@ -12,10 +12,20 @@ from isocenter.domain.parameters import choice, integer, number, switch
 from isocenter.domain.units import GAMMA_HZ_PER_T, show
 from isocenter.sequences.catalogue import get_sequence
 from isocenter.sequences.lazy import pp
-from isocenter.sequences.ordering import EMPTY, ORDERS, centre_echo, echo_trains, grid_lines, interleaved, spoil_phase_deg
+from isocenter.sequences.ordering import (
+    EMPTY,
+    ORDERS,
+    centre_echo,
+    echo_trains,
+    grid_lines,
+    interleaved,
+    sphere_directions,
+    spoil_phase_deg,
+)
 from isocenter.sequences.selective import Selective, selective_pulse, slice_positions
 from isocenter.sequences.system import (
     DWELL_RASTER_S,
+    GUARD_DWELLS,
     RASTER_S,
     RF_RASTER_S,
     Lobe,
@@ -31,6 +41,7 @@ __all__ = [
     "DWELL_RASTER_S",
     "EMPTY",
     "GAMMA_HZ_PER_T",
+    "GUARD_DWELLS",
     "ORDERS",
     "RASTER_S",
     "RF_RASTER_S",
@@ -56,6 +67,7 @@ __all__ = [
     "selective_pulse",
     "show",
     "slice_positions",
+    "sphere_directions",
     "spoil_phase_deg",
     "switch",
     "up",

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 ORDERS: Final[tuple[str, ...]] = ("linear", "centre-out", "reversed")
 EMPTY: Final = -1
 """Marks an echo of a train that measures no line."""
+_GOLDEN: Final = (math.sqrt(5) - 1) / 2
 _SPOIL_STEP_DEG: Final = 117
 """Zur, Wood, Neuringer, Magn Reson Med 1991;21:251."""
 
@@ -68,3 +69,19 @@ def interleaved(n_slices: int) -> list[int]:
 def spoil_phase_deg(count: int) -> int:
     """Phase of pulse and receiver for RF spoiling: it grows quadratically in steps of 117° [degrees]."""
     return _SPOIL_STEP_DEG * (count * (count + 1) // 2) % 360
+
+
+def sphere_directions(n: int) -> NDArray[np.float64]:
+    """Unit vectors spread evenly over all directions, shape ``(n, 3)``; any stretch of them is spread evenly as well.
+
+    A spiral from pole to pole with the golden angle between neighbours (Swinbank, Purser, Q J R Meteorol Soc
+    2006;132:1769), walked through in golden strides.
+    """
+    stride = max(round(n * _GOLDEN), 1)
+    while math.gcd(stride, n) > 1:
+        stride += 1
+    index = np.arange(n) * stride % n
+    z = 1 - (2 * index + 1) / n
+    angle = 2 * np.pi * _GOLDEN * index
+    across = np.sqrt(1 - z * z)
+    return np.stack([across * np.cos(angle), across * np.sin(angle), z], axis=1)

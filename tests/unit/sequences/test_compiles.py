@@ -17,7 +17,16 @@ from isocenter.sequences.catalogue import list_sequences, parameters
 
 SCANNERS = ("osii-one", "physio-72mT", "osii-mini")
 NAMES = [info.name for info in list_sequences()]
-SMALL = {"n_phase": 16, "n_spokes": 24, "n_slab": 3, "slices": 3, "n_samples": 256, "windows": 2, "dummy_shots": 1}
+SMALL = {
+    "n_phase": 16,
+    "n_spokes": 60,
+    "n_matrix": 36,
+    "n_slab": 3,
+    "slices": 3,
+    "n_samples": 256,
+    "windows": 2,
+    "dummy_shots": 1,
+}
 
 
 def compiled(built, scanner, orientation):

@@ -27,7 +27,8 @@ SMALL = {
     "n_samples": 600,
     "windows": 3,
     "slices": 6,
-    "n_spokes": 20,
+    "n_spokes": 60,
+    "n_matrix": 36,
 }
 
 
