@@ -76,11 +76,14 @@ class Grid:
     ----------
     rate_hz
         Values a second [Hz].
+    edge
+        Where the function's own band ends [cycles per grid step]; a kernel for all of it ends there.
     values
         Gives the values with indices first ... stop - 1, counted from time 0.
     """
 
     rate_hz: float
+    edge: float
     values: Callable[[int, int], Complex]
 
     def at(self, start_s: float, step_s: float, n: int, kernel: Kernel) -> Complex:
@@ -95,9 +98,11 @@ class Grid:
 
 
 def noise_grid(level: float, width_hz: float, seed: Sequence[int]) -> Grid:
-    """White noise of a root mean square within +-width/2."""
-    rate_hz = width_hz / USED_BAND
-    sigma = level * math.sqrt(1 / USED_BAND / 2)
+    """White noise of a root mean square, half as strong at +-width/2 as inside."""
+    edge = USED_BAND / 2
+    table = Kernel.for_band(-edge, edge, WIDEST_SLOPE).table
+    passed = float(np.mean(np.sum(np.abs(table) ** 2, axis=1)))  # share of the grid's power that the kernel leaves
+    sigma = level / math.sqrt(2 * passed)
 
     @lru_cache(maxsize=8)
     def block(index: int) -> Complex:
@@ -110,7 +115,7 @@ def noise_grid(level: float, width_hz: float, seed: Sequence[int]) -> Grid:
         joined = np.concatenate([block(index) for index in blocks])
         return np.asarray(joined[first - blocks[0] * _BLOCK : stop - blocks[0] * _BLOCK])
 
-    return Grid(rate_hz, values)
+    return Grid(width_hz / USED_BAND, edge, values)
 
 
 def periodic_grid(lines: Complex, spacing_hz: float) -> Grid:
@@ -124,4 +129,4 @@ def periodic_grid(lines: Complex, spacing_hz: float) -> Grid:
     def values(first: int, stop: int) -> Complex:
         return np.asarray(period[np.arange(first, stop) % n])
 
-    return Grid(n * spacing_hz, values)
+    return Grid(n * spacing_hz, 0.5, values)

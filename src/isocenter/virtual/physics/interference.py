@@ -130,8 +130,7 @@ class _Band:
         low_hz, high_hz = -reach_hz - offset_hz, reach_hz - offset_hz
         if low_hz >= half_hz or high_hz <= -half_hz:
             return None
-        low = max(low_hz / rate_hz, -0.5) if low_hz > -half_hz else -0.5  # the source itself ends before the grid's band
-        high = min(high_hz / rate_hz, 0.5) if high_hz < half_hz else 0.5
+        low, high = max(low_hz / rate_hz, -self.grid.edge), min(high_hz / rate_hz, self.grid.edge)
         return Kernel.for_band(low, high, WIDEST_SLOPE * min(1.0, 1 / (step_s * rate_hz)))
 
 
