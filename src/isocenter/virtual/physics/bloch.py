@@ -6,8 +6,9 @@ spin is turned by every pulse. The magnetisation stays between runs, so a scan m
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -15,21 +16,35 @@ from numpy.typing import NDArray
 
 from isocenter.domain.events import Track
 from isocenter.domain.scanner import Scanner
-from isocenter.virtual.physics.kernels import SpinArrays, compose_blocks, play_blocks
+from isocenter.virtual.physics.engine_body import Body
+from isocenter.virtual.physics.engine_compose import compose_blocks
+from isocenter.virtual.physics.engine_diffusion import normal_quantiles
+from isocenter.virtual.physics.engine_faults import EngineFaults
+from isocenter.virtual.physics.engine_fields import ConcomitantMoments
+from isocenter.virtual.physics.engine_gradients import GradientPlayer
+from isocenter.virtual.physics.engine_pieces import Decompositions
+from isocenter.virtual.physics.engine_time import cuts_for_motion, pulse_frequencies_hz
+from isocenter.virtual.physics.kernels import TableArrays, play_blocks
 from isocenter.virtual.physics.pulses import Pulse, find_pulses, steps_of
-from isocenter.virtual.physics.sampling import extent_of
-from isocenter.virtual.physics.simtable import Decompositions, Setting, build_table
-from isocenter.virtual.physics.spins import BLOCK, SpinSet, block_spins
+from isocenter.virtual.physics.simtable import Setting, SimTable, build_table
+from isocenter.virtual.physics.spins import BLOCK, SpinSet
 from isocenter.virtual.physics.waveforms import Waveforms, waveforms
 
 CHUNKS: Final = 16
 """Parts into which blocks are dealt. Fixed, so that sums come out the same however many threads there are."""
 
 CACHE_BYTES: Final = 512 * 2**20
-"""Composed pulses are kept up to this size."""
+"""Composed pulses take no more than this, unless a single one does."""
+MOST_PULSES: Final = 256
+"""Composed pulses that are kept."""
+MOST_KNOWN: Final = 64
+"""Pulses of earlier runs with which those of a new run are compared."""
 
 LARGEST_HALF_ANGLE_RAD: Final = 2.0
 """The kernels' polynomial holds up to here; longer steps are divided [rad]."""
+
+MOVED_M: Final = 1e-4
+"""Spins are laid elsewhere when one of them would have moved further than this [m]."""
 
 
 class Simulator:
@@ -44,46 +59,51 @@ class Simulator:
     scanner
         Its clock, gradients and transmitter.
     larmor_hz
-        True frequency at the centre of the magnet [Hz]; the scanner's nominal one if not given. It may be set between runs.
+        True frequency at the centre of the magnet at virtual time 0 [Hz]; the scanner's nominal one if not given. It may be
+        set between runs.
     n_threads
         Threads that compute; all processors if not given.
+    faults
+        What is wrong between the pins and the spins; nothing if not given.
     """
 
     def __init__(
-        self, spins: SpinSet, scanner: Scanner, *, larmor_hz: float | None = None, n_threads: int | None = None
+        self,
+        spins: SpinSet,
+        scanner: Scanner,
+        *,
+        larmor_hz: float | None = None,
+        n_threads: int | None = None,
+        faults: EngineFaults | None = None,
     ) -> None:
         self.scanner = scanner
         self.larmor_hz = scanner.magnet.larmor_hz if larmor_hz is None else larmor_hz
+        self.faults = faults or EngineFaults()
         self._t1_s, self._t2_s = spins.t1_s, spins.t2_s
+        self._diffusion = spins.diffusion_m2_per_s if self.faults.has_diffusion else np.zeros(0)
         self._n_threads = n_threads or os.cpu_count() or 1
-        blocked = block_spins(spins, scanner.gradients.channel_from_device)
-        self._n_blocks = blocked.n_blocks
-        self._arrays = SpinArrays(
-            blocked.x_m,
-            blocked.y_m,
-            blocked.z_m,
-            blocked.offset_hz,
-            blocked.b1_scale,
-            blocked.weight_re,
-            blocked.weight_im,
-            blocked.block_tissue,
-        )
-        channel = (spins.position_m @ scanner.gradients.channel_from_device.T).astype(np.float32)
-        self._extent = extent_of(channel, spins.offset_hz, float(spins.t2_s.min()))
-        # A step may turn the outermost spin by no more than this, whatever the direction of its gradient.
-        self._reach_m = np.abs(channel).max(axis=0).astype(np.float64)
-        self._reach_hz = float(np.abs(spins.offset_hz).max())
-        self._b1_scale = float(np.abs(spins.b1_scale).max())
+        self._body = Body(spins, scanner, self.faults)
+        self._n_blocks = self._body.n_blocks
+        self.n_channels = len(self._body.arrays.weight_re)
+        self._player = GradientPlayer(scanner, self.faults.gradients)
+        self._quantiles = normal_quantiles() if len(self._diffusion) else np.zeros(1, dtype=np.float32)
         self._magnetisation = np.zeros((3, self._n_blocks * BLOCK), dtype=np.float32)
+        self._capacity = max(min(CACHE_BYTES // (self._n_blocks * BLOCK * 36), MOST_PULSES), 1)
+        self._rotations = np.empty((self._capacity, self._n_blocks, 9, BLOCK), dtype=np.float32)
         self._slots: dict[bytes, int] = {}
+        self._known: list[Pulse] = []
         self._decompositions: Decompositions = {}
-        self._rotations = np.zeros((0, self._n_blocks, 9, BLOCK), dtype=np.float32)
         self.reset()
 
     def reset(self) -> None:
-        """Bring all spins to equilibrium."""
+        """Bring all spins to equilibrium, and everything that moves to where it began."""
         self._magnetisation[:] = 0.0
         self._magnetisation[2] = 1.0
+        self._player.reset()
+        self._keys = np.random.default_rng([self.faults.seed, 0xD1FF])
+        if self.faults.motion is not None or len(self._diffusion):
+            self._body.reset()
+            self._slots.clear()
 
     def play(
         self,
@@ -94,6 +114,7 @@ class Simulator:
         lo_hz: float,
         idle_s: float = 0.0,
         frame_rad: float = 0.0,
+        start_s: float = 0.0,
     ) -> list[NDArray[np.complex64]]:
         """Play one run and return the signal.
 
@@ -111,74 +132,148 @@ class Simulator:
             Time since the run before ended [s]. A gradient whose first tick is negative is on in it.
         frame_rad
             Phase of the local oscillator just before it was set back to zero at the start of the run [rad].
+        start_s
+            Virtual time at tick 0 [s], for everything that changes slowly.
 
         Returns
         -------
-            One complex64 array a window [1 = receiver full scale]. Samples during a pulse are zero.
+            One complex64 array a window [1 = receiver full scale], of shape ``(n,)``, or ``(n_channels, n)`` if the spins
+            have several weights. Samples during a pulse are zero.
         """
-        waves = waveforms(tracks, self.scanner, end_tick)
-        pulses = find_pulses(waves)
+        clock_hz = self.scanner.console.clock_hz
+        idle_ticks = max(round(idle_s * clock_hz), 0)
+        waves = waveforms(
+            tracks,
+            self.scanner,
+            end_tick,
+            player=self._player,
+            transmitter=self.faults.transmitter,
+            idle_ticks=idle_ticks,
+            start_s=start_s,
+        )
+        pulses = find_pulses(waves, self._known)
+        self._known = pulses.pulses if len(pulses.pulses) <= MOST_KNOWN else []
+
+        def deviation_turns(ticks: NDArray[np.int64]) -> NDArray[np.float64]:
+            drifted = self.faults.drift.turns(start_s, ticks * waves.tick_s)
+            return drifted + waves.gradients.b0_turns(ticks, waves.k_per_area)
+
         frequency_hz = self.larmor_hz - lo_hz
+        pulse_hz, error_turns = pulse_frequencies_hz(waves, frequency_hz, deviation_turns)
         setting = Setting(
-            frequency_hz=frequency_hz,
-            idle_s=max(idle_s, 0.0),
-            frame_rad=frame_rad,
+            common_turns=lambda ticks: frequency_hz * waves.tick_s * ticks + deviation_turns(ticks),
+            idle_ticks=idle_ticks,
             end_tick=end_tick,
+            frame_rad=frame_rad,
             t1_s=self._t1_s,
             t2_s=self._t2_s,
-            extent=self._extent,
+            diffusion_m2_per_s=self._diffusion,
+            extent=self._body.extent,
             decompositions=self._decompositions,
+            concomitant=self._concomitant(waves),
+            cut_ticks=cuts_for_motion(waves, sample_ticks, end_tick) if self.faults.motion else np.zeros(0, dtype=np.int64),
+            pulse_turns_error=error_turns,
         )
         table = build_table(waves, pulses, sample_ticks, setting)
-        slots = self._compose(pulses.pulses, waves, frequency_hz)
-        index = table.arrays.gap_pulse
-        arrays = table.arrays._replace(gap_pulse=np.where(index >= 0, np.append(slots, -1)[index], -1))
-        n_chunks = min(CHUNKS, self._n_blocks)
-        signal = np.zeros((n_chunks, table.n_computed), dtype=np.complex128)
+        used = [pulses.pulses[index] for index in pulses.index]
+        signal = self._play_table(table, used, pulse_hz, waves, start_s)
+        raw = table.raw(signal)
+        edges = np.cumsum([len(ticks) for ticks in sample_ticks])[:-1]
+        return np.split(raw[0] if self.n_channels == 1 else raw, edges, axis=-1) if len(sample_ticks) else []
 
+    def _concomitant(self, waves: Waveforms) -> ConcomitantMoments | None:
+        if self.faults.concomitant is None:
+            return None
+        return ConcomitantMoments(self.faults.concomitant, waves.gradients.channels, waves.hz_per_m_per_code, waves.tick_s)
+
+    def _play_table(
+        self, table: SimTable, used: Sequence[Pulse], pulse_hz: NDArray[np.float64], waves: Waveforms, start_s: float
+    ) -> NDArray[np.complex128]:
+        """Signal of all computed samples, shape ``(n_channels, n_computed)``."""
+        n_chunks = min(CHUNKS, self._n_blocks)
+        signal = np.zeros((n_chunks, self.n_channels, table.n_computed), dtype=np.complex128)
+        keys = [pulse.key + frequency.tobytes() for pulse, frequency in zip(used, pulse_hz, strict=True)]
+        arrays = table.arrays
+        if len(arrays.gap_wander):
+            shape = arrays.gap_key.shape
+            arrays = arrays._replace(gap_key=self._keys.integers(0, 2**32, shape, dtype=np.uint32))
+            self._slots.clear()
+        for first, last in pairwise(self._stops(table, keys, start_s)):
+            windows = arrays.gap_pulse[first:last]
+            missing = {keys[w] for w in windows if w >= 0} - self._slots.keys()
+            if len(self._slots) + len(missing) > self._capacity:
+                self._slots.clear()
+            slots = {int(w): self._slot(keys[w], used[w], float(pulse_hz[w]), waves) for w in windows if w >= 0}
+            gap_pulse = arrays.gap_pulse.copy()
+            gap_pulse[first:last] = [slots.get(int(w), -1) for w in windows]
+            self._play_gaps((first, last), arrays._replace(gap_pulse=gap_pulse), signal)
+        return np.asarray(signal.sum(axis=0))
+
+    def _play_gaps(self, gaps: tuple[int, int], arrays: TableArrays, signal: NDArray[np.complex128]) -> None:
         def work(chunk: int, first: int, last: int) -> None:
-            play_blocks(first, last, self._arrays, arrays, self._rotations, self._magnetisation, signal[chunk])
+            play_blocks(
+                (first, last),
+                gaps,
+                self._body.arrays,
+                arrays,
+                self._rotations,
+                self._magnetisation,
+                self._quantiles,
+                signal[chunk],
+            )
 
         self._share(work)
-        raw = table.raw(signal.sum(axis=0))
-        return np.split(raw, np.cumsum([len(ticks) for ticks in sample_ticks])[:-1]) if len(sample_ticks) else []
 
-    def _compose(self, pulses: list[Pulse], waves: Waveforms, frequency_hz: float) -> NDArray[np.int64]:
-        """Slot of each pulse's rotations; pulses that were not played before are composed."""
-        keys = [pulse.key + np.float64(frequency_hz).tobytes() for pulse in pulses]
-        missing = [i for i, key in enumerate(keys) if key not in self._slots]
-        capacity = max(CACHE_BYTES // (self._n_blocks * BLOCK * 36), len(keys), 1)
-        if len(self._slots) + len(missing) > capacity:
-            self._slots.clear()
-            self._rotations = self._rotations[:0]
-            missing = list(range(len(keys)))
-        self._grow(len(self._slots) + len(missing))
-        for i in missing:
+    def _stops(self, table: SimTable, keys: Sequence[bytes], start_s: float) -> Iterator[int]:
+        """Gaps at which the walk stops, since spins move or no more pulses can be held.
+
+        Spins are moved when the walk goes on, so take one stop at a time.
+        """
+        yield 0
+        held: set[bytes] = set()
+        plan = self.faults.motion
+        for gap, window in enumerate(table.arrays.gap_pulse.tolist()):
+            pose = None
+            if plan is not None:
+                pose = plan.pose(start_s + float(table.gap_tick[gap]) / self.scanner.console.clock_hz)
+                if pose.distance_m(self._body.pose, self._body.radius_m) <= MOVED_M:
+                    pose = None
+            new = {keys[window]} - held if window >= 0 else set()
+            if pose is not None or len(held) + len(new) > self._capacity:
+                if gap:
+                    yield gap
+                held = set()
+            if pose is not None:
+                self._body.move(pose)
+                self._slots.clear()
+            held |= new
+        yield len(table.arrays.gap_pulse)
+
+    def _slot(self, key: bytes, pulse: Pulse, frequency_hz: float, waves: Waveforms) -> int:
+        """Where the rotations of a pulse are; composed if they are not there."""
+        if key not in self._slots:
             slot = len(self._slots)
-            self._slots[keys[i]] = slot
-            self._compose_one(slot, steps_of(pulses[i], waves, frequency_hz))
-        return np.array([self._slots[key] for key in keys], dtype=np.int64)
+            self._slots[key] = slot
+            self._compose(slot, steps_of(pulse, waves, frequency_hz))
+        return self._slots[key]
 
-    def _grow(self, n_slots: int) -> None:
-        if n_slots <= len(self._rotations):
-            return
-        larger = np.empty((max(n_slots, 4), self._n_blocks, 9, BLOCK), dtype=np.float32)
-        larger[: len(self._rotations)] = self._rotations
-        self._rotations = larger
-
-    def _compose_one(self, slot: int, steps: NDArray[np.float64]) -> None:
+    def _compose(self, slot: int, steps: NDArray[np.float64]) -> None:
         """Compose one pulse for every spin."""
-        b1_hz = np.hypot(steps[:, 1], steps[:, 2]) * self._b1_scale
-        offset_hz = np.abs(steps[:, 3:6]) @ self._reach_m + self._reach_hz + np.abs(steps[:, 6])
-        half_rad = np.pi * steps[:, 0] * np.hypot(b1_hz, offset_hz)
+        body, waves_hz = self._body, np.hypot(steps[:, 1], steps[:, 2])
+        extra = np.zeros((len(steps), 0))
+        if self.faults.concomitant is not None:
+            extra = self.faults.concomitant.products(steps[:, 3:6])
+        offset_hz = np.abs(steps[:, 3:6]) @ body.reach_m + body.reach_hz + np.abs(steps[:, 6])
+        offset_hz += np.abs(extra) @ body.reach_extra
+        half_rad = np.pi * steps[:, 0] * np.hypot(waves_hz * body.largest_b1, offset_hz)
         repeats = np.maximum(np.ceil(half_rad / LARGEST_HALF_ANGLE_RAD), 1).astype(np.int64)
         divided = steps.copy()
         divided[:, 0] /= repeats
-        rows = divided.astype(np.float32)
+        rows = np.column_stack([divided, np.ones(len(steps)), extra]).astype(np.float32)
         rotation = self._rotations[slot]
 
         def work(_: int, first: int, last: int) -> None:
-            compose_blocks(first, last, self._arrays, rows, repeats, rotation)
+            compose_blocks(first, last, body.arrays, rows, repeats, rotation)
 
         self._share(work)
 

@@ -22,7 +22,11 @@ Float32: TypeAlias = NDArray[np.float32]
 
 
 class SpinArrays(NamedTuple):
-    """Fields of ``spins.BlockedSpins`` that the kernels read."""
+    """Fields of ``spins.BlockedSpins`` that the kernels read.
+
+    ``weight_*`` have one row a receive channel. ``extra`` has one row for each further function of space that a phase may
+    be proportional to; usually none.
+    """
 
     x: NDArray[np.float32]
     y: NDArray[np.float32]
@@ -32,13 +36,16 @@ class SpinArrays(NamedTuple):
     weight_re: NDArray[np.float32]
     weight_im: NDArray[np.float32]
     tissue: NDArray[np.int64]
+    extra: NDArray[np.float32]
 
 
 class TableArrays(NamedTuple):
     """A simulation table in the form that the kernels read. Rows of ``move`` are (kx, ky, kz, phase, time).
 
     k in cycles/m of the three channels, phase in turns (the same for all spins), time in seconds. ``gap_*`` has one row
-    for each stretch between two pulses, ``row_*`` what the pieces of the readouts point to.
+    for each stretch between two pulses, ``row_*`` what the pieces of the readouts point to. ``*_extra`` are the moments that
+    go with the extra functions of space. ``gap_wander`` is how far spins diffuse in a gap [m], one column a tissue, and
+    ``gap_lever`` the mean of k at the end of a gap minus k in it [1/m]; both have no rows when nothing diffuses.
     """
 
     gap_move: NDArray[np.float32]
@@ -53,6 +60,11 @@ class TableArrays(NamedTuple):
     piece_out: NDArray[np.int64]
     row_move: NDArray[np.float32]
     row_e2: NDArray[np.float32]
+    gap_extra: NDArray[np.float32]
+    row_extra: NDArray[np.float32]
+    gap_wander: NDArray[np.float32]
+    gap_lever: NDArray[np.float32]
+    gap_key: NDArray[np.uint32]
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, inline="always")
@@ -71,18 +83,53 @@ def _cos_sin(turns: Float) -> tuple[Float, Float]:
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _free(lo: int, spins: SpinArrays, magnetisation: Float32, move: Float32, e1: float, recovery: float, e2: float) -> None:
-    """Precession and relaxation of one block over a whole gap."""
+def turns_of(lo: int, spins: SpinArrays, move: Float32, extra: Float32, turns: Float32) -> None:
+    """Phase of each spin of a block after a move, in turns."""
     kx, ky, kz, phase, time = move[0], move[1], move[2], move[3], move[4]
-    mx, my, mz = magnetisation[0, lo : lo + BLOCK], magnetisation[1, lo : lo + BLOCK], magnetisation[2, lo : lo + BLOCK]
     x, y, z = spins.x[lo : lo + BLOCK], spins.y[lo : lo + BLOCK], spins.z[lo : lo + BLOCK]
     offset = spins.offset[lo : lo + BLOCK]
     for i in range(BLOCK):
-        c, s = _cos_sin(x[i] * kx + y[i] * ky + z[i] * kz + offset[i] * time + phase)
+        turns[i] = x[i] * kx + y[i] * ky + z[i] * kz + offset[i] * time + phase
+    for j in range(len(extra)):
+        factor, place = extra[j], spins.extra[j, lo : lo + BLOCK]
+        for i in range(BLOCK):
+            turns[i] += factor * place[i]
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _free(lo: int, magnetisation: Float32, turns: Float32, e1: float, recovery: float, e2: float) -> None:
+    """Precession and relaxation of one block over a whole gap."""
+    mx, my, mz = magnetisation[0, lo : lo + BLOCK], magnetisation[1, lo : lo + BLOCK], magnetisation[2, lo : lo + BLOCK]
+    for i in range(BLOCK):
+        c, s = _cos_sin(turns[i])
         re = e2 * (c * mx[i] - s * my[i])
         my[i] = e2 * (s * mx[i] + c * my[i])
         mx[i] = re
         mz[i] = e1 * mz[i] + recovery
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _mix(value: np.uint32) -> np.uint32:
+    """Spread the bits of a number over all bits."""
+    value = np.uint32(value ^ (value >> np.uint32(16))) * np.uint32(0x7FEB352D)
+    value = np.uint32(value ^ (value >> np.uint32(15))) * np.uint32(0x846CA68B)
+    return np.uint32(value ^ (value >> np.uint32(16)))
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _wander(
+    lo: int, place: Float32, wander: float, lever: float, key: NDArray[np.uint32], quantiles: Float32, turns: Float32
+) -> None:
+    """Let a block diffuse along one axis.
+
+    Displacement and phase over a gap are jointly normal. The mean phase that goes with a displacement is added here; what
+    is left of it is a loss of signal that the table already holds.
+    """
+    for i in range(BLOCK):
+        number = _mix(_mix(np.uint32(lo + i) + key[0]) ^ key[1])
+        step = wander * quantiles[number >> np.uint32(20)]
+        turns[i] += lever * step
+        place[i] += step
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
@@ -97,10 +144,10 @@ def _rotate(lo: int, magnetisation: Float32, rotation: Float32) -> None:
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _weigh(lo: int, spins: SpinArrays, magnetisation: Float32, weighted: Float32) -> None:
+def _weigh(lo: int, channel: int, spins: SpinArrays, magnetisation: Float32, weighted: Float32) -> None:
     """Weighted transverse magnetisation at the start of the gap."""
     mx, my = magnetisation[0, lo : lo + BLOCK], magnetisation[1, lo : lo + BLOCK]
-    weight_re, weight_im = spins.weight_re[lo : lo + BLOCK], spins.weight_im[lo : lo + BLOCK]
+    weight_re, weight_im = spins.weight_re[channel, lo : lo + BLOCK], spins.weight_im[channel, lo : lo + BLOCK]
     re, im = weighted[0], weighted[1]
     for i in range(BLOCK):
         re[i] = weight_re[i] * mx[i] - weight_im[i] * my[i]
@@ -108,27 +155,22 @@ def _weigh(lo: int, spins: SpinArrays, magnetisation: Float32, weighted: Float32
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _start(lo: int, spins: SpinArrays, weighted: Float32, move: Float32, e2: float, state: Float32) -> None:
+def _start(weighted: Float32, turns: Float32, e2: float, state: Float32) -> None:
     """Weighted transverse magnetisation after a move from the start of the gap, into state[0], state[1]."""
-    kx, ky, kz, phase, time = move[0], move[1], move[2], move[3], move[4]
-    x, y, z = spins.x[lo : lo + BLOCK], spins.y[lo : lo + BLOCK], spins.z[lo : lo + BLOCK]
-    offset, from_re, from_im = spins.offset[lo : lo + BLOCK], weighted[0], weighted[1]
+    from_re, from_im = weighted[0], weighted[1]
     re, im = state[0], state[1]
     for i in range(BLOCK):
-        c, s = _cos_sin(x[i] * kx + y[i] * ky + z[i] * kz + offset[i] * time + phase)
+        c, s = _cos_sin(turns[i])
         re[i] = e2 * (c * from_re[i] - s * from_im[i])
         im[i] = e2 * (s * from_re[i] + c * from_im[i])
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _step(lo: int, spins: SpinArrays, move: Float32, e2: float, state: Float32) -> None:
+def _step(turns: Float32, e2: float, state: Float32) -> None:
     """Factor from one sample to the next, into state[2], state[3]."""
-    kx, ky, kz, phase, time = move[0], move[1], move[2], move[3], move[4]
-    x, y, z = spins.x[lo : lo + BLOCK], spins.y[lo : lo + BLOCK], spins.z[lo : lo + BLOCK]
-    offset = spins.offset[lo : lo + BLOCK]
     re, im = state[2], state[3]
     for i in range(BLOCK):
-        c, s = _cos_sin(x[i] * kx + y[i] * ky + z[i] * kz + offset[i] * time + phase)
+        c, s = _cos_sin(turns[i])
         re[i] = e2 * c
         im[i] = e2 * s
 
@@ -161,14 +203,12 @@ def _sum_uniform(n: int, state: Float32, signal: NDArray[np.complex128], out: in
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _sum_once(lo: int, spins: SpinArrays, weighted: Float32, move: Float32) -> complex:
+def _sum_once(weighted: Float32, turns: Float32) -> complex:
     """Sum of the weighted transverse magnetisation after one move from the start of the gap, without its relaxation."""
-    kx, ky, kz, phase, time = move[0], move[1], move[2], move[3], move[4]
-    x, y, z = spins.x[lo : lo + BLOCK], spins.y[lo : lo + BLOCK], spins.z[lo : lo + BLOCK]
-    offset, re, im = spins.offset[lo : lo + BLOCK], weighted[0], weighted[1]
+    re, im = weighted[0], weighted[1]
     total_re = total_im = F32(0.0)
     for i in range(BLOCK):
-        c, s = _cos_sin(x[i] * kx + y[i] * ky + z[i] * kz + offset[i] * time + phase)
+        c, s = _cos_sin(turns[i])
         total_re += c * re[i] - s * im[i]
         total_im += s * re[i] + c * im[i]
     return complex(total_re, total_im)
@@ -185,55 +225,67 @@ def _readout(
     state: Float32,
     signal: NDArray[np.complex128],
 ) -> None:
-    """One piece of a readout for one block."""
-    row, n, out = table.piece_first_row[piece], table.piece_n[piece], table.piece_out[piece]
+    """One piece of a readout for one block and one channel."""
+    row, n, out, turns = table.piece_first_row[piece], table.piece_n[piece], table.piece_out[piece], state[4]
     if table.piece_uniform[piece]:
-        _start(lo, spins, weighted, table.row_move[row], table.row_e2[row, tissue], state)
-        _step(lo, spins, table.row_move[row + 1], table.row_e2[row + 1, tissue], state)
+        turns_of(lo, spins, table.row_move[row], table.row_extra[row], turns)
+        _start(weighted, turns, table.row_e2[row, tissue], state)
+        turns_of(lo, spins, table.row_move[row + 1], table.row_extra[row + 1], turns)
+        _step(turns, table.row_e2[row + 1, tissue], state)
         _sum_uniform(n, state, signal, out)
     else:
-        for k in range(n):
-            signal[out + k] += table.row_e2[row + k, tissue] * _sum_once(lo, spins, weighted, table.row_move[row + k])
+        for k in range(row, row + n):
+            turns_of(lo, spins, table.row_move[k], table.row_extra[k], turns)
+            signal[out + k - row] += table.row_e2[k, tissue] * _sum_once(weighted, turns)
 
 
 @numba.njit(cache=True, nogil=True)
 def play_blocks(
-    first_block: int,
-    last_block: int,
+    blocks: tuple[int, int],
+    gaps: tuple[int, int],
     spins: SpinArrays,
     table: TableArrays,
     rotations: Float32,
     magnetisation: Float32,
+    quantiles: Float32,
     signal: NDArray[np.complex128],
 ) -> None:
-    """Play a table on some blocks of spins.
+    """Play some gaps of a table on some blocks of spins.
 
     Parameters
     ----------
-    first_block, last_block
-        Blocks ``first_block`` to ``last_block - 1``.
+    blocks, gaps
+        First, and one behind the last.
     rotations
         One per pulse and spin, shape ``(n_pulses, n_blocks, 9, BLOCK)``, float32.
     magnetisation
-        Rows x, y, z, shape ``(3, n_blocks * BLOCK)``, float32; changed in place.
+        Rows x, y, z, shape ``(3, n_blocks * BLOCK)``, float32; changed in place. So are the spins' places if they diffuse.
+    quantiles
+        Of the normal distribution, float32, shape (4096,).
     signal
-        complex128, shape ``(n_simulated,)``; added to.
+        complex128, shape ``(n_channels, n_simulated)``; added to.
     """
-    state = np.empty((4, BLOCK), dtype=np.float32)
+    state = np.empty((5, BLOCK), dtype=np.float32)
     weighted = np.empty((2, BLOCK), dtype=np.float32)
-    for block in range(first_block, last_block):
-        lo, tissue = block * BLOCK, spins.tissue[block]
-        for gap in range(len(table.gap_pulse)):
+    for block in range(blocks[0], blocks[1]):
+        lo, tissue, turns = block * BLOCK, spins.tissue[block], state[4]
+        for gap in range(gaps[0], gaps[1]):
             first_piece, last_piece = table.gap_first_piece[gap], table.gap_first_piece[gap + 1]
             if last_piece > first_piece:
-                _weigh(lo, spins, magnetisation, weighted)
-            for piece in range(first_piece, last_piece):
-                _readout(lo, tissue, piece, spins, table, weighted, state, signal)
+                for channel in range(len(signal)):
+                    _weigh(lo, channel, spins, magnetisation, weighted)
+                    for piece in range(first_piece, last_piece):
+                        _readout(lo, tissue, piece, spins, table, weighted, state, signal[channel])
+            turns_of(lo, spins, table.gap_move[gap], table.gap_extra[gap], turns)
+            if len(table.gap_wander):
+                wander, lever, key = table.gap_wander[gap, tissue], table.gap_lever[gap], table.gap_key[gap]
+                _wander(lo, spins.x[lo : lo + BLOCK], wander, lever[0], key[0:2], quantiles, turns)
+                _wander(lo, spins.y[lo : lo + BLOCK], wander, lever[1], key[2:4], quantiles, turns)
+                _wander(lo, spins.z[lo : lo + BLOCK], wander, lever[2], key[4:6], quantiles, turns)
             _free(
                 lo,
-                spins,
                 magnetisation,
-                table.gap_move[gap],
+                turns,
                 table.gap_e1[gap, tissue],
                 table.gap_recovery[gap, tissue],
                 table.gap_e2[gap, tissue],
@@ -241,72 +293,3 @@ def play_blocks(
             pulse = table.gap_pulse[gap]
             if pulse >= 0:
                 _rotate(lo, magnetisation, rotations[pulse, block])
-
-
-@numba.njit(cache=True, nogil=True, fastmath=True)
-def _compose_step(lo: int, spins: SpinArrays, step: Float32, quaternion: Float32) -> None:
-    """Multiply one step's rotation on the left; step is (time, bx, by, gx, gy, gz, frequency) in s, Hz, Hz/m."""
-    half, bx, by, gx, gy, gz, frequency = F32(np.pi) * step[0], step[1], step[2], step[3], step[4], step[5], step[6]
-    x, y, z = spins.x[lo : lo + BLOCK], spins.y[lo : lo + BLOCK], spins.z[lo : lo + BLOCK]
-    offset, b1 = spins.offset[lo : lo + BLOCK], spins.b1[lo : lo + BLOCK]
-    q0, q1, q2, q3 = quaternion[0], quaternion[1], quaternion[2], quaternion[3]
-    for i in range(BLOCK):
-        hx, hy = half * bx * b1[i], half * by * b1[i]
-        hz = half * (frequency + offset[i] + gx * x[i] + gy * y[i] + gz * z[i])
-        w = hx * hx + hy * hy + hz * hz
-        a = F32(0.9999999961) + w * (
-            F32(-0.4999999299)
-            + w * (F32(0.04166646166) + w * (F32(-0.001388669258) + w * (F32(2.46949406e-5) + w * F32(-2.5153863896e-7))))
-        )
-        s = F32(1.0) + w * (
-            F32(-0.1666666612)
-            + w * (F32(0.008333317422) + w * (F32(-0.0001983956617) + w * (F32(2.747467283e-6) + w * F32(-2.3193063e-8))))
-        )
-        b, c, d = s * hx, s * hy, s * hz
-        p0, p1, p2, p3 = q0[i], q1[i], q2[i], q3[i]
-        q0[i] = a * p0 - b * p1 - c * p2 - d * p3
-        q1[i] = a * p1 + b * p0 + c * p3 - d * p2
-        q2[i] = a * p2 - b * p3 + c * p0 + d * p1
-        q3[i] = a * p3 + b * p2 - c * p1 + d * p0
-
-
-@numba.njit(cache=True, nogil=True, fastmath=True)
-def _matrices(quaternion: Float32, rotation: Float32) -> None:
-    """Rotation matrices of quaternions, normalised first so that rounding over many steps does not change the length."""
-    for i in range(BLOCK):
-        a, b, c, d = quaternion[0, i], quaternion[1, i], quaternion[2, i], quaternion[3, i]
-        two = F32(2.0) / (a * a + b * b + c * c + d * d)
-        rotation[0, i] = F32(1.0) - two * (c * c + d * d)
-        rotation[1, i] = two * (b * c - a * d)
-        rotation[2, i] = two * (b * d + a * c)
-        rotation[3, i] = two * (b * c + a * d)
-        rotation[4, i] = F32(1.0) - two * (b * b + d * d)
-        rotation[5, i] = two * (c * d - a * b)
-        rotation[6, i] = two * (b * d - a * c)
-        rotation[7, i] = two * (c * d + a * b)
-        rotation[8, i] = F32(1.0) - two * (b * b + c * c)
-
-
-@numba.njit(cache=True, nogil=True)
-def compose_blocks(
-    first_block: int, last_block: int, spins: SpinArrays, steps: Float32, repeats: NDArray[np.int64], rotation: Float32
-) -> None:
-    """Rotation of one pulse for some blocks.
-
-    Parameters
-    ----------
-    steps
-        Rows (time, bx, by, gx, gy, gz, frequency) [s, Hz, Hz/m], float32, shape (n_steps, 7).
-    repeats
-        How often each row is played, int64; long steps come divided so that each turns by at most 4 rad.
-    rotation
-        Shape ``(n_blocks, 9, BLOCK)``, float32; written.
-    """
-    quaternion = np.empty((4, BLOCK), dtype=np.float32)
-    for block in range(first_block, last_block):
-        quaternion[0, :] = F32(1.0)
-        quaternion[1:, :] = F32(0.0)
-        for k in range(len(steps)):
-            for _ in range(repeats[k]):
-                _compose_step(block * BLOCK, spins, steps[k], quaternion)
-        _matrices(quaternion, rotation[block])

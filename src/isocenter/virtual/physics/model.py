@@ -11,6 +11,7 @@ from isocenter.domain.scanner import Scanner
 from isocenter.domain.scenario import Scenario
 from isocenter.virtual.console.playback import Playback, RxWindow
 from isocenter.virtual.physics.bloch import Simulator
+from isocenter.virtual.physics.engine_faults import Surroundings, SurroundingsAt, engine_faults
 from isocenter.virtual.physics.interference import Frame
 from isocenter.virtual.physics.magnet import b0_offset_hz, receive_sensitivity, transmit_scale
 from isocenter.virtual.physics.phantoms import phantom_spins
@@ -18,9 +19,9 @@ from isocenter.virtual.physics.receive_chain import ReceiveChain
 from isocenter.virtual.physics.spins import SpinSet
 
 
-def scenario_spins(scenario: Scenario, scanner: Scanner) -> SpinSet:
-    """Spins of a scenario's phantom in its magnet and coils."""
-    spins = phantom_spins(
+def scenario_body(scenario: Scenario, scanner: Scanner) -> SpinSet:
+    """Spins of a scenario's phantom as it lies at first, without any field."""
+    return phantom_spins(
         scenario.phantom,
         n_spins=scenario.n_spins,
         seed=scenario.seed,
@@ -28,17 +29,34 @@ def scenario_spins(scenario: Scenario, scanner: Scanner) -> SpinSet:
         larmor_hz=scanner.magnet.larmor_hz if scenario.has_chemical_shift else 0.0,
         has_t2_prime=scenario.has_t2_prime,
     )
+
+
+def surroundings(scenario: Scenario, scanner: Scanner) -> SurroundingsAt:
+    """Fields of a scenario's magnet and coils at any place in the scanner."""
     radius_m = scanner.magnet.imaging_diameter_m / 2
-    field_hz = b0_offset_hz(
-        spins.position_m, peak_to_peak_hz=scenario.magnet.spread_hz, radius_m=radius_m, seed=scenario.seed
-    )
     strength = 1.0 - 10.0 ** (-scenario.coil.b1_fall_db / 20)
-    sensitivity = receive_sensitivity(spins.position_m, strength=strength, radius_m=radius_m)
+
+    def at(position_m: NDArray[np.floating]) -> Surroundings:
+        return Surroundings(
+            offset_hz=b0_offset_hz(
+                position_m, peak_to_peak_hz=scenario.magnet.spread_hz, radius_m=radius_m, seed=scenario.seed
+            ),
+            b1_scale=transmit_scale(position_m, strength=strength, radius_m=radius_m),
+            sensitivity=receive_sensitivity(position_m, strength=strength, radius_m=radius_m),
+        )
+
+    return at
+
+
+def scenario_spins(scenario: Scenario, scanner: Scanner) -> SpinSet:
+    """Spins of a scenario's phantom in its magnet and coils."""
+    spins = scenario_body(scenario, scanner)
+    around = surroundings(scenario, scanner)(spins.position_m)
     return replace(
         spins,
-        offset_hz=(spins.offset_hz + field_hz).astype(np.float32),
-        weight=(spins.weight * sensitivity).astype(np.complex64),
-        b1_scale=transmit_scale(spins.position_m, strength=strength, radius_m=radius_m).astype(np.float32),
+        offset_hz=(spins.offset_hz + around.offset_hz).astype(np.float32),
+        weight=(spins.weight * around.sensitivity).astype(np.complex64),
+        b1_scale=np.asarray(around.b1_scale, dtype=np.float32),
     )
 
 
@@ -58,10 +76,11 @@ class BlochSignalModel:
     def __init__(self, scanner: Scanner, scenario: Scenario | None = None, *, n_threads: int | None = None) -> None:
         self.scenario = scenario or Scenario()
         self._simulator = Simulator(
-            scenario_spins(self.scenario, scanner),
+            scenario_body(self.scenario, scanner),
             scanner,
             larmor_hz=scanner.magnet.larmor_hz + self.scenario.magnet.frequency_offset_hz,
             n_threads=n_threads,
+            faults=engine_faults(self.scenario, scanner, surroundings(self.scenario, scanner)),
         )
         self._clock_hz = scanner.console.clock_hz
         n_sensors = max(self.scenario.n_sensors, scanner.receiver.n_sensors)
@@ -71,8 +90,12 @@ class BlochSignalModel:
 
     @property
     def larmor_hz(self) -> float:
-        """True frequency at the isocenter [Hz]."""
+        """True frequency at the isocenter at virtual time 0 [Hz]."""
         return self._simulator.larmor_hz
+
+    def frequency_hz(self, time_s: float) -> float:
+        """True frequency at the isocenter at a virtual time [Hz]."""
+        return self._simulator.larmor_hz + self._simulator.faults.drift.offset_hz(time_s)
 
     def reset(self) -> None:
         """Spins in equilibrium, noise from its seed."""
@@ -120,6 +143,7 @@ class BlochSignalModel:
             lo_hz=lo_hz,
             idle_s=playback.idle_s,
             frame_rad=2 * np.pi * (frame_turns % 1.0),
+            start_s=playback.start_s,
         )
         since = playback.end_tick - (int(playback.lo_reset_ticks[-1]) if len(playback.lo_reset_ticks) else 0)
         self._lo_turns, self._lo_hz = (self._lo_turns + lo_hz * since / playback.clock_hz) % 1.0, lo_hz

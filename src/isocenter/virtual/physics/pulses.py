@@ -7,6 +7,7 @@ differs by a few codes (the compiler's error diffusion does that), half of the d
 precession on either side, which keeps every moment exact.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -34,14 +35,14 @@ class Pulse:
     envelope
         Complex codes of each step, turned so that the largest is real and positive.
     gradient
-        Codes of the three channels in each step, int64, shape (n_steps, 3).
+        Codes of the three channels in each step, shape (n_steps, 3); with eddy currents no whole numbers.
     key
         The same as bytes.
     """
 
     ticks: NDArray[np.int64]
     envelope: NDArray[np.complex128]
-    gradient: NDArray[np.int64]
+    gradient: NDArray[np.float64]
     key: bytes
 
 
@@ -67,9 +68,9 @@ class PulseTable:
     area_error: list[NDArray[np.float64]] = field(default_factory=list)
 
 
-def find_pulses(waves: Waveforms) -> PulseTable:
-    """Find the distinct pulses of a run."""
-    table = PulseTable()
+def find_pulses(waves: Waveforms, known: Sequence[Pulse] = ()) -> PulseTable:
+    """Find the distinct pulses of a run; ``known`` are those of earlier runs, which come first in the table."""
+    table = PulseTable(pulses=list(known))
     exact: dict[bytes, tuple[int, float, NDArray[np.float64]]] = {}
     for start, end in waves.windows:
         ticks, envelope, gradient = _steps(waves, int(start), int(end))
@@ -83,23 +84,28 @@ def find_pulses(waves: Waveforms) -> PulseTable:
     return table
 
 
-def _steps(waves: Waveforms, start: int, end: int) -> tuple[NDArray[np.int64], NDArray[np.complex128], NDArray[np.int64]]:
+def _steps(waves: Waveforms, start: int, end: int) -> tuple[NDArray[np.int64], NDArray[np.complex128], NDArray[np.float64]]:
     """Lengths, envelope and gradients of the steps of one window, cut wherever anything changes."""
     cuts = [waves.rf_ticks[np.searchsorted(waves.rf_ticks, start) : np.searchsorted(waves.rf_ticks, end)]]
-    for channel in waves.gradients:
+    channels = waves.gradients.channels
+    for channel in channels:
         first, last = np.searchsorted(channel.ticks, (start, end), side="right")
         cuts.append(channel.ticks[first:last])
     edges = np.unique(np.concatenate([[start], *cuts]))
     edges = edges[edges < end]
     envelope = waves.rf_codes[np.searchsorted(waves.rf_ticks, edges, side="right") - 1]
     gradient = np.stack(
-        [channel.codes[np.searchsorted(channel.ticks, edges, side="right") - 1] for channel in waves.gradients], axis=1
-    )
-    return np.diff(np.append(edges, end)), envelope, gradient
+        [channel.codes[np.searchsorted(channel.ticks, edges, side="right") - 1] for channel in channels], axis=1
+    ).astype(np.float64)
+    lengths = np.diff(np.append(edges, end))
+    if not waves.gradients.is_staircase:
+        deviation = np.diff(waves.deviation_per_m(np.append(edges, end)), axis=0)
+        gradient += deviation / (lengths[:, None] * waves.k_per_area)
+    return lengths, envelope, gradient
 
 
 def _match(
-    table: PulseTable, ticks: NDArray[np.int64], envelope: NDArray[np.complex128], gradient: NDArray[np.int64]
+    table: PulseTable, ticks: NDArray[np.int64], envelope: NDArray[np.complex128], gradient: NDArray[np.float64]
 ) -> tuple[int, float, NDArray[np.float64]]:
     """Pulse that this is a copy of, its phase, and what is left of the gradient's area; a new pulse if it is none."""
     area = (ticks[:, None] * gradient).sum(axis=0)
@@ -107,16 +113,16 @@ def _match(
         phase = _phase_of_copy(pulse, ticks, envelope, gradient)
         if phase is not None:
             error = area - (pulse.ticks[:, None] * pulse.gradient).sum(axis=0)
-            return index, phase / (2 * np.pi), error.astype(np.float64)
+            return index, phase / (2 * np.pi), np.asarray(error)
     phase = float(np.angle(envelope[np.argmax(np.abs(envelope))]))
     turned = envelope * np.exp(-1j * phase)
-    key = ticks.tobytes() + np.round(turned, 1).tobytes() + gradient.tobytes()
+    key = ticks.tobytes() + np.round(turned, 1).tobytes() + np.round(gradient, 1).tobytes()
     table.pulses.append(Pulse(ticks=ticks, envelope=turned, gradient=gradient, key=key))
     return len(table.pulses) - 1, phase / (2 * np.pi), np.zeros(3)
 
 
 def _phase_of_copy(
-    pulse: Pulse, ticks: NDArray[np.int64], envelope: NDArray[np.complex128], gradient: NDArray[np.int64]
+    pulse: Pulse, ticks: NDArray[np.int64], envelope: NDArray[np.complex128], gradient: NDArray[np.float64]
 ) -> float | None:
     """Phase of a copy of a pulse [rad], None if it is none.
 

@@ -39,28 +39,39 @@ class Extent:
 
     Attributes
     ----------
-    position_m
-        Channel axes [m], float64, shape (n, 3).
+    place
+        Channel axes [m] and extra functions of space, float64, shape (n, 3 + n_extra).
     offset_hz
         Frequency [Hz], shape (n,).
     damping_hz
         Bandwidth that relaxation adds on either side [Hz].
     """
 
-    position_m: NDArray[np.float64]
+    place: NDArray[np.float64]
     offset_hz: NDArray[np.float64]
     damping_hz: float
 
-    def band_hz(self, gradient_hz_per_m: NDArray[np.float64], duration_s: float) -> tuple[float, float]:
-        """Centre and half width of the band of all spins under a gradient [Hz]."""
-        frequency = self.position_m @ gradient_hz_per_m
+    def band_hz(self, rate: NDArray[np.float64], duration_s: float) -> tuple[float, float]:
+        """Centre and half width of the band of all spins [Hz] under a gradient [Hz/m, and Hz per extra function]."""
+        frequency = self.place @ rate
         low = float(frequency.min() + self.offset_hz.min())
         high = float(frequency.max() + self.offset_hz.max())
         return (low + high) / 2, 1.03 * (high - low) / 2 + self.damping_hz + 0.5 / duration_s
 
 
-def extent_of(position_m: NDArray[np.floating], offset_hz: NDArray[np.floating], shortest_t2_s: float) -> Extent:
-    """Corners of an object along 128 directions, each with the extremes of frequency, and 64 spins from inside."""
+def extent_of(
+    position_m: NDArray[np.floating],
+    offset_hz: NDArray[np.floating],
+    shortest_t2_s: float,
+    *,
+    extra: NDArray[np.floating] | None = None,
+    stretch: float = 1.0,
+) -> Extent:
+    """Corners of an object along 128 directions, each with the extremes of frequency, and 64 spins from inside.
+
+    ``extra`` are further functions of space, shape ``(n_extra, n)``. A ``stretch`` of more than 1 makes the object larger
+    about its middle, as room to move in.
+    """
     rng = np.random.default_rng(1)
     position = np.asarray(position_m, dtype=np.float64)
     directions = np.concatenate([np.eye(3), rng.normal(size=(61, 3))])
@@ -76,11 +87,16 @@ def extent_of(position_m: NDArray[np.floating], offset_hz: NDArray[np.floating],
     corners = position[np.unique(best)]
     inside = rng.integers(0, len(position), 64)
     low, high = float(offset_hz.min()), float(offset_hz.max())
+    place = np.concatenate([corners, corners, position[inside]])
+    middle, offset_middle = (place.max(axis=0) + place.min(axis=0)) / 2, (low + high) / 2
+    offset = np.concatenate(
+        [np.full(len(corners), low), np.full(len(corners), high), np.asarray(offset_hz, dtype=np.float64)[inside]]
+    )
+    chosen = np.concatenate([np.unique(best), np.unique(best), inside])
+    functions = np.zeros((len(place), 0)) if extra is None else np.asarray(extra, dtype=np.float64)[:, chosen].T * stretch**2
     return Extent(
-        position_m=np.concatenate([corners, corners, position[inside]]),
-        offset_hz=np.concatenate(
-            [np.full(len(corners), low), np.full(len(corners), high), np.asarray(offset_hz, dtype=np.float64)[inside]]
-        ),
+        place=np.column_stack([middle + stretch * (place - middle), functions]),
+        offset_hz=offset_middle + stretch * (offset - offset_middle),
         damping_hz=1 / (np.pi * shortest_t2_s),
     )
 
@@ -154,29 +170,45 @@ def _fit(n: int, n_coarse: int, step: float, half_band: float) -> tuple[NDArray[
     return matrix, error
 
 
+def band_nodes(n: int, half_band: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Raw samples that determine all ``n`` of a band of +-``half_band`` [cycles per raw sample], and the matrix to all."""
+    return _band_nodes(n, int(np.ceil(np.log(max(half_band, 1e-5)) / np.log(BAND_STEP))))
+
+
+@lru_cache(maxsize=256)
+def _band_nodes(n: int, exponent: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    half_band = BAND_STEP**exponent
+    n_waves = int(4 * half_band * n) + 16
+    turns = np.arange(n) * (half_band * np.cos((np.arange(n_waves) + 0.5) * np.pi / (2 * n_waves)))[:, None]
+    chosen, matrix = _skeleton(np.concatenate([np.cos(2 * np.pi * turns), np.sin(2 * np.pi * turns)]))
+    return chosen, np.asarray(matrix, dtype=np.float64)
+
+
 def decompose(
-    k_per_m: NDArray[np.float64], time_s: NDArray[np.float64], extent: Extent, frequency_hz: float
+    moment: NDArray[np.float64], time_s: NDArray[np.float64], extent: Extent
 ) -> tuple[NDArray[np.int64], NDArray[np.complex128]]:
     """Samples that determine all of an uneven stretch, and the matrix from them to all.
 
     Parameters
     ----------
-    k_per_m, time_s
-        Of each sample, shapes ``(n, 3)`` and ``(n,)``.
-    frequency_hz
-        Of the object's zero relative to the local oscillator [Hz].
+    moment, time_s
+        Of each sample, shapes ``(n, 3 + n_extra)`` and ``(n,)``.
 
     Returns
     -------
         Indices of the chosen samples, shape ``(m,)``, and the matrix, shape ``(n, m)``.
     """
-    k = k_per_m - k_per_m[0]
-    turns = extent.position_m @ k.T + (extent.offset_hz[:, None] + frequency_hz) * (time_s - time_s[0])
-    signals = np.exp(2j * np.pi * turns)
+    turns = extent.place @ (moment - moment[0]).T + extent.offset_hz[:, None] * (time_s - time_s[0])
+    chosen, matrix = _skeleton(np.exp(2j * np.pi * turns))
+    return chosen, np.asarray(matrix, dtype=np.complex128)
+
+
+def _skeleton(signals: NDArray[np.inexact]) -> tuple[NDArray[np.int64], NDArray[np.inexact]]:
+    """Columns that span all columns, and the matrix from them to all."""
     _, triangle, order = qr(signals, mode="economic", pivoting=True)
     size = np.abs(np.diag(triangle))
     rank = int(np.count_nonzero(size > TOLERANCE * size[0]))
-    matrix = np.zeros((len(k), rank), dtype=np.complex128)
+    matrix = np.zeros((signals.shape[1], rank), dtype=signals.dtype)
     matrix[order[:rank]] = np.eye(rank)
     matrix[order[rank:]] = solve_triangular(triangle[:rank, :rank], triangle[:rank, rank:]).T
     return order[:rank].astype(np.int64), matrix

@@ -25,7 +25,7 @@ class SpinSet:
         Relaxation times of each tissue [s], float64, shape (n_tissues,).
     weight
         Receiver signal of this isochromat at full transverse magnetisation [1 = receiver full scale], complex64:
-        density, volume and receive sensitivity.
+        density, volume and receive sensitivity. Of shape (n_channels, n) for several receive channels.
     offset_hz
         Deviation of its frequency from the magnet's centre frequency [Hz], float32: field map, T2', chemical shift.
     b1_scale
@@ -47,9 +47,11 @@ class SpinSet:
         n = len(self.position_m)
         if not n:
             raise ValueError("a spin set needs at least one spin")
-        for name in ("tissue", "weight", "offset_hz", "b1_scale"):
+        for name in ("tissue", "offset_hz", "b1_scale"):
             if len(getattr(self, name)) != n:
                 raise ValueError(f"{name} has {len(getattr(self, name))} rows, position_m has {n}")
+        if self.weight.ndim not in (1, 2) or self.weight.shape[-1] != n:
+            raise ValueError(f"weight has shape {self.weight.shape}, position_m has {n} rows")
         if np.any(self.t1_s <= 0) or np.any(self.t2_s <= 0):
             raise ValueError("relaxation times must be positive")
         if len(self.diffusion_m2_per_s) not in (0, len(self.t1_s)):
@@ -83,27 +85,19 @@ def spin_set(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BlockedSpins:
-    """The same spins sorted by tissue and padded with silent ones, so that each block holds one tissue.
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where spins are when sorted by tissue and padded with silent ones, so that each block holds one tissue.
 
     Attributes
     ----------
-    x_m, y_m, z_m
-        Position along gradient *channels* [m], float32, shape (n_blocks * BLOCK,).
-    offset_hz, b1_scale, weight_re, weight_im
-        As in ``SpinSet``; padding has weight 0.
+    slot
+        Place of each spin of the set, int64, shape (n,).
     block_tissue
         Tissue of each block, int64.
     """
 
-    x_m: NDArray[np.float32]
-    y_m: NDArray[np.float32]
-    z_m: NDArray[np.float32]
-    offset_hz: NDArray[np.float32]
-    b1_scale: NDArray[np.float32]
-    weight_re: NDArray[np.float32]
-    weight_im: NDArray[np.float32]
+    slot: NDArray[np.int64]
     block_tissue: NDArray[np.int64]
 
     @property
@@ -111,31 +105,20 @@ class BlockedSpins:
         """Number of blocks."""
         return len(self.block_tissue)
 
+    def spread(self, values: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Values of shape ``(..., n)`` in blocks, zero in the padding; float32, shape ``(..., n_blocks * BLOCK)``."""
+        out = np.zeros((*values.shape[:-1], self.n_blocks * BLOCK), dtype=np.float32)
+        out[..., self.slot] = values
+        return out
 
-def block_spins(spins: SpinSet, channel_from_device: NDArray[np.float64]) -> BlockedSpins:
-    """Sort by tissue, pad to whole blocks, and turn positions into the axes of the gradient channels."""
-    order = np.argsort(spins.tissue, kind="stable")
-    counts = np.bincount(spins.tissue, minlength=len(spins.t1_s))
+
+def block_layout(tissue: NDArray[np.int16], n_tissues: int) -> Layout:
+    """Sort spins by tissue and pad to whole blocks."""
+    counts = np.bincount(tissue, minlength=n_tissues)
     blocks = -(-counts // BLOCK)
     first_slot = np.concatenate([[0], np.cumsum(blocks)[:-1]]) * BLOCK
     first_spin = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    sorted_tissue = spins.tissue[order]
-    slot = first_slot[sorted_tissue] + np.arange(len(spins)) - first_spin[sorted_tissue]
-    n = int(blocks.sum()) * BLOCK
-
-    def spread(values: NDArray[np.floating]) -> NDArray[np.float32]:
-        out = np.zeros(n, dtype=np.float32)
-        out[slot] = values[order]
-        return out
-
-    channel = spins.position_m.astype(np.float64) @ channel_from_device.T
-    return BlockedSpins(
-        x_m=spread(channel[:, 0]),
-        y_m=spread(channel[:, 1]),
-        z_m=spread(channel[:, 2]),
-        offset_hz=spread(spins.offset_hz),
-        b1_scale=spread(spins.b1_scale),
-        weight_re=spread(spins.weight.real),
-        weight_im=spread(spins.weight.imag),
-        block_tissue=np.repeat(np.arange(len(blocks)), blocks).astype(np.int64),
-    )
+    order = np.argsort(tissue, kind="stable")
+    slot = np.empty(len(tissue), dtype=np.int64)
+    slot[order] = np.arange(len(tissue)) + np.repeat(first_slot - first_spin, counts)
+    return Layout(slot, np.repeat(np.arange(len(blocks)), blocks).astype(np.int64))

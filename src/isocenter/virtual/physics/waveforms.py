@@ -8,50 +8,30 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from isocenter.domain.events import GRADIENT_CHANNELS, TX_FULL_SCALE, Track
+from isocenter.domain.events import TX_FULL_SCALE, Track
 from isocenter.domain.scanner import GradientBoard, Scanner
 from isocenter.domain.units import GAMMA_HZ_PER_T
+from isocenter.virtual.physics.engine_gradients import GradientPlayer, Played
 
 GRADIENT_FULL_SCALE: Final[dict[GradientBoard, int]] = {GradientBoard.OCRA1: 131071, GradientBoard.GPA_FHDO: 32767}
 """DAC code that means the full-scale gradient of the hardware file."""
-
-BEFORE: Final = -(2**50)
-"""A tick before everything."""
 
 JOIN_S: Final = 25e-6
 """RF that is zero for less than this belongs to one pulse: the zero crossings of a sinc, the pauses of a DANTE train."""
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
-    """One gradient channel: its code, held between changes, and the exact integral of it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transmitter:
+    """Coil and amplifier between the codes and B1: true field over the nominal, and loss at full scale."""
 
-    Attributes
-    ----------
-    ticks, codes
-        Changes, the first at ``BEFORE`` with code 0; int64.
-    area
-        Integral of the code up to each change [code ticks], int64.
-    """
+    scale: float = 1.0
+    compression: float = 0.0
 
-    ticks: NDArray[np.int64]
-    codes: NDArray[np.int64]
-    area: NDArray[np.int64]
-
-    def at(self, ticks: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Integral of the code from the beginning to some ticks [code ticks]."""
-        index = np.searchsorted(self.ticks, ticks, side="right") - 1
-        return np.asarray(self.area[index] + self.codes[index] * (ticks - self.ticks[index]))
-
-
-def held(track: Track | None, delay_ticks: int) -> Held:
-    """Channel as the coil sees it, ``delay_ticks`` after the pin."""
-    if track is None:
-        track = Track(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int32))
-    ticks = np.concatenate([[BEFORE], track.ticks.astype(np.int64) + delay_ticks])
-    codes = np.concatenate([[0], track.values.astype(np.int64)])
-    area = np.concatenate([[0], np.cumsum(codes[:-1] * np.diff(ticks))])
-    return Held(ticks, codes, area)
+    def of(self, codes: NDArray[np.complex128]) -> NDArray[np.complex128]:
+        """Codes that a perfect transmitter would need for what this one plays."""
+        if self.scale == 1.0 and self.compression == 0.0:
+            return codes
+        return np.asarray(codes * (self.scale * (1.0 - self.compression * np.abs(codes / TX_FULL_SCALE) ** 2)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +41,9 @@ class Waveforms:
     Attributes
     ----------
     gradients
-        Channels x, y, z.
+        What the coils did.
     hz_per_m_per_code
-        What one code of each channel is [Hz/m], shape (3,).
+        What one code of each channel really is [Hz/m], shape (3,).
     rf_ticks, rf_codes
         Changes of the RF envelope and its complex code from there on.
     rf_hz_per_code
@@ -74,7 +54,7 @@ class Waveforms:
         Length of a tick [s].
     """
 
-    gradients: tuple[Held, Held, Held]
+    gradients: Played
     hz_per_m_per_code: NDArray[np.float64]
     rf_ticks: NDArray[np.int64]
     rf_codes: NDArray[np.complex128]
@@ -84,7 +64,16 @@ class Waveforms:
 
     def areas(self, ticks: NDArray[np.int64]) -> NDArray[np.int64]:
         """Integral of the three gradient codes up to some ticks [code ticks], shape (n, 3)."""
-        return np.stack([channel.at(ticks) for channel in self.gradients], axis=-1)
+        return np.stack([channel.at(ticks) for channel in self.gradients.channels], axis=-1)
+
+    def deviation_per_m(self, ticks: NDArray[np.int64]) -> NDArray[np.float64]:
+        """k-space beyond that of the codes: eddy currents and ripple [1/m], shape (n, 3)."""
+        return self.gradients.deviation_per_m(ticks, self.k_per_area, self.tick_s)
+
+    def k_per_m(self, ticks: NDArray[np.int64]) -> NDArray[np.float64]:
+        """k-space since the beginning [1/m], shape (n, 3)."""
+        k = self.areas(ticks) * self.k_per_area
+        return k if self.gradients.is_staircase else k + self.deviation_per_m(ticks)
 
     @property
     def k_per_area(self) -> NDArray[np.float64]:
@@ -92,27 +81,39 @@ class Waveforms:
         return self.hz_per_m_per_code * self.tick_s
 
 
-def waveforms(tracks: Mapping[str, Track], scanner: Scanner, end_tick: int) -> Waveforms:
-    """Waveforms of one run from what was seen at the pins; ``delay_s`` of each gradient axis is added here.
+def waveforms(
+    tracks: Mapping[str, Track],
+    scanner: Scanner,
+    end_tick: int,
+    *,
+    player: GradientPlayer | None = None,
+    transmitter: Transmitter | None = None,
+    idle_ticks: int = 0,
+    start_s: float = 0.0,
+) -> Waveforms:
+    """Waveforms of one run from what was seen at the pins; amplifiers and coils are added here.
 
-    RF that is still on at ``end_tick`` is taken to end there.
+    Parameters
+    ----------
+    tracks
+        By channel name. RF that is still on at ``end_tick`` is taken to end there.
+    player, transmitter
+        Gradients with their past, and transmitter; perfect ones if not given.
+    idle_ticks, start_s
+        Time since the run before, and virtual time at tick 0.
     """
     clock_hz = scanner.console.clock_hz
     full_scale = GRADIENT_FULL_SCALE[scanner.gradients.board]
-    gradients = tuple(
-        held(tracks.get(name), round(axis.delay_s * clock_hz))
-        for name, axis in zip(GRADIENT_CHANNELS, scanner.gradients.axes, strict=True)
-    )
+    player = player or GradientPlayer(scanner)
+    nominal = np.array([axis.full_scale_t_per_m * GAMMA_HZ_PER_T / full_scale for axis in scanner.gradients.axes])
     ticks, codes = _envelope(tracks.get("tx0_i"), tracks.get("tx0_q"))
     if len(codes) and codes[-1] != 0:
         ticks, codes = np.append(ticks, max(end_tick, int(ticks[-1]) + 1)), np.append(codes, 0.0)
     return Waveforms(
-        gradients=(gradients[0], gradients[1], gradients[2]),
-        hz_per_m_per_code=np.array(
-            [axis.full_scale_t_per_m * GAMMA_HZ_PER_T / full_scale for axis in scanner.gradients.axes]
-        ),
+        gradients=player.play(tracks, end_tick, idle_ticks, start_s),
+        hz_per_m_per_code=nominal * player.scale,
         rf_ticks=ticks,
-        rf_codes=codes,
+        rf_codes=(transmitter or Transmitter()).of(codes),
         rf_hz_per_code=scanner.rf.full_scale_hz / TX_FULL_SCALE,
         windows=_windows(ticks, codes, round(JOIN_S * clock_hz)),
         tick_s=1 / clock_hz,
