@@ -6,20 +6,15 @@ import pytest
 
 from isocenter.domain.errors import ConfigError
 from isocenter.domain.geometry import PatientPosition, lps_from_device
+from isocenter.virtual.phantoms.catalogue import PHANTOMS
+from isocenter.virtual.phantoms.simple import BLOCK_SIZE_M, BOX_SIZE_M, CYLINDER_RADIUS_M, MARKER_LPS_M, MARKER_RADIUS_M
+from isocenter.virtual.phantoms.vials import VIAL_CIRCLE_M, VIALS
 from isocenter.virtual.physics.bloch import Simulator
 from isocenter.virtual.physics.phantoms import SIGNAL_PER_M3, density_map, label_map, phantom_spins
-from isocenter.virtual.physics.shapes import (
-    BLOCK_SIZE_M,
-    BOX_SIZE_M,
-    CYLINDER_RADIUS_M,
-    MARKER_LPS_M,
-    MARKER_RADIUS_M,
-    PHANTOMS,
-    VIAL_CIRCLE_M,
-    VIALS,
-)
 
 from .lab import LARMOR_HZ, Table, make_scanner, sampled, tick
+
+RNG = np.random.default_rng(11)
 
 
 def grid_lps(size_m, n):
@@ -44,8 +39,10 @@ def test_every_flip_is_seen(name, axis):
 
 @pytest.mark.parametrize("name", list(PHANTOMS))
 def test_weights_add_up_to_the_volume(name):
-    spins, step = phantom_spins(name, n_spins=20000), 0.24 / 120
-    truth = density_map(name, grid_lps(0.24, 120), np.eye(3) * step, supersample=1).sum() * step**3
+    spins, phantom, n = phantom_spins(name, n_spins=20000), PHANTOMS[name], 70
+    low, size = np.array(phantom.low_m), np.subtract(phantom.high_m, phantom.low_m)
+    places = low + size * (np.stack(np.meshgrid(*[np.arange(n)] * 3, indexing="ij"), axis=-1) + RNG.random((n, n, n, 3))) / n
+    truth = density_map(phantom, places, np.eye(3), supersample=1).mean() * np.prod(size)
     assert np.abs(spins.weight.sum()) == pytest.approx(truth * SIGNAL_PER_M3, rel=0.02)
     assert len(spins) == pytest.approx(20000, rel=0.05)
     inside = label_map(name, spins.position_m @ lps_from_device(PatientPosition.HFS).T)
