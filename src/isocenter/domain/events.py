@@ -25,6 +25,8 @@ CHANNELS: Final[tuple[str, ...]] = (
     "rx_gate",
     "trig_out",
     "leds",
+    "rx1_rate",
+    "rx1_en",
 )
 """Every channel that a table may hold, in fixed order. Values are integers:
 
@@ -32,6 +34,7 @@ tx0_i, tx0_q           -32767 ... 32767, the two parts of the RF envelope; 32767
 grad_vx, _vy, _vz      signed DAC codes, 0 is no current: OCRA1 -131072 ... 131071, GPA-FHDO -32768 ... 32767
 rx0_rate               decimation of the receiver, 4 ... 4095; takes effect for the windows that follow
 rx0_en                 1 while the receiver's decimator takes samples
+rx1_rate, rx1_en       the same of the second receiver, where a sensor of interference is connected to it
 tx_gate, rx_gate       RF amplifier unblanked; receiver connected
 trig_out, leds         trigger output 0/1; eight digital outputs 0 ... 255
 """
