@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from isocenter.config.paths import search_dirs, user_dir
 from isocenter.config.problems import explain, where
-from isocenter.config.schema import AxisTable, Count, GradientsTable, HardwareFile, Quantity, Wiring
+from isocenter.config.schema import AxisTable, Count, GradientsTable, HardwareFile, Quantity, ReceiverTable, Wiring
 from isocenter.domain.errors import ConfigError
 from isocenter.domain.scanner import (
     ConsoleLink,
@@ -202,13 +202,18 @@ def _gradients(table: GradientsTable) -> GradientSystem:
     return GradientSystem(**(_values(table) | {"channel_from_device": matrix, "axes": (x, y, z)}))
 
 
+def _receiver(table: ReceiverTable) -> Receiver:
+    values = _values(table)
+    return Receiver(n_sensors=values.pop("sensors"), **values)
+
+
 def _scanner(name: str, file: HardwareFile) -> Scanner:
     return Scanner(
         name=name,
         magnet=Magnet(**_values(file.magnet)),
         gradients=_gradients(file.gradients),
         rf=RfSystem(**_values(file.rf)),
-        receiver=Receiver(**_values(file.receiver)),
+        receiver=_receiver(file.receiver),
         console=ConsoleLink(**_values(file.console)),
         origins=_origins(file),
         **_values(file),

@@ -134,13 +134,20 @@ class RfTable(Table):
     max_duty: Annotated[Quantity, within(1e-4, 1.0, "(a fraction)")]
 
 
+def _sensors(n: int) -> int:
+    if n not in (0, 1):
+        raise ValueError(f"found {n}; allowed is 0 or 1")
+    return n
+
+
 class ReceiverTable(Table):
-    """``[receiver]``. DICOM's coil name is a short string of at most 16 characters."""
+    """``[receiver]``. DICOM's coil name is a short string of at most 16 characters; a console has one input for a sensor."""
 
     oversampling: Annotated[Count, within(1, 64, "")]
     volts_per_unit: Annotated[Quantity, within(1e-9, 100.0, "V", may_be_unknown=True)]
     coil_bandwidth_hz: Annotated[Quantity, within(10.0, 1e7, "Hz", may_be_unknown=True)]
     coil_name: Annotated[str, Strict(), StringConstraints(min_length=1, max_length=16, strip_whitespace=True)]
+    sensors: Annotated[int, Strict(), AfterValidator(_sensors)] = 0
 
 
 def _port(port: int) -> int:

@@ -22,6 +22,7 @@ from isocenter.devices.marcos.isa import (
     RX0_ENABLE_BIT,
     RX0_RATE_VALID_BIT,
     RX0_RESET_N_BIT,
+    RX1_SHIFT,
     RX_RESET_SETTLE_TICKS,
     TRIGGER_BIT,
 )
@@ -31,11 +32,23 @@ Codes = NDArray[np.int32]
 Values = NDArray[np.uint16]
 Queues = tuple[Ints, Values, Ints, Ints]
 
-TX0_I, TX0_Q, GRAD_X, RX_RATE, RX_ENABLE, TX_GATE, RX_GATE, TRIGGER, LEDS = 0, 1, 2, 5, 6, 7, 8, 9, 10
+TX0_I, TX0_Q, GRAD_X, RX_RATE, RX_ENABLE, TX_GATE, RX_GATE, TRIGGER, LEDS, RX1_RATE, RX1_ENABLE = (
+    0,
+    1,
+    2,
+    5,
+    6,
+    7,
+    8,
+    9,
+    10,
+    11,
+    12,
+)
 
-BUFFERS = (1, 2, 3, 5, 6, 9, 10, 15, 16)
+BUFFERS = (1, 2, 3, 5, 6, 9, 10, 15, 16, 4)
 """The buffers that are filled, in this order: see ``isa.Buffer``."""
-_LSB, _MSB, _RATE, _TX, _LO_LSB, _LO_MSB, _GATES, _RX_CTRL = 0, 1, 2, 3, 5, 6, 7, 8
+_LSB, _MSB, _RATE, _TX, _LO_LSB, _LO_MSB, _GATES, _RX_CTRL, _RATE1 = 0, 1, 2, 3, 5, 6, 7, 8, 9
 
 FINE, TOO_CLOSE, RATE_TWICE, TOO_EARLY = 0, 1, 2, 3
 
@@ -52,7 +65,8 @@ def is_sound(ticks: Ints, values: Codes, bounds: Ints, end_tick: int, limits: In
         for i in range(first, stop):
             if values[i] < low or values[i] > high or (i > first and ticks[i] <= ticks[i - 1]):
                 return False
-        if stop > first and (ticks[stop - 1] >= end_tick or (channel != RX_RATE and values[stop - 1] != 0)):
+        is_setting = channel in (RX_RATE, RX1_RATE)
+        if stop > first and (ticks[stop - 1] >= end_tick or (not is_setting and values[stop - 1] != 0)):
             return False
     return True
 
@@ -145,11 +159,14 @@ def _gradients(  # noqa: C901, PLR0912  one pass over three channels
 
 
 @numba.njit(cache=True, nogil=True)
-def _rates(ticks: Ints, values: Codes, bounds: Ints, cic_shift: bool, queues: Queues) -> int:
-    """Every rate is written anew, also one that stays: the strobe clears the filter. -1, or where two are too close."""
+def _rates(ticks: Ints, values: Codes, span: tuple[int, int], cic_shift: bool, queues: Queues, queue: int) -> int:
+    """Every rate is written anew, also one that stays: the strobe clears the filter. -1, or where two are too close.
+
+    ``span`` is the rate's part of the table, ``queue`` the place of its buffer.
+    """
     cycles, out, first, stop = queues
-    at, length, before = first[_RATE], 2 if cic_shift else 1, -_NEVER
-    for k in range(bounds[RX_RATE], bounds[RX_RATE + 1]):
+    at, length, before = first[queue], 2 if cic_shift else 1, -_NEVER
+    for k in range(span[0], span[1]):
         if values[k] <= 0:
             continue
         if ticks[k] - before <= length:
@@ -161,30 +178,51 @@ def _rates(ticks: Ints, values: Codes, bounds: Ints, cic_shift: bool, queues: Qu
             at += 1
         cycles[at], out[at] = ticks[k] + length - 1 + PIN_CYCLE_OFFSET, np.uint16(values[k])
         at += 1
-    stop[_RATE] = at
+    stop[queue] = at
     return -1
 
 
 @numba.njit(cache=True, nogil=True)
+def _one_receiver(
+    ticks: Ints, values: Codes, span: tuple[int, int], step: int, queues: Queues, queue: int, out: tuple[Ints, Ints], at: int
+) -> int:
+    """Ticks and levels of one receiver's three signals, one after the other; returns the end of what is written."""
+    cycles, _, first, stop = queues
+    tick, level = out
+    tick[at], level[at] = LO_RESET_TICK, 1
+    at += 1
+    for k in range(first[queue], stop[queue], step):
+        rate = cycles[k] - PIN_CYCLE_OFFSET
+        tick[at], level[at], tick[at + 1], level[at + 1] = rate, 1, rate + step, 0
+        at += 2
+    for k in range(span[0], span[1]):
+        tick[at], level[at] = ticks[k], values[k]
+        at += 1
+    return at
+
+
+@numba.njit(cache=True, nogil=True)
 def _receiver_control(ticks: Ints, values: Codes, bounds: Ints, cic_shift: bool, queues: Queues) -> None:
-    """Reset released, rates taken over, receiver on."""
+    """Reset released, rates taken over, receiver on; the same for the second receiver where the table uses it."""
     cycles, out, first, stop = queues
     step = 2 if cic_shift else 1
-    n_rates = (stop[_RATE] - first[_RATE]) // step
-    opened, closed = bounds[RX_ENABLE], bounds[RX_ENABLE + 1]
-    n = 1 + 2 * n_rates
-    at, level = np.empty(n + closed - opened, dtype=np.int64), np.ones(n + closed - opened, dtype=np.int64)
-    at[0] = LO_RESET_TICK
-    for k in range(n_rates):
-        tick = cycles[first[_RATE] + k * step] - PIN_CYCLE_OFFSET
-        at[1 + 2 * k], at[2 + 2 * k], level[2 + 2 * k] = tick, tick + step, 0
-    # Element by element: a slice or a literal array here would take numba seconds to compile.
-    for k in range(closed - opened):
-        at[n + k], level[n + k] = ticks[opened + k], values[opened + k]
-    spans, factors = np.empty((3, 2), dtype=np.int64), np.empty(3, dtype=np.int64)
-    spans[0, 0], spans[0, 1], factors[0] = 0, 1, RX0_RESET_N_BIT
-    spans[1, 0], spans[1, 1], factors[1] = 1, n, RX0_RATE_VALID_BIT
-    spans[2, 0], spans[2, 1], factors[2] = n, len(at), RX0_ENABLE_BIT
+    room = 2 + 2 * (stop[_RATE] - first[_RATE] + stop[_RATE1] - first[_RATE1])
+    room += bounds[RX_ENABLE + 1] - bounds[RX_ENABLE] + bounds[RX1_ENABLE + 1] - bounds[RX1_ENABLE]
+    at, level = np.empty(room, dtype=np.int64), np.empty(room, dtype=np.int64)
+    n_receivers = 1 if bounds[RX1_RATE] == bounds[RX1_ENABLE + 1] else 2
+    spans, factors = np.empty((3 * n_receivers, 2), dtype=np.int64), np.empty(3 * n_receivers, dtype=np.int64)
+    end = 0
+    for receiver in range(n_receivers):
+        queue, channel = (_RATE, RX_ENABLE) if receiver == 0 else (_RATE1, RX1_ENABLE)
+        span = (bounds[channel], bounds[channel + 1])
+        n_rates = (stop[queue] - first[queue]) // step
+        # Element by element: a slice or a literal array here would take numba seconds to compile.
+        row, shift = 3 * receiver, receiver * RX1_SHIFT
+        spans[row, 0], spans[row, 1], factors[row] = end, end + 1, RX0_RESET_N_BIT << shift
+        spans[row + 1, 0], spans[row + 1, 1] = end + 1, end + 1 + 2 * n_rates
+        end = _one_receiver(ticks, values, span, step, queues, queue, (at, level), end)
+        spans[row + 2, 0], spans[row + 2, 1] = spans[row + 1, 1], end
+        factors[row + 1], factors[row + 2] = RX0_RATE_VALID_BIT << shift, RX0_ENABLE_BIT << shift
     stop[_RX_CTRL] = _merge_bits(at, level, spans, factors, (cycles, out), first[_RX_CTRL])
 
 
@@ -194,9 +232,9 @@ def places(bounds: Ints, first: Ints) -> int:
     n = bounds[1:] - bounds[:-1]
     n_gradient = n[GRAD_X] + n[GRAD_X + 1] + n[GRAD_X + 2]
     n_gates = n[TX_GATE] + n[RX_GATE] + n[TRIGGER] + n[LEDS]
-    n_control = 1 + 2 * n[RX_RATE] + n[RX_ENABLE]
+    n_control = 2 + 2 * n[RX_RATE] + n[RX_ENABLE] + 2 * n[RX1_RATE] + n[RX1_ENABLE]
     room = 0
-    sizes = (n_gradient, n_gradient, 2 * n[RX_RATE], n[TX0_I], n[TX0_Q], 1, 2, n_gates, n_control)
+    sizes = (n_gradient, n_gradient, 2 * n[RX_RATE], n[TX0_I], n[TX0_Q], 1, 2, n_gates, n_control, 2 * n[RX1_RATE])
     for queue in range(len(sizes)):
         first[queue] = room
         room += sizes[queue]
@@ -221,7 +259,8 @@ def fill(
 
     Returns
     -------
-        ``FINE``; or ``TOO_CLOSE`` with tick and distance of a gradient update; ``RATE_TWICE`` with a tick; ``TOO_EARLY``
+        ``FINE``; or ``TOO_CLOSE`` with tick and distance of a gradient update; ``RATE_TWICE`` with a tick and the receiver;
+        ``TOO_EARLY``
         with the place of a buffer in ``BUFFERS`` and the missing ticks.
     """
     ticks, values, bounds = table
@@ -229,9 +268,11 @@ def fill(
     code, a, b = _gradients(ticks, values, bounds, board, queues)
     if code != FINE:
         return code, a, b
-    where = _rates(ticks, values, bounds, cic_shift, queues)
-    if where >= 0:
-        return RATE_TWICE, where, 0
+    for receiver in range(2):
+        queue, channel = (_RATE, RX_RATE) if receiver == 0 else (_RATE1, RX1_RATE)
+        where = _rates(ticks, values, (bounds[channel], bounds[channel + 1]), cic_shift, queues, queue)
+        if where >= 0:
+            return RATE_TWICE, where, receiver
     for channel in (TX0_I, TX0_Q):
         at, held = first[_TX + channel], np.int32(0)
         for k in range(bounds[channel], bounds[channel + 1]):
@@ -253,7 +294,7 @@ def fill(
     stop[_GATES] = _merge_bits(ticks[offset:], gates, spans, factors, (cycles, out), first[_GATES])
     _receiver_control(ticks, values, bounds, cic_shift, queues)
     for queue in range(len(first)):
-        earliest = start + (2 * RX_RESET_SETTLE_TICKS if queue == _RATE else 0)
+        earliest = start + (2 * RX_RESET_SETTLE_TICKS if queue in (_RATE, _RATE1) else 0)
         if stop[queue] > first[queue] and cycles[first[queue]] < earliest:
             return TOO_EARLY, queue, earliest - cycles[first[queue]]
     return FINE, 0, 0

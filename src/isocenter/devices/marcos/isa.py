@@ -80,6 +80,8 @@ LEDS_SHIFT: Final = 8
 RX0_RATE_VALID_BIT: Final = 0x0010
 RX0_RESET_N_BIT: Final = 0x0040
 RX0_ENABLE_BIT: Final = 0x0100
+RX1_SHIFT: Final = 1
+"""Bits of the second receiver in RX_CTRL lie that much higher."""
 CIC_SHIFT_ADDRESS: Final = 0x1000
 
 

@@ -5,6 +5,7 @@ import functools
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,11 @@ _RANGES: dict[str, tuple[int, int]] = {
     "rx_gate": (0, 1),
     "trig_out": (0, 1),
     "leds": (0, 255),
+    "rx1_rate": (0, 4095),
+    "rx1_en": (0, 1),
 }
+RATES: Final = ("rx0_rate", "rx1_rate")
+"""Settings that may stay when a segment ends; everything else is an output."""
 
 
 _SILENT = Track(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int32))
@@ -133,7 +138,7 @@ def _check_track(name: str, track: Track, end_tick: int, allowed: tuple[int, int
             f"{name} is {track.values[bad]} at {at_time(track.ticks[bad])}; this console takes {low} ... {high}.",
             "Reduce the amplitude of the event.",
         )
-    if name != "rx0_rate" and track.values[-1] != 0:
+    if name not in RATES and track.values[-1] != 0:
         raise CompileError(
             f"{name} is still {track.values[-1]} when the segment ends.", "End every output at zero within the segment."
         )
@@ -165,7 +170,7 @@ def build_queues(segment: Segment, table: Table, lo_hz: float, gradients: Gradie
         _refuse_spacing(segment.tracks, board, where, by, spacing)
     if code == fill.RATE_TWICE:
         length = 2 if cic_shift else 1
-        raise CompileError(f"rx0_rate changes twice within {length} ticks at {at_time(where)}.", "Move one of them.")
+        raise CompileError(f"{RATES[by]} changes twice within {length} ticks at {at_time(where)}.", "Move one of them.")
     if code == fill.TOO_EARLY:  # the first cycles belong to the initial writes and the oscillators
         raise CompileError(
             f"The first event on {Buffer(fill.BUFFERS[where]).name} must leave {by} ticks before "
