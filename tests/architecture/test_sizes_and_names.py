@@ -22,6 +22,7 @@ DIMENSIONLESS = {
     "rf_scale", "max_duty", "rf_duty", "scale", "fraction", "factor", "snr", "density", "amplitude",
     "volts_per_unit", "centre_sample", "centre_lin", "centre_par", "tx_t_per_code", "time_scale", "requested", "allowed",
     "noise", "gain", "kelvin", "share", "compression", "ring_down_level", "level", "transmit_scale",
+    "slope", "wedge_slope", "contrast",  # of test objects: ratios
 }  # fmt: skip
 
 
