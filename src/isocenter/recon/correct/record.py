@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: MIT
+"""A record of coil and sensors while interference is taken out of it."""
+
+from typing import Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isocenter.domain.errors import ReconError
+
+Complex: TypeAlias = NDArray[np.complex64]
+Sums: TypeAlias = NDArray[np.complex128]
+Parts: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+MOST_CONTRAST: Final = 3.0
+"""Power of a sensor at the centre of the lines over that at their ends, above which it hears the object."""
+_RIDGES: Final = np.array([1e-4, 1e-2, 0.3])
+"""Stiffness of a fit over the mean power of a sensor; which one is used is decided on unseen lines."""
+_STRETCH: Final = 32
+"""Samples that are weighed together; twice as many in long lines."""
+
+
+def check_lines(lines: Complex, sensors: Complex) -> None:
+    """Refuse lines and sensors that cannot be used together."""
+    if sensors.ndim != 3 or sensors.shape[0] != lines.shape[0] or sensors.shape[2] != lines.shape[2]:
+        raise ReconError(
+            f"The sensors have shape {sensors.shape}; the coil has {lines.shape[0]} lines of {lines.shape[2]} samples.",
+            "Give sensor samples of shape (lines, sensors, samples) that were taken together with the coil's.",
+        )
+    if not (np.isfinite(lines).all() and np.isfinite(sensors).all()):
+        raise ReconError(
+            "Some samples of the coil or of the sensors are no numbers.",
+            "Leave out the interference removal, and check the receiver: samples were lost or damaged.",
+        )
+
+
+def deaf_to_object(lines: Complex, sensors: Complex) -> NDArray[np.bool_]:
+    """Sensors that are no louder at the centre of the lines, where the object is, than at the ends."""
+    strong, weak = object_positions(np.median(np.abs(lines) ** 2, axis=0).sum(axis=0))
+    power = np.mean(np.abs(sensors) ** 2, axis=0)
+    deaf: NDArray[np.bool_] = power[:, strong].mean(axis=1) <= MOST_CONTRAST * power[:, weak].mean(axis=1)
+    return deaf
+
+
+def object_positions(profile: NDArray[np.floating]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Samples of a line where the object is strong and where it is weak."""
+    return profile >= np.quantile(profile, 7 / 8), profile <= np.median(profile)
+
+
+class Record:
+    """A record on its way: sensors with margins, weights, and what is left of the coil. Not for several threads."""
+
+    def __init__(
+        self, lines: Complex, sensors: Complex, taps: int, *, loud: NDArray[np.float32] | None = None, scale: float = 0.0
+    ) -> None:
+        n_samples = lines.shape[2]
+        self.scale = scale or float(np.sqrt(np.mean(np.abs(lines) ** 2)))
+        if loud is None:
+            loud = np.sqrt(np.mean(np.abs(sensors) ** 2, axis=(0, 2)))
+        scaled = np.pad(sensors / np.where(loud > 0, loud, 1)[:, None].astype(np.float32), ((0, 0), (0, 0), (taps, taps)))
+        self.sensors: Parts = _parts(scaled)
+        self.coil: Parts = _parts(lines / np.float32(self.scale))
+        self.residual: Parts = (self.coil[0].copy(), self.coil[1].copy())
+        self._predicted: Parts = (np.zeros_like(self.coil[0]), np.zeros_like(self.coil[1]))
+        stretch = 2 * _STRETCH if n_samples >= 8 * _STRETCH else _STRETCH
+        self.starts = np.linspace(0, n_samples, max(round(n_samples / stretch), 2) + 1).astype(np.int64)
+        self.n_taps = sensors.shape[1] * (2 * taps + 1)
+        self.weights = np.ones((len(lines), len(self.starts) - 1), dtype=np.float32)
+        self.edge = np.ones(self.weights.shape, dtype=bool)
+        self._lines = lines
+        self._strong, self._weak = object_positions(np.median(self.coil[0] ** 2 + self.coil[1] ** 2, axis=0).sum(axis=0))
+
+    def power(self, parts: Parts) -> NDArray[np.float32]:
+        """Mean power of each stretch of each line."""
+        from isocenter.recon.correct import taps
+
+        power: NDArray[np.float32] = taps.stretch_power(parts, self.starts)
+        return power
+
+    def weigh(self, parts: Parts) -> None:
+        """Give stretches where the object is strong little weight, and trust the weaker half of all to judge a fit."""
+        power = self.power(parts)
+        low = max(float(np.quantile(power, 0.3)), 1e-12)
+        self.weights = (low / np.maximum(power, low)).astype(np.float32)
+        self.edge = power <= np.median(power)
+
+    def restart(self) -> None:
+        """Forget all fits."""
+        for left, whole in zip(self.residual, self.coil, strict=True):
+            left[:] = whole
+
+    def sums(self, bins: NDArray[np.int64], n_bins: int, weights: NDArray[np.float32]) -> tuple[Sums, Sums]:
+        """Normal equations for what is left of the coil."""
+        from isocenter.recon.correct import taps
+
+        gram, cross = taps.sum_products(self.sensors, self.residual, self.starts, weights, bins, n_bins)
+        return gram, cross
+
+    def gains(self, fits: Sums, bins: NDArray[np.int64]) -> NDArray[np.float64]:
+        """How much each stretch of each line would lose, weighted."""
+        from isocenter.recon.correct import taps
+
+        self.predict(fits, bins)
+        gains = np.empty(self.weights.shape)
+        taps.stretch_gain(self.residual, self._predicted, self.starts, gains)
+        return gains * self.weights
+
+    def predict(self, fits: Sums, bins: NDArray[np.int64]) -> None:
+        """Hold a prediction of what is left, for ``taken`` and ``subtract``."""
+        from isocenter.recon.correct import taps
+
+        taps.predict(self.sensors, fits.astype(np.complex64), bins, self._predicted)
+
+    def taken(self) -> tuple[NDArray[np.float32], ...]:
+        """Power that the prediction takes from each line where the object is strong, where weak; and the strong power."""
+        both = zip(self._predicted, self.residual, strict=True)
+        share = sum((2 * found * left - found**2 for found, left in both), np.zeros((), dtype=np.float32)).mean(axis=1)
+        own = sum((left**2 for left in self.residual), np.zeros((), dtype=np.float32)).mean(axis=1)
+        return share[:, self._strong].mean(axis=1), share[:, self._weak].mean(axis=1), own[:, self._strong].mean(axis=1)
+
+    def subtract(self, chosen: NDArray[np.bool_]) -> None:
+        """Take the prediction out of the chosen lines."""
+        for i in (0, 1):
+            self.residual[i][chosen] -= self._predicted[i][chosen]
+
+    def cleaned(self) -> Complex:
+        """What is left, in the units of the coil; lines of which nothing was taken are those that were given."""
+        left = np.empty(self.residual[0].shape, dtype=np.complex64)
+        left.real, left.imag = self.residual
+        same = np.array([np.array_equal(a, b) for a, b in zip(self.residual[0], self.coil[0], strict=True)])
+        left *= np.float32(self.scale)
+        left[same] = self._lines[same]
+        return left
+
+
+def best_fits(gram: Sums, cross: Sums, judge: NDArray[np.intp]) -> tuple[Sums, NDArray[np.float64]]:
+    """Fit of each bin, as stiff as serves its judge best, and the stiffness.
+
+    Parameters
+    ----------
+    gram, cross
+        Normal equations of each bin.
+    judge
+        Which bin's lines say how good a fit is; a bin and its judge get the same stiffness.
+    """
+    from isocenter.recon.correct import taps
+
+    trials: Sums = taps.solve_stiff(gram, cross, np.tile(_RIDGES, (len(gram), 1)))
+    gain = (trials.conj() * (2 * cross[judge] - gram[judge] @ trials)).real.sum(axis=(2, 3))
+    best = np.argmax(gain + gain[:, judge], axis=0)
+    return trials[best, np.arange(len(gram))], _RIDGES[best]
+
+
+def solve(gram: Sums, cross: Sums, ridge: NDArray[np.float64]) -> Sums:
+    """Fit of each bin with the stiffness given."""
+    from isocenter.recon.correct import taps
+
+    solution: Sums = taps.solve_stiff(gram, cross, ridge[:, None])[0]
+    return solution
+
+
+def _parts(values: NDArray[np.complexfloating]) -> Parts:
+    return np.ascontiguousarray(values.real, dtype=np.float32), np.ascontiguousarray(values.imag, dtype=np.float32)
