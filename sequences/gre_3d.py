@@ -3,6 +3,9 @@
 
 The phase of the pulse grows quadratically in steps of 117° and the receiver follows it; phase encodes are rewound and a
 spoiler follows each readout, so that only the longitudinal magnetisation is in a steady state.
+
+With a TE step each line is measured twice, the second time (SET 1) with a TE longer by that: the phase between the two is a
+map of the field.
 """
 
 from dataclasses import dataclass
@@ -18,6 +21,7 @@ from isocenter.sequences.kit import (
     encode,
     grid_lines,
     integer,
+    kept_from,
     nearest,
     number,
     show,
@@ -65,6 +69,33 @@ class Parameters:
         20e3, "Bandwidth", unit="kHz", low=2e3, high=250e3, help="Over the field of view in read.", group="Readout"
     )
     averages: int = integer(1, "Averages", low=1, high=64, help="Times that everything is measured.", group="Readout")
+    partial_phase: float = number(
+        1.0,
+        "Partial Fourier, phase",
+        unit="",
+        low=0.55,
+        high=1.0,
+        help="Share of the lines that is measured.",
+        group="Readout",
+    )
+    partial_slab: float = number(
+        1.0,
+        "Partial Fourier, slab",
+        unit="",
+        low=0.55,
+        high=1.0,
+        help="Share of the partitions that is measured.",
+        group="Readout",
+    )
+    te_step_s: float = number(
+        0.0,
+        "TE step",
+        unit="ms",
+        low=0.0,
+        high=0.02,
+        help="Measure twice, the second time with TE longer by this, for a map of the field; 0 for once.",
+        group="Readout",
+    )
     dummy_shots: int = integer(
         20, "Dummy shots", low=0, high=200, help="Pulses before the first measurement.", group="Readout"
     )
@@ -89,6 +120,7 @@ class Plan:
     last_s: float
     te_s: float
     tr_s: float
+    step_s: float
 
 
 def build(p: Parameters, system: System) -> Any:
@@ -112,17 +144,21 @@ def build(p: Parameters, system: System) -> Any:
             phased[degrees] = player.once(pulse.event), player.once(plan.readout.adc(system, phase_rad))
         return phased[degrees]
 
-    grid = grid_lines(p.n_phase, p.n_slab, elliptical=p.elliptical)
-    shots = [(p.n_phase // 2, p.n_slab // 2, -1)] * p.dummy_shots
-    shots += [(line, par, average) for average in range(p.averages) for line, par in grid]
-    for count, (line, par, average) in enumerate(shots):
+    skip = kept_from(p.n_phase, p.partial_phase), kept_from(p.n_slab, p.partial_slab)
+    grid = grid_lines(p.n_phase, p.n_slab, elliptical=p.elliptical, skip=skip)
+    sets = (0, 1) if plan.step_s else (0,)
+    shots = [(p.n_phase // 2, p.n_slab // 2, number_of, -1) for _ in range(p.dummy_shots) for number_of in sets]
+    shots += [(line, par, number_of, avg) for avg in range(p.averages) for line, par in grid for number_of in sets]
+    for count, (line, par, number_of, average) in enumerate(shots):
         rf, adc = spoiled(count)
-        taken = [adc, *player.labels(LIN=line, PAR=par, AVG=average)] if average >= 0 else []
+        second = {"SET": number_of} if plan.step_s else {}
+        taken = [adc, *player.labels(LIN=line, PAR=par, AVG=average, **second)] if average >= 0 else []
         player.block(plan.excite.block_s, rf)
-        player.block(plan.encode_s, gx_pre, gy[line][0], gz[par][0])
+        player.block(plan.encode_s + number_of * plan.step_s, gx_pre, gy[line][0], gz[par][0])
         player.block(plan.readout.duration_s, gx, *taken)
-        player.block(plan.last_s, gx_spoil, gy[line][1], gz[par][1])
+        player.block(plan.last_s - number_of * plan.step_s, gx_spoil, gy[line][1], gz[par][1])
 
+    extra = {"EvolutionTimes": [plan.te_s, plan.te_s + plan.step_s]} if plan.step_s else {}
     return player.define(
         ScanningSequence="GR",
         FOV=[p.fov_read_m, p.fov_phase_m, p.fov_slab_m],
@@ -133,6 +169,7 @@ def build(p: Parameters, system: System) -> Any:
         Bandwidth=1 / plan.readout.dwell_s,
         FlipAngle=p.flip_rad,
         Averages=p.averages,
+        **extra,
     )
 
 
@@ -156,7 +193,8 @@ def _plan(p: Parameters, system: System) -> Plan:
             f"Set TE to {shortest_te_s * 1e3:.2f} ms or more, or raise the bandwidth.",
         )
     rewind_s = up(max(system.lobe_s(largest_per_m), readout.guard_s))
-    shot_s = round(excite.centre_s + te_s + half_s + rewind_s, 9)
+    step_s = nearest(p.te_step_s)
+    shot_s = round(excite.centre_s + te_s + step_s + half_s + rewind_s, 9)
     if tr_s < shot_s - 1e-9:
         raise SequenceError(
             f"TR (tr_s) {show(tr_s, 'ms', 4)} is too short: pulse, readout and spoiler take {show(shot_s, 'ms', 4)}.",
@@ -171,7 +209,8 @@ def _plan(p: Parameters, system: System) -> Plan:
         encode_s=encode_s,
         forth_s=min(encode_s, max(2e-3, encode_needs_s)),
         rewind_s=rewind_s,
-        last_s=rewind_s + tr_s - shot_s,
+        last_s=rewind_s + step_s + tr_s - shot_s,
         te_s=te_s,
         tr_s=tr_s,
+        step_s=step_s,
     )

@@ -7,6 +7,11 @@ Each shot: 90° (phase 0), then a train of 180° pulses (phase 90°, CPMG), one 
 - Phase encodes are rewound before the next 180°; crushers of equal area stand on both sides of each 180°.
 - All shots of a partition measure the same band of lines at the same echo, see ``echo_trains``.
 - Every second average has the 90° and the receiver turned by 180°, which cancels what the 180° pulses alone give.
+- With partial Fourier the first lines or partitions are left out; the elliptical shutter leaves out the corners of k-space.
+- With a TI a 180° pulse and a spoiler come first: T1 weighting, or no fluid (FLAIR).
+- Navigators are one more echo at the end of every train, without phase encoding, of which every so many are received (NAV).
+- With a readout shift each train is played twice, the second time (SET 1) with all readouts that much after the spin
+  echo: the phase between the two is a map of the field.
 """
 
 from dataclasses import dataclass
@@ -22,16 +27,17 @@ from isocenter.sequences.kit import (
     Readout,
     SequenceError,
     System,
-    centre_echo,
     choice,
     dwell_for,
-    echo_trains,
     encode,
+    grid_trains,
     integer,
+    kept_from,
     nearest,
     number,
-    pp,
     show,
+    switch,
+    turned,
     up,
 )
 
@@ -87,6 +93,15 @@ class Parameters:
         help="When the centre of k-space is measured: in mid-train, first or last. This sets the effective echo time.",
         group="Contrast",
     )
+    ti_s: float = number(
+        0.0,
+        "TI",
+        unit="ms",
+        low=0.0,
+        high=5.0,
+        help="From an inversion pulse to the excitation; 0 for none.",
+        group="Contrast",
+    )
     bandwidth_hz: float = number(
         20e3,
         "Bandwidth",
@@ -97,6 +112,44 @@ class Parameters:
         group="Readout",
     )
     averages: int = integer(1, "Averages", low=1, high=64, help="Times that everything is measured.", group="Readout")
+    partial_phase: float = number(
+        1.0,
+        "Partial Fourier, phase",
+        unit="",
+        low=0.55,
+        high=1.0,
+        help="Share of the lines that is measured.",
+        group="Readout",
+    )
+    partial_slab: float = number(
+        1.0,
+        "Partial Fourier, slab",
+        unit="",
+        low=0.55,
+        high=1.0,
+        help="Share of the partitions that is measured.",
+        group="Readout",
+    )
+    elliptical: bool = switch(
+        False, "Elliptical", help="Leave the corners of k-space out: a fifth less time.", group="Readout"
+    )
+    navigator_every: int = integer(
+        0,
+        "Navigators",
+        low=0,
+        high=100,
+        help="One every so many shots, to follow the magnet's drift; 0 for none.",
+        group="Readout",
+    )
+    readout_shift_s: float = number(
+        0.0,
+        "Readout shift",
+        unit="ms",
+        low=0.0,
+        high=0.01,
+        help="Measure twice, the second time this long after the echo, for a map of the field; 0 for once.",
+        group="Readout",
+    )
     dummy_shots: int = integer(
         2,
         "Dummy shots",
@@ -136,6 +189,7 @@ class Timing:
     prephase_s: float
     encode_s: float
     rewind_s: float
+    shift_s: float
     shortest_s: float
 
 
@@ -148,9 +202,11 @@ class Plan:
     timing: Timing
     spacing_s: float
     tr_s: float
+    ti_s: float
     spoil_s: float
+    wait_s: float
     last_s: float
-    trains: Any
+    trains: list[list[tuple[int, int]]]
 
 
 def build(p: Parameters, system: System) -> Any:
@@ -158,25 +214,32 @@ def build(p: Parameters, system: System) -> Any:
     plan = _plan(p, system)
     player = Player(system)
     shot = _Shot(p, system, plan, player)
-    n_echoes = plan.trains.shape[1]
+    n_echoes, centre = len(plan.trains[0]), (p.n_phase // 2, p.n_slab // 2)
     for _ in range(p.dummy_shots):
-        shot.play([EMPTY] * n_echoes, p.n_slab // 2, 0)
-    for average in range(p.averages):
-        for par in range(p.n_slab):
-            for train in plan.trains.tolist():
-                shot.play(train, par, average)
+        shot.play([(EMPTY, centre[1])] * n_echoes, 0, {}, navigate=False)
+    sets = (0, 1) if plan.timing.shift_s else (0,)
+    trains = [(average, train, number_of) for average in range(p.averages) for train in plan.trains for number_of in sets]
+    for count, (average, train, number_of) in enumerate(trains):
+        labels = {"AVG": average} | ({"SET": number_of} if len(sets) > 1 else {})
+        navigate = bool(p.navigator_every) and count % p.navigator_every == 0
+        shot.play(train, number_of, labels, navigate=navigate)
+    echo_s = round((next(train.index(centre) for train in plan.trains if centre in train) + 1) * plan.spacing_s, 9)
+    extra = {"InversionTime": plan.ti_s} if plan.ti_s else {}
+    if plan.timing.shift_s:
+        extra["EvolutionTimes"] = [0.0, plan.timing.shift_s]
     return player.define(
         ScanningSequence="SE",
         FOV=[p.fov_read_m, p.fov_phase_m, p.fov_slab_m],
         Matrix=[p.n_read, p.n_phase, p.n_slab],
         RepetitionTime=plan.tr_s,
         EchoSpacing=plan.spacing_s,
-        EffectiveEchoTime=round((centre_echo(plan.trains, p.n_phase) + 1) * plan.spacing_s, 9),
+        EffectiveEchoTime=echo_s,
         EchoTrainLength=n_echoes,
         Bandwidth=1 / plan.timing.readout.dwell_s,
         FlipAngle=p.flip_rad,
         Averages=p.averages,
         Order=p.order,
+        **extra,
     )
 
 
@@ -184,17 +247,25 @@ def _plan(p: Parameters, system: System) -> Plan:
     """Pulses, timing and order, or what must change for them to be possible."""
     excite = system.hard_pulse(p.flip_rad, p.rf_s, use="excitation")
     refocus = system.hard_pulse(PI, p.rf_s, times=2, use="refocusing", phase_rad=PI / 2)
-    spacing_s, tr_s = nearest(p.echo_spacing_s, 2 * RASTER_S), nearest(p.tr_s)
+    spacing_s, tr_s, ti_s = nearest(p.echo_spacing_s, 2 * RASTER_S), nearest(p.tr_s), nearest(p.ti_s)
     timing = _timing(p, system, excite, refocus, spacing_s, dwell_for(p.bandwidth_hz))
     if spacing_s < timing.shortest_s - 1e-9:
         raise _too_short(p, system, excite, refocus, spacing_s, timing)
-    trains = echo_trains(p.n_phase, p.echo_train_length, p.order)
-    n_echoes = trains.shape[1]
+    skip = kept_from(p.n_phase, p.partial_phase), kept_from(p.n_slab, p.partial_slab)
+    trains = grid_trains((p.n_phase, p.n_slab), skip, p.echo_train_length, p.order, elliptical=p.elliptical)
+    n_echoes = len(trains[0]) + bool(p.navigator_every)
     spoil_s = max(2e-3, up(system.lobe_s(_spoiler(p))))
-    overhead_s = excite.centre_s + spacing_s / 2 - refocus.centre_s + spoil_s
+    shortest_ti_s = round(refocus.after_s + spoil_s + excite.centre_s, 9)
+    if 0 < ti_s < shortest_ti_s - 1e-9:
+        raise SequenceError(
+            f"TI (ti_s) {show(ti_s, 'ms', 4)} is too short: pulses and spoiler take {show(shortest_ti_s, 'ms', 4)}.",
+            f"Set TI to {shortest_ti_s * 1e3:.2f} ms or more, or to 0 for no inversion.",
+        )
+    before_s = refocus.centre_s + ti_s if ti_s else excite.centre_s
+    overhead_s = before_s + spacing_s / 2 - refocus.centre_s + spoil_s
     shot_s = round(overhead_s + n_echoes * spacing_s, 9)
     if tr_s < shot_s - 1e-9:
-        fits = int((tr_s - overhead_s) / spacing_s + 1e-9)
+        fits = int((tr_s - overhead_s) / spacing_s + 1e-9) - bool(p.navigator_every)
         fewer = f", or echo train length to {fits} or less" if fits >= 1 else ""
         raise SequenceError(
             f"TR (tr_s) {show(tr_s, 'ms', 5)} is too short: a train of {n_echoes} echoes takes {show(shot_s, 'ms', 5)}.",
@@ -206,7 +277,9 @@ def _plan(p: Parameters, system: System) -> Plan:
         timing=timing,
         spacing_s=spacing_s,
         tr_s=tr_s,
+        ti_s=ti_s,
         spoil_s=spoil_s,
+        wait_s=round(ti_s - refocus.after_s - excite.centre_s, 9) if ti_s else 0.0,
         last_s=spoil_s + tr_s - shot_s,
         trains=trains,
     )
@@ -216,41 +289,57 @@ class _Shot:
     """Plays one excitation with its echo train."""
 
     def __init__(self, p: Parameters, system: System, plan: Plan, player: Player) -> None:
-        self._plan, self._player = plan, player
-        self._no_line, crusher, largest, readout = p.n_phase // 2, _crusher(p), _largest_area(p), plan.timing.readout
-        lobe_s = min(plan.timing.encode_s, plan.timing.rewind_s, max(2e-3, up(system.lobe_s(largest))))
+        self._plan, self._player, self._has_navigator = plan, player, p.navigator_every > 0
+        self._centre, crusher, largest, readout = (
+            (p.n_phase // 2, p.n_slab // 2),
+            _crusher(p),
+            _largest_area(p),
+            plan.timing.readout,
+        )
+        timing, once = plan.timing, player.once
+        lobe_s = min(timing.encode_s, timing.rewind_s - timing.shift_s, max(2e-3, up(system.lobe_s(largest))))
         lobe = system.lobe(largest, lobe_s)
-        prephase = system.lobe(max(readout.area_per_m / 2, crusher), plan.timing.prephase_s)
-        once = player.once
+        prephase = system.lobe(max(readout.area_per_m / 2, crusher), timing.prephase_s)
         self._gx_pre, self._gz_pre = once(prephase.make("x", readout.area_per_m / 2)), once(prephase.make("z", crusher))
         self._gx, self._refocus = once(readout.gradient()), once(plan.refocus.event)
         self._spoil = once(system.lobe(_spoiler(p), plan.spoil_s).make("z", _spoiler(p)))
-        self._turned = [(once(_turned(plan.excite.event, phase)), once(readout.adc(system, phase))) for phase in (0.0, PI)]
+        if plan.ti_s:
+            self._invert = once(system.hard_pulse(PI, p.rf_s, times=2, use="inversion").event)
+        self._turned = [(once(turned(plan.excite.event, phase)), once(readout.adc(system, phase))) for phase in (0.0, PI)]
         lines = [encode(line, p.n_phase, p.fov_phase_m) for line in range(p.n_phase)]
         pars = [encode(par, p.n_slab, p.fov_slab_m) for par in range(p.n_slab)]
         self._gy = [(once(lobe.make("y", area)), once(lobe.make("y", -area))) for area in lines]
         self._gz = [(once(lobe.make("z", crusher + area)), once(lobe.make("z", crusher - area))) for area in pars]
 
-    def play(self, lines: list[int], par: int, average: int) -> None:
-        """Add one shot; an echo without a line is played but not received."""
-        plan, player, timing = self._plan, self._player, self._plan.timing
-        excite, adc = self._turned[average % 2]
+    def play(self, train: list[tuple[int, int]], number_of: int, labels: dict[str, int], *, navigate: bool) -> None:
+        """Add one shot; an echo without a line, or without labels, is played but not received."""
+        plan, player = self._plan, self._player
+        excite, adc = self._turned[labels.get("AVG", 0) % 2]
+        shift_s = number_of * plan.timing.shift_s
+        if plan.ti_s:
+            player.block(plan.refocus.block_s, self._invert)
+            player.block(plan.wait_s, self._spoil)
         player.block(plan.excite.block_s, excite)
-        player.block(timing.prephase_s, self._gx_pre, self._gz_pre)
-        for line in lines:
-            forth, back = self._gy[self._no_line if line == EMPTY else line]
-            taken = [] if line == EMPTY else [adc, *player.labels(LIN=line, PAR=par, AVG=average)]
-            player.block(plan.refocus.block_s, self._refocus)
-            player.block(timing.encode_s, forth, self._gz[par][0])
-            player.block(timing.readout.duration_s, self._gx, *taken)
-            player.block(timing.rewind_s, back, self._gz[par][1])
+        player.block(plan.timing.prephase_s, self._gx_pre, self._gz_pre)
+        nav = {"NAV": 0} if self._has_navigator else {}
+        for line, par in train:
+            taken = [adc, *player.labels(LIN=line, PAR=par, **labels, **nav)] if labels and line != EMPTY else []
+            self._echo(line, par, shift_s, taken)
+        if self._has_navigator:
+            line, par = self._centre
+            self._echo(line, par, shift_s, [adc, *player.labels(LIN=line, PAR=par, **labels, NAV=1)] if navigate else [])
         player.block(plan.last_s, self._spoil)
 
-
-def _turned(event: Any, phase_rad: float) -> Any:
-    copy = pp.make_block_pulse(flip_angle=1.0, duration=1e-3, delay=1e-3, use="excitation")
-    copy.__dict__.update(event.__dict__ | {"phase_offset": phase_rad})
-    return copy
+    def _echo(self, line: int, par: int, shift_s: float, taken: list[Any]) -> None:
+        plan, player, timing = self._plan, self._player, self._plan.timing
+        (forth, back), (crush, uncrush) = (
+            self._gy[line if line != EMPTY else self._centre[0]],
+            self._gz[par if par != EMPTY else self._centre[1]],
+        )
+        player.block(plan.refocus.block_s, self._refocus)
+        player.block(timing.encode_s + shift_s, forth, crush)
+        player.block(timing.readout.duration_s, self._gx, *taken)
+        player.block(timing.rewind_s - shift_s, back, uncrush)
 
 
 def _crusher(p: Parameters) -> float:
@@ -271,20 +360,21 @@ def _largest_area(p: Parameters) -> float:
 def _timing(p: Parameters, system: System, excite: Pulse, refocus: Pulse, spacing_s: float, dwell_s: float) -> Timing:
     """Blocks that put the spin echo and k = 0 on the same sample, and the shortest echo spacing."""
     readout = system.readout(p.fov_read_m, p.n_read, dwell_s, bandwidth_name="bandwidth_hz", fov_name="fov_read_m")
-    half_s, centre_s = spacing_s / 2, readout.duration_s / 2
+    half_s, centre_s, shift_s = spacing_s / 2, readout.duration_s / 2, nearest(p.readout_shift_s)
     encode_needs_s = up(max(system.lobe_s(_largest_area(p)), system.dead_time_s + readout.guard_s))
     rewind_needs_s = up(max(system.lobe_s(_largest_area(p)), readout.guard_s))
     prephase_needs_s = up(system.lobe_s(max(readout.area_per_m / 2, _crusher(p))))
     shortest_s = 2 * max(
         excite.after_s + prephase_needs_s + refocus.centre_s,
         refocus.after_s + encode_needs_s + centre_s,
-        centre_s + rewind_needs_s + refocus.centre_s,
+        centre_s + shift_s + rewind_needs_s + refocus.centre_s,
     )
     return Timing(
         readout=readout,
         prephase_s=round(half_s - excite.after_s - refocus.centre_s, 9),
         encode_s=round(half_s - refocus.after_s - centre_s, 9),
         rewind_s=round(half_s - centre_s - refocus.centre_s, 9),
+        shift_s=shift_s,
         shortest_s=up(shortest_s, 2 * RASTER_S),
     )
 

@@ -18,7 +18,9 @@ from isocenter.sequences.ordering import (
     centre_echo,
     echo_trains,
     grid_lines,
+    grid_trains,
     interleaved,
+    kept_from,
     sphere_directions,
     spoil_phase_deg,
 )
@@ -59,8 +61,10 @@ __all__ = [
     "echo_trains",
     "encode",
     "grid_lines",
+    "grid_trains",
     "integer",
     "interleaved",
+    "kept_from",
     "nearest",
     "number",
     "pp",
@@ -70,6 +74,7 @@ __all__ = [
     "sphere_directions",
     "spoil_phase_deg",
     "switch",
+    "turned",
     "up",
 ]
 
@@ -77,6 +82,13 @@ __all__ = [
 def encode(index: int, n: int, fov_m: float) -> float:
     """Position in k-space of a line [1/m]; the centre is line ``n // 2``."""
     return (index - n // 2) / fov_m
+
+
+def turned(event: Any, phase_rad: float) -> Any:
+    """Copy of a pulse or readout with a phase of its own."""
+    copy = type(event)(**vars(event))
+    copy.phase_offset = phase_rad
+    return copy
 
 
 def build_with(name: str, values: Mapping[str, object], system: System) -> Any:

@@ -15,8 +15,13 @@ _SPOIL_STEP_DEG: Final = 117
 """Zur, Wood, Neuringer, Magn Reson Med 1991;21:251."""
 
 
-def echo_trains(n_lines: int, train_length: int, order: str) -> NDArray[np.int64]:
-    """Which line each echo of each train measures; every line exactly once.
+def kept_from(n: int, fraction: float) -> int:
+    """First line that is measured with partial Fourier; the centre, line ``n // 2``, always is."""
+    return min(n - math.ceil(n * fraction - 1e-9), n // 2)
+
+
+def echo_trains(n_lines: int, train_length: int, order: str, skip: int = 0) -> NDArray[np.int64]:
+    """Which line each echo of each train measures; every line from ``skip`` on exactly once.
 
     Lines are cut into as many neighbouring bands as there are echoes, and all trains measure band e at echo e, so that the
     contrast changes smoothly over k-space. Where the train length does not divide the lines, bands differ by one line and
@@ -25,24 +30,26 @@ def echo_trains(n_lines: int, train_length: int, order: str) -> NDArray[np.int64
     Parameters
     ----------
     n_lines, train_length
-        Lines to measure, echoes of a train; both at least 1.
+        Lines of k-space, echoes of a train; both at least 1.
     order
         ``linear``: from the first line to the last, the centre in mid-train. ``centre-out``: the centre, line
         ``n_lines // 2``, at the first echo. ``reversed``: the centre at the last echo.
+    skip
+        Lines left out at the start, at most ``n_lines // 2``.
 
     Returns
     -------
-        Line of each echo, shape ``(n_trains, min(train_length, n_lines))``, ``EMPTY`` where none is measured.
+        Line of each echo, shape ``(n_trains, n_echoes)``, ``EMPTY`` where none is measured.
     """
-    if n_lines < 1 or train_length < 1 or order not in ORDERS:
-        raise ValueError(f"no such order: {n_lines} lines, {train_length} echoes, '{order}'")
-    n_echoes = min(train_length, n_lines)
-    n_trains = math.ceil(n_lines / n_echoes)
-    lines = np.arange(n_lines)
+    if n_lines < 1 or train_length < 1 or order not in ORDERS or not 0 <= skip <= n_lines // 2:
+        raise ValueError(f"no such order: {n_lines} lines from {skip} on, {train_length} echoes, '{order}'")
+    lines = np.arange(skip, n_lines)
+    n_echoes = min(train_length, len(lines))
+    n_trains = math.ceil(len(lines) / n_echoes)
     if order != "linear":
         lines = lines[np.argsort(np.abs(lines - n_lines // 2), kind="stable")]
     table = np.full((n_trains, n_echoes), EMPTY, dtype=np.int64)
-    edges = np.arange(n_echoes + 1) * n_lines // n_echoes  # longer bands are spread evenly, so the centre stays in mid-train
+    edges = np.arange(n_echoes + 1) * len(lines) // n_echoes  # longer bands are spread evenly: the centre stays in mid-train
     for echo, band in enumerate(np.split(lines, edges[1:-1])):
         table[: len(band), echo] = np.sort(band)
     return table[:, ::-1].copy() if order == "reversed" else table
@@ -53,11 +60,54 @@ def centre_echo(table: NDArray[np.int64], n_lines: int) -> int:
     return int(np.argwhere(table == n_lines // 2)[0, 1])
 
 
-def grid_lines(n_lin: int, n_par: int, *, elliptical: bool) -> list[tuple[int, int]]:
-    """(LIN, PAR) of a 3D grid, line by line; with ``elliptical`` without the corners of k-space."""
+def point_trains(points: list[tuple[int, int]], centre: tuple[int, int], train_length: int, order: str) -> NDArray[np.int64]:
+    """As ``echo_trains`` for points (LIN, PAR) of a grid whose lines are not all complete, such as an ellipse.
+
+    Bands hold equally many points, so their edges lie at other lines than those of a full grid; a train's echoes may be of
+    different partitions.
+
+    Returns
+    -------
+        Point of each echo, shape ``(n_trains, n_echoes, 2)``, ``EMPTY`` where none is measured.
+    """
+    if not points or train_length < 1 or order not in ORDERS:
+        raise ValueError(f"no such order: {len(points)} points, {train_length} echoes, '{order}'")
+    table = np.array(points)
+    lin, par = np.abs(table - np.array(centre)).T
+    table = table[np.lexsort(table.T[::-1]) if order == "linear" else np.lexsort((par, lin))]
+    n_echoes = min(train_length, len(table))
+    edges = np.arange(n_echoes + 1) * len(table) // n_echoes
+    trains = np.full((math.ceil(len(table) / n_echoes), n_echoes, 2), EMPTY, dtype=np.int64)
+    for echo, band in enumerate(np.split(table, edges[1:-1])):
+        trains[: len(band), echo] = band[np.lexsort(band.T)]
+    return trains[:, ::-1].copy() if order == "reversed" else trains
+
+
+def grid_trains(
+    size: tuple[int, int], skip: tuple[int, int], train_length: int, order: str, *, elliptical: bool
+) -> list[list[tuple[int, int]]]:
+    """(LIN, PAR) of each echo of each train over a 3D grid; ``EMPTY`` lines measure nothing.
+
+    Parameters
+    ----------
+    size, skip
+        Lines and partitions, and how many of each are left out at the start.
+    """
+    n_lin, n_par = size
+    if elliptical:
+        points = grid_lines(n_lin, n_par, elliptical=True, skip=skip)
+        table = point_trains(points, (n_lin // 2, n_par // 2), train_length, order)
+        return [[(line, par) for line, par in train] for train in table.tolist()]
+    lines = echo_trains(n_lin, train_length, order, skip[0]).tolist()
+    return [[(line, par) for line in train] for par in range(skip[1], n_par) for train in lines]
+
+
+def grid_lines(n_lin: int, n_par: int, *, elliptical: bool, skip: tuple[int, int] = (0, 0)) -> list[tuple[int, int]]:
+    """(LIN, PAR) of a 3D grid, line by line; with ``elliptical`` without the corners of k-space, without the first lines."""
     lin, par = np.arange(n_lin), np.arange(n_par)
     radius = ((lin - n_lin // 2) / (n_lin / 2)) ** 2 + (((par - n_par // 2) / (n_par / 2)) ** 2)[:, None]
     keep = radius <= 1 + 1e-9 if elliptical else np.ones_like(radius, dtype=bool)
+    keep[: skip[1]], keep[:, : skip[0]] = False, False
     return [(int(y), int(z)) for z, y in np.argwhere(keep)]
 
 

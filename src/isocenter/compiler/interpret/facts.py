@@ -105,8 +105,11 @@ def _repetition_s(pulses: Pulses, readouts: Readouts, clock_hz: float) -> float:
 def _echo_s(
     pulses: Pulses, readouts: Readouts, k_samples: tuple[Floats, Floats, NDArray[np.bool_]], clock_hz: float
 ) -> float:
-    """Time from excitation to where a readout passes closest to the centre of k-space [s]."""
+    """Time from excitation to where a readout of the first set and echo passes closest to the centre of k-space [s]."""
     rows = image_rows(readouts)
+    for name in ("SET", "ECO"):
+        label = readouts.label(name)[rows]
+        rows = rows[label == (label.min() if len(label) else 0)]
     excitation = excitation_before(readouts, pulses)[rows]
     rows, excitation = rows[excitation >= 0], excitation[excitation >= 0]
     if not len(rows):
