@@ -3,6 +3,7 @@
 
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 
 from isocenter.domain.errors import StorageError
 from isocenter.domain.raw import RawScan
+from isocenter.storage.mrd_table import MrdTable
+from isocenter.storage.seal import is_sealed
 
 KspaceArray: TypeAlias = NDArray[np.complex64]
 
@@ -100,33 +103,40 @@ def _read_npz(path: Path, variable: str) -> KspaceArray:
 
 
 def _read_hdf5(path: Path, variable: str) -> KspaceArray | RawScan:
+    from isocenter.storage.foreign_mrd import read_mrd
+    from isocenter.storage.hdf5_guard import extracted
+
+    if not variable and is_sealed(path):
+        return _read_sealed(path)
+    with extracted(path, variable) as extract:
+        if extract.kind == "names":
+            _choose({name: _shape_text(tuple(shape)) for name, shape in extract.found["shapes"].items()}, variable, path)
+            raise StorageError(f"{path.name} holds no array of numbers.", "Give a file with k-space.")
+        if extract.kind == "array":
+            return _complex64(extract.load("array"), extract.found["name"])
+        return read_mrd(_table(extract.load), (extract.folder / "header.xml").read_bytes(), path)
+
+
+def _read_sealed(path: Path) -> RawScan:
+    """A file of our own that is as it was written needs no precautions."""
     import h5py
 
-    from isocenter.storage.foreign_mrd import is_mrd, read_mrd
+    from isocenter.storage.foreign_mrd import read_mrd
+    from isocenter.storage.hdf5_child import mrd_arrays, mrd_xml
 
-    with h5py.File(path, "r") as file:
-        if is_mrd(file, variable or "dataset"):
-            return read_mrd(file[variable or "dataset"], path)
-        found: dict[str, Any] = {}
-
-        def collect(name: str, node: Any) -> None:
-            if isinstance(node, h5py.Dataset) and not name.startswith("#") and node.ndim and _is_number(node.dtype):
-                found[name] = node
-
-        file.visititems(collect)
-        name = _choose({key: _shape_text(node.shape[::-1]) for key, node in found.items()}, variable, path)
-        _check_size(found[name].shape, name)
-        is_matlab = "MATLAB_class" in found[name].attrs
-        array = found[name][()]
-    if array.dtype.names:
-        array = array["real"] + 1j * array["imag"]
-    return _complex64(array.T if is_matlab else array, name)  # MATLAB stores the first axis last
+    with h5py.File(path, "r", locking=False) as file:
+        arrays, xml = mrd_arrays(file["dataset"]), mrd_xml(file["dataset"])
+    return read_mrd(_table(arrays.__getitem__), xml, path)
 
 
-def _is_number(dtype: np.dtype[Any]) -> bool:
-    if dtype.names is not None:
-        return set(dtype.names) == {"real", "imag"}
-    return dtype.kind in "fciu"
+def _table(load: Callable[[str], NDArray[Any]]) -> MrdTable:
+    return MrdTable(
+        heads=load("heads"),
+        data=load("data"),
+        data_lengths=load("data_lengths"),
+        trajectory=load("traj"),
+        trajectory_lengths=load("traj_lengths"),
+    )
 
 
 def _shape_text(shape: tuple[int, ...]) -> str:

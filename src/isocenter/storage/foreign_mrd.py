@@ -1,227 +1,231 @@
 # SPDX-License-Identifier: MIT
-"""Cartesian ISMRMRD files of any console, as a scan that ``recon`` understands.
+"""ISMRMRD files of any console, as a scan that ``recon`` understands; what is wrong with them is put right, with a warning.
 
 Source: ISMRMRD 1.x, schema and header files: counters, limits, flags (1-based bits), directions and positions in
 patient axes [mm]. A file says nothing about the sign of its Fourier transform; the custom, and what its tools do, is an
 inverse transform from k-space to image. Ours is a forward one, so foreign encoding steps are taken as their negatives,
-which is the same image at the same place. Files that this program wrote carry its own user parameters and keep their sign.
+which is the same image at the same place. Files that this program wrote carry a description and keep their sign.
 """
 
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
-from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isocenter.domain.errors import StorageError
 from isocenter.domain.events import Encoding
-from isocenter.domain.geometry import PatientPosition, Placement, lps_from_device
+from isocenter.domain.geometry import Placement, lps_from_device
 from isocenter.domain.raw import RawScan
+from isocenter.storage.foreign_mrd_centre import read_centre, step_centre
+from isocenter.storage.foreign_mrd_header import MAX_SIDE, Header, read_header
+from isocenter.storage.foreign_mrd_lines import ForeignLines, choose_lines, number_repeats
+from isocenter.storage.foreign_mrd_trajectory import find_grid, unit_per_m
+from isocenter.storage.mrd_about import decode_about
+from isocenter.storage.mrd_table import MrdTable, read_own
 
-_NAMESPACE: Final = "{http://www.ismrm.org/ISMRMRD}"
-_OWN_PARAMETERS: Final = frozenset({"lo_hz", "clock_hz", "acquisition_time_stamp_unit_s"})
-_NOT_IMAGE: Final = (19, 23, 24, 26, 27, 28, 29)  # noise, navigation, phase correction, feedbacks, dummies, coil correction
-_CALIBRATION, _REVERSED = 20, 22
-_COUNTERS: Final = {
-    "LIN": "kspace_encode_step_1",
-    "PAR": "kspace_encode_step_2",
-    "SLC": "slice",
-    "AVG": "average",
-    "ECO": "contrast",
-    "PHS": "phase",
-    "REP": "repetition",
-    "SET": "set",
-}
-_MAX_LINES = 2**22
-_MAX_SIDE = 4096
+_SHORTEST_S, _LONGEST_S = 5e-8, 1e-2
+_USUAL_DWELL_S: Final = 1e-5
+_MANY: Final = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Header:
-    """What of the XML header a reconstruction needs; sizes along read, phase, second phase."""
-
-    matrix: tuple[int, int, int]
-    fov_m: tuple[float, float, float]
-    wanted_fov_m: tuple[float, float, float]
-    centres: tuple[int | None, int | None]
-    position: PatientPosition
-    lo_hz: float
-    is_ours: bool
-    name: str
-
-
-def is_mrd(file: Any, group: str) -> bool:
-    """True when the HDF5 file has an ISMRMRD group of this name."""
-    return group in file and hasattr(file[group], "keys") and {"xml", "data"} <= set(file[group].keys())
-
-
-def read_mrd(group: Any, path: Path) -> RawScan:
-    """Imaging lines of the first encoding space.
+def read_mrd(table: MrdTable, header_xml: bytes, path: Path) -> RawScan:
+    """Imaging lines of one encoding space.
 
     Raises
     ------
     StorageError
-        Not Cartesian, nothing measured, or lines that do not fit each other.
+        Nothing measured, no field of view, or a trajectory that is not Cartesian and has no coordinates.
     """
-    header = _read_header(group["xml"][0], path)
-    if group["data"].shape[0] > _MAX_LINES:
-        raise StorageError(f"{path.name} claims {group['data'].shape[0]} lines.", f"At most {_MAX_LINES} can be read.")
-    table = group["data"][()]
-    heads = table["head"]
-    flags = heads["flags"].astype(np.uint64)
-    skip = (heads["number_of_samples"] == 0) | (heads["encoding_space_ref"] != 0) | _has(flags, _CALIBRATION)
-    for number in _NOT_IMAGE:
-        skip |= _has(flags, number)
-    rows = np.flatnonzero(~skip)
-    if len(rows) == 0:
+    header = read_header(header_xml, path.name)
+    if header.own:
+        return read_own(table, decode_about(header.own))
+    lines = choose_lines(table, header.n_channels, path.name)
+    warnings = [*header.warnings, *lines.warnings]
+    lines, is_grid, read_axis = _with_counters(replace(lines, warnings=()), header, warnings)
+    if not is_grid:
+        return _free_scan(lines, header, path, warnings)
+    lines = number_repeats(lines)
+    warnings += lines.warnings
+    said = _said_centre(lines.heads)
+    centre = read_centre(lines.samples, said, lines.trajectory, read_axis)
+    warnings += centre.warnings
+    header = _with_matrix(header, lines, warnings)
+    samples, centre_sample = _whole_echo(lines.samples, centre.index, header.matrix[0])
+    labels, extents, centres = _centred(lines, header, warnings)
+    extents_all = (samples.shape[2], *extents)
+    if max(extents_all) > MAX_SIDE:
         raise StorageError(
-            f"{path.name} holds no imaging line ({len(heads)} lines in all).", "Give a file with imaging data."
+            f"{path.name} claims a matrix of {' x '.join(map(str, extents_all))}.", f"At most {MAX_SIDE} can be read."
         )
-    heads, flags = heads[rows], flags[rows]
-    samples = _samples(table["data"][rows], heads, path)
-    labels = {label: heads["idx"][counter].astype(np.int32) for label, counter in _COUNTERS.items()}
-    labels["REV"] = _has(flags, _REVERSED).astype(np.int32)
-    samples, centre_sample = _whole_echo(samples, heads, header)
-    sizes = [_extent(labels[name], header.matrix[axis], header.centres[axis - 1]) for name, axis in (("LIN", 1), ("PAR", 2))]
-    for name, (shift, _, _) in zip(("LIN", "PAR"), sizes, strict=True):
-        labels[name] += shift
-    extents = (samples.shape[2], sizes[0][1], sizes[1][1])
-    if max(extents) > _MAX_SIDE:
-        raise StorageError(
-            f"{path.name} claims a matrix of {' x '.join(map(str, extents))}.", f"At most {_MAX_SIDE} can be read."
-        )
-    dwell_s = float(heads["sample_time_us"][0]) * 1e-6
-    centres = (centre_sample, float(sizes[0][2]), float(sizes[1][2]))
-    encoding, placement = _geometry(heads, header, extents, centres)
+    encoding, placement = _geometry(lines.heads, header, extents_all, (float(centre_sample), *centres))
     return RawScan(
         samples=samples,
         labels=labels,
-        dwell_s=dwell_s if dwell_s > 0 else 1e-5,
-        lo_hz=header.lo_hz,
         encoding=encoding,
         placement=placement,
-        facts=None,
-        definitions={"FOV": " ".join(f"{value:.9g}" for value in header.wanted_fov_m)},
-        n_expected=len(samples),
-        name=header.name or path.stem,
+        trajectory_per_m=None,
+        **_common(lines, header, path, warnings),
     )
 
 
-def _has(flags: NDArray[np.uint64], number: int) -> NDArray[np.bool_]:
-    return np.asarray((flags >> np.uint64(number - 1)) & np.uint64(1) == 1)
+def _common(lines: ForeignLines, header: Header, path: Path, warnings: list[str]) -> dict[str, Any]:
+    definitions = {"FOV": " ".join(f"{value:.9g}" for value in header.wanted_fov_m)}
+    if all(header.wanted_matrix) and lines.trajectory is not None:
+        definitions["Matrix"] = " ".join(map(str, header.wanted_matrix))
+    return {
+        "dwell_s": _dwell_s(lines.heads, warnings),
+        "lo_hz": header.lo_hz,
+        "facts": None,
+        "definitions": definitions,
+        "n_expected": len(lines.samples),
+        "name": header.name or path.stem,
+        "noise": lines.noise if lines.noise is not None and lines.noise.shape[1] == lines.samples.shape[1] else None,
+        "sensor_channels": tuple(c for c in header.sensor_channels if c < lines.samples.shape[1]),
+        "warnings": tuple(warnings),
+    }
 
 
-def _read_header(xml: Any, path: Path) -> _Header:
-    text = xml.decode("utf-8") if isinstance(xml, bytes) else str(xml)
-    try:
-        root = ElementTree.fromstring(text)  # noqa: S314  # expat itself bounds entity expansion
-    except ElementTree.ParseError as error:
-        raise StorageError(f"The header of {path.name} is not XML: {error}.", "Export the file again.") from error
-
-    def find(where: str, fallback: str = "") -> str:
-        found = root.find("/".join(_NAMESPACE + part for part in where.split("/")))
-        return (found.text or fallback).strip() if found is not None else fallback
-
-    def triple(where: str) -> tuple[float, float, float]:
-        x, y, z = (float(find(f"encoding/{where}/{axis}", "nan")) for axis in "xyz")
-        return x, y, z
-
-    if (kind := find("encoding/trajectory", "cartesian").lower()) != "cartesian":
-        raise StorageError(f"{path.name} has a {kind} trajectory.", "Only Cartesian data can be reconstructed here.")
-    matrix, fov_mm = triple("encodedSpace/matrixSize"), triple("encodedSpace/fieldOfView_mm")
-    wanted_mm = triple("reconSpace/fieldOfView_mm")
-    if not (all(1 <= size <= _MAX_SIDE for size in matrix) and all(0 < side < 1e5 for side in fov_mm)):
-        raise StorageError(
-            f"The header of {path.name} has a matrix of {matrix} and a field of view of {fov_mm} mm.",
-            "Export the file again.",
-        )
-    limits = [find(f"encoding/encodingLimits/kspace_encoding_step_{axis}/center") for axis in (1, 2)]
-    users = {element.text for element in root.iter(f"{_NAMESPACE}name")}
-    place = find("measurementInformation/patientPosition", "HFS")
-    return _Header(
-        matrix=(int(matrix[0]), int(matrix[1]), int(matrix[2])),
-        fov_m=(fov_mm[0] * 1e-3, fov_mm[1] * 1e-3, fov_mm[2] * 1e-3),
-        wanted_fov_m=tuple((b if 0 < b < 1e5 else a) * 1e-3 for a, b in zip(fov_mm, wanted_mm, strict=True)),  # type: ignore[arg-type]
-        centres=(int(limits[0]) if limits[0] else None, int(limits[1]) if limits[1] else None),
-        position=PatientPosition(place) if place in set(PatientPosition) else PatientPosition.HFS,
-        lo_hz=float(find("experimentalConditions/H1resonanceFrequency_Hz", "0")),
-        is_ours=users >= _OWN_PARAMETERS,
-        name=find("measurementInformation/protocolName"),
-    )
+def _dwell_s(heads: NDArray[Any], warnings: list[str]) -> float:
+    said_us = float(np.median(heads["sample_time_us"].astype(np.float64)))
+    for factor, unit in ((1e-6, ""), (1.0, "seconds"), (1e-9, "nanoseconds")):
+        if _SHORTEST_S <= said_us * factor <= _LONGEST_S:
+            if unit:
+                warnings.append(f"A sample time of {said_us:g} us cannot be right; read as {unit}.")
+            return said_us * factor
+    warnings.append(f"The lines do not say how long a sample takes; taken as {_USUAL_DWELL_S * 1e6:g} us.")
+    return _USUAL_DWELL_S
 
 
-def _samples(data: Any, heads: Any, path: Path) -> NDArray[np.complex64]:
-    lengths, channels = np.unique(heads["number_of_samples"]), np.unique(heads["active_channels"])
-    if len(lengths) > 1 or len(channels) > 1:
-        raise StorageError(
-            f"The imaging lines of {path.name} have {', '.join(map(str, lengths))} samples "
-            f"of {', '.join(map(str, channels))} channels.",
-            "Only lines of one kind can be reconstructed together.",
-        )
-    n_channels, n_samples = max(int(channels[0]), 1), int(lengths[0])
-    wrong = [index for index, line in enumerate(data) if len(line) != 2 * n_channels * n_samples]
-    if wrong:
-        raise StorageError(
-            f"Line {wrong[0]} of {path.name} holds {len(data[wrong[0]]) // 2} values instead of {n_channels * n_samples}.",
-            "The file is damaged: copy it again.",
-        )
-    samples = np.stack(list(data)).astype(np.float32).view(np.complex64).reshape(-1, n_channels, n_samples)
-    for index in np.flatnonzero((heads["discard_pre"] > 0) | (heads["discard_post"] > 0)):
-        samples[index, :, : int(heads["discard_pre"][index])] = 0
-        samples[index, :, n_samples - int(heads["discard_post"][index]) :] = 0
-    if not np.all(np.isfinite(samples)):
-        raise StorageError(f"{path.name} contains values that are not finite numbers.", "Export the file again.")
-    return samples
-
-
-def _whole_echo(samples: NDArray[np.complex64], heads: Any, header: _Header) -> tuple[NDArray[np.complex64], float]:
-    """Lines of the header's length with the echo's centre in the middle, zeros where a partial echo has no samples."""
-    n_samples, size = samples.shape[2], header.matrix[0]
+def _said_centre(heads: NDArray[Any]) -> int | None:
     values, counts = np.unique(heads["center_sample"], return_counts=True)
-    centre = int(values[counts.argmax()]) or n_samples // 2  # many writers leave it 0
+    return int(values[counts.argmax()]) or None  # many writers leave it 0
+
+
+def _with_counters(lines: ForeignLines, header: Header, warnings: list[str]) -> tuple[ForeignLines, bool, int]:
+    """Lines with counters, from the trajectory or from their order if need be; False when they are on no grid."""
+    labels, n = lines.labels, len(lines.samples)
+    is_told = n < _MANY or any(len(np.unique(labels[name])) > 1 for name in ("LIN", "PAR"))
+    says_grid = header.trajectory == "cartesian"
+    grid = None if lines.trajectory is None else find_grid(lines.trajectory)
+    if says_grid and is_told:
+        return lines, True, 0 if grid is None else grid.read_axis
+    if lines.trajectory is not None and grid is None:
+        if says_grid:
+            warnings.append("The header says Cartesian, but neither counters nor trajectories form a grid.")
+        return lines, False, 0
+    if grid is not None:
+        if not is_told or not says_grid:
+            warnings.append("Which line is which was taken from the trajectories.")
+            labels = {**labels, "LIN": grid.lin, "PAR": grid.par}
+        return replace(lines, labels=labels), True, grid.read_axis
+    if not says_grid and header.trajectory != "other":
+        raise StorageError(
+            f"A {header.trajectory} trajectory was measured, but the file holds no coordinates of its samples.",
+            "Export the file again with its trajectories.",
+        )
+    if is_told:
+        warnings.append("The header does not say that the scan is Cartesian; its counters are taken as such.")
+        return lines, True, 0
+    n_lin, n_par = max(header.matrix[1], 1), max(header.matrix[2], 1)
+    if n % (n_lin * n_par):
+        raise StorageError(
+            f"None of the {n} lines says which one it is, and a matrix of {n_lin} x {n_par} lines does not tell either.",
+            "Export the file again with its encoding counters.",
+        )
+    warnings.append("No line says which one it is; they are taken in their order.")
+    order = np.arange(n, dtype=np.int32) % (n_lin * n_par)
+    return replace(lines, labels={**labels, "LIN": order % n_lin, "PAR": order // n_lin}), True, 0
+
+
+def _with_matrix(header: Header, lines: ForeignLines, warnings: list[str]) -> Header:
+    """Header whose matrix and encoded field of view fit the data."""
+    n_samples = lines.samples.shape[2]
+    x, y, z = header.matrix
+    if not (x and y and z):
+        x, y, z = x or n_samples, y or int(np.ptp(lines.labels["LIN"])) + 1, z or int(np.ptp(lines.labels["PAR"])) + 1
+        warnings.append(f"The header gives no matrix; taken as {x} x {y} x {z} from the lines.")
+    fov_m = header.fov_m
+    times = n_samples // x
+    if times > 1 and n_samples == times * x and header.wanted_matrix[0] == x and _same(fov_m[0], header.wanted_fov_m[0]):
+        warnings.append(
+            f"The lines have {n_samples} samples for {x} voxels; taken as read out {times} times as densely as asked."
+        )
+        x, fov_m = n_samples, (fov_m[0] * times, *fov_m[1:])
+    for axis, name, size in ((1, "LIN", y), (2, "PAR", z)):
+        seen = int(np.ptp(lines.labels[name])) + 1
+        if seen > size:
+            warnings.append(f"The header has {size} steps of {name}, the lines {seen}.")
+            y, z = (seen, z) if axis == 1 else (y, seen)
+    return replace(header, matrix=(x, y, z), fov_m=fov_m)
+
+
+def _same(a: float, b: float) -> bool:
+    return abs(a - b) <= 1e-3 * abs(b)
+
+
+def _whole_echo(samples: NDArray[np.complex64], centre: int, size: int) -> tuple[NDArray[np.complex64], int]:
+    """Lines of the header's length with the echo's centre in the middle, zeros where a partial echo has no samples."""
+    n_samples = samples.shape[2]
     start = size // 2 - centre
     if n_samples >= size or start < 0 or start + n_samples > size:
-        return samples, float(centre)
+        return samples, centre
     whole = np.zeros((*samples.shape[:2], size), dtype=np.complex64)
     whole[:, :, start : start + n_samples] = samples
-    return whole, float(size // 2)
+    return whole, size // 2
 
 
-def _extent(values: NDArray[np.int32], size: int, centre: int | None) -> tuple[int, int, int]:
-    """What to add to a counter so that k = 0 is at the middle of the matrix; how many values then; where k = 0 is."""
-    centre = size // 2 if centre is None else centre
-    shift = max(size // 2 - centre, 0)
-    return shift, max(size, int(values.max()) + shift + 1), centre + shift
+def _centred(
+    lines: ForeignLines, header: Header, warnings: list[str]
+) -> tuple[dict[str, NDArray[np.int32]], tuple[int, int], tuple[float, float]]:
+    """Labels counted so that k = 0 is at the middle of the matrix; how many values then; where k = 0 is."""
+    labels = dict(lines.labels)
+    extents, centres = [], []
+    for name, size, said in (
+        ("LIN", header.matrix[1], header.centres[0]),
+        ("PAR", header.matrix[2], header.centres[1]),
+    ):
+        found = step_centre(name, labels[name], lines.samples, said, size)
+        warnings += found.warnings
+        shift = max(size // 2 - found.index, -int(labels[name].min()))
+        labels[name] = labels[name] + np.int32(shift)
+        extents.append(max(size, int(labels[name].max()) + 1))
+        centres.append(float(found.index + shift))
+    return labels, (extents[0], extents[1]), (centres[0], centres[1])
 
 
-def _geometry(
-    heads: Any, header: _Header, extents: tuple[int, int, int], centres: tuple[float, float, float]
-) -> tuple[Encoding, Placement]:
-    device_from_lps = lps_from_device(header.position).T
+def _axes(heads: NDArray[Any], header: Header) -> NDArray[np.float64]:
+    """Read, phase and slice direction as columns in patient axes."""
     axes = np.stack([heads[name][0].astype(np.float64) for name in ("read_dir", "phase_dir", "slice_dir")], axis=1)
     if not np.allclose(axes.T @ axes, np.eye(3), atol=1e-3):
         axes = lps_from_device(header.position)  # not said: as if along the scanner's own axes
+    return axes
+
+
+def _geometry(
+    heads: NDArray[Any], header: Header, extents: tuple[int, int, int], centres: tuple[float, float, float]
+) -> tuple[Encoding, Placement]:
+    axes, metres = _axes(heads, header), header.metres_per_unit
+    device_from_lps = lps_from_device(header.position).T
     device = device_from_lps @ axes
-    sign = 1.0 if header.is_ours else -1.0
     is_3d = extents[2] > 1
-    centre = device_from_lps @ heads["position"][0].astype(np.float64) * 1e-3
-    slices = heads["idx"]["slice"]
+    position_m = np.nan_to_num(heads["position"].astype(np.float64), posinf=0.0, neginf=0.0) * metres
+    centre = device_from_lps @ position_m[0]
+    slices = heads["idx"]["slice"].astype(np.int64)
     n_slices = int(slices.max()) + 1
     thickness_m = header.wanted_fov_m[2]
     positions_m: NDArray[np.float64] = np.zeros(0)
     if not is_3d:
         first = [np.flatnonzero(slices == index) for index in range(n_slices)]
-        places = [heads["position"][rows[0]] * 1e-3 if len(rows) else np.full(3, np.nan) for rows in first]
-        middle = heads["position"][0] * 1e-3
-        positions_m = np.asarray([float(axes[:, 2] @ (place - middle)) for place in places], dtype=np.float64)
+        places = [position_m[rows[0]] if len(rows) else np.full(3, np.nan) for rows in first]
+        positions_m = np.asarray([float(axes[:, 2] @ (place - position_m[0])) for place in places], dtype=np.float64)
         if n_slices > 1 and np.nanmax(positions_m) == np.nanmin(positions_m):  # not said: side by side
             positions_m = thickness_m * np.arange(n_slices, dtype=np.float64)
     encoding = Encoding(
-        step_read_per_m=sign * device[:, 0] / header.fov_m[0],
-        step_lin_per_m=sign * device[:, 1] / header.fov_m[1],
-        step_par_per_m=sign * device[:, 2] / header.fov_m[2] if is_3d else np.zeros(3),
+        step_read_per_m=-device[:, 0] / header.fov_m[0],
+        step_lin_per_m=-device[:, 1] / header.fov_m[1],
+        step_par_per_m=-device[:, 2] / header.fov_m[2] if is_3d else np.zeros(3),
         centre_sample=centres[0],
         centre_lin=centres[1],
         centre_par=centres[2],
@@ -234,3 +238,28 @@ def _geometry(
         centre_device_m=centre,
     )
     return encoding, Placement(device_from_logical=device, centre_device_m=centre, position=header.position)
+
+
+def _free_scan(lines: ForeignLines, header: Header, path: Path, warnings: list[str]) -> RawScan:
+    """Lines on no grid, with the place of each sample."""
+    assert lines.trajectory is not None
+    x, y, z = (size or 1 for size in header.wanted_matrix)
+    if not all(header.wanted_matrix[:2]):
+        raise StorageError(
+            f"The header of {path.name} does not say how many voxels its images have.", "Export the file again with it."
+        )
+    unit, name = unit_per_m(lines.trajectory, (x, y, z), header.wanted_fov_m)
+    warnings.append(f"The trajectories reach so far that they must be in {name}.")
+    axes = _axes(lines.heads, header)
+    device_from_lps = lps_from_device(header.position).T
+    n_axes = lines.trajectory.shape[2]
+    to_device = -(device_from_lps @ axes * np.array(unit))[:, :n_axes]
+    centre = device_from_lps @ lines.heads["position"][0].astype(np.float64) * header.metres_per_unit
+    return RawScan(
+        samples=lines.samples,
+        labels=lines.labels,
+        encoding=None,
+        placement=Placement(device_from_logical=device_from_lps @ axes, centre_device_m=centre, position=header.position),
+        trajectory_per_m=np.asarray(np.einsum("...a,da->...d", lines.trajectory, to_device), dtype=np.float32),
+        **_common(lines, header, path, warnings),
+    )

@@ -6,7 +6,7 @@ it says who the patient is.
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from isocenter.domain.errors import StorageError
@@ -27,6 +27,11 @@ class RawAbout:
     ----------
     labels
         Names of the labels, so that one which is always 0 comes back too.
+    n_expected
+        Lines that the whole scan has, noise and navigators included.
+    is_scan
+        True for the file of a scan's folder, whose navigators are no image lines; False for exported raw data, in which
+        every line that is not noise is wanted.
     """
 
     encoding: Encoding | None
@@ -39,7 +44,8 @@ class RawAbout:
     name: str
     labels: tuple[str, ...]
     sensor_channels: tuple[int, ...] = ()
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()
+    is_scan: bool = True
 
 
 def about_raw(raw: RawScan) -> RawAbout:
@@ -51,11 +57,12 @@ def about_raw(raw: RawScan) -> RawAbout:
         definitions=dict(raw.definitions),
         lo_hz=raw.lo_hz,
         dwell_s=raw.dwell_s,
-        n_expected=raw.n_expected,
+        n_expected=raw.n_expected + (len(raw.noise) if raw.noise is not None else 0),
         name=raw.name,
         labels=tuple(raw.labels),
         sensor_channels=raw.sensor_channels,
         warnings=raw.warnings,
+        is_scan=False,
     )
 
 

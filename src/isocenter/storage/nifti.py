@@ -33,7 +33,7 @@ def write_nifti(volume: Volume, path: Path, *, facts: ScanFacts | None = None, l
     Parameters
     ----------
     volume
-        Complex data are written as their magnitude.
+        Complex data are written as their magnitude; a phase or real part keeps its sign.
     path
         Ends in ``.nii`` or ``.nii.gz``.
     facts
@@ -54,7 +54,8 @@ def write_nifti(volume: Volume, path: Path, *, facts: ScanFacts | None = None, l
 
     if not path.name.endswith((".nii", ".nii.gz")):
         raise StorageError(f"'{path.name}' is not the name of a NIfTI file.", "Use a name that ends in .nii or .nii.gz.")
-    data = np.abs(volume.data).astype(np.float32).transpose(2, 1, 0)
+    shown = volume.data.real if volume.kind in {"phase", "real"} else np.abs(volume.data)
+    data = shown.astype(np.float32).transpose(2, 1, 0)
     affine = ras_affine_mm(volume.geometry)
     image = nibabel.Nifti1Image(data, affine)
     image.header.set_xyzt_units("mm", "sec")
@@ -89,6 +90,8 @@ def sidecar_of(volume: Volume, facts: ScanFacts | None, larmor_hz: float) -> dic
         "SliceThickness": round(volume.geometry.slice_thickness_m * 1e3, 6),
         "PatientPosition": volume.geometry.position.value,
         "Processing": [{"Step": name, "Parameters": text} for name, text in volume.provenance],
+        **({"Label": volume.label} if volume.label else {}),
+        "Values": volume.kind,
         "Status": "Research software, not approved for diagnosis.",
     }
     if math.isfinite(larmor_hz):

@@ -90,7 +90,7 @@ def test_damaged_files_never_raise_anything_else(name, tmp_path):
     WRITERS[name](path)
     content = bytearray(path.read_bytes())
     rng = np.random.default_rng(11)
-    for _ in range(40):
+    for _ in range(40 if name.endswith(("mat", "npz")) and name != "seven.mat" else 6):  # HDF5 takes a process each
         broken = content.copy()
         for index in rng.integers(0, len(content), 4):
             broken[index] = int(rng.integers(0, 256))
@@ -253,9 +253,11 @@ def test_ismrmrd_slices_lie_at_their_positions(tmp_path):
         np.testing.assert_allclose(found, [0.01, -0.02, height_m], atol=1e-6)
 
 
-def test_ismrmrd_that_is_not_cartesian_is_refused(tmp_path):
+def test_ismrmrd_that_is_radial_and_has_no_trajectory_is_refused(tmp_path):
     write_mrd(tmp_path / "scan.h5", POINT_LPS_M, trajectory="radial", nz=1)
-    with pytest.raises(StorageError, match=r"radial trajectory[\s\S]*Only Cartesian"):
+    with pytest.raises(
+        StorageError, match=r"radial trajectory was measured[\s\S]*no coordinates[\s\S]*with its trajectories"
+    ):
         read_foreign(tmp_path / "scan.h5")
 
 
@@ -268,7 +270,7 @@ def test_damaged_ismrmrd_never_raises_anything_else(tmp_path):
         with pytest.raises(StorageError, match=r"What to do"):
             read_foreign(path)
     rng = np.random.default_rng(12)
-    for _ in range(25):
+    for _ in range(8):
         broken = bytearray(content)
         for index in rng.integers(0, len(content), 6):
             broken[index] = int(rng.integers(0, 256))
