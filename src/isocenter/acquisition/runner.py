@@ -218,18 +218,18 @@ class _Run:
             ) from error
         except (DeviceError, ScanAborted) as error:
             partial = getattr(error, "partial", None)
-            if partial is not None and len(partial):
+            if partial is not None and partial.shape[-1]:
                 self._store(segment, partial, filter_)
             raise
         for message in run.messages:
             self._message(message)
         self._look_for_clipping(run.samples)
-        n_due = int(segment.readouts.n_raw.sum())
-        if len(run.samples) <= n_due:  # with too many nobody knows which belong where
+        n_due, n_raw = int(segment.readouts.n_raw.sum()), run.samples.shape[-1]
+        if n_raw <= n_due:  # with too many nobody knows which belong where
             self._store(segment, run.samples, filter_)
-        if len(run.samples) != n_due:
+        if n_raw != n_due:
             raise ScanIncomplete(
-                f"Part {segment.index + 1} of the scan delivered {len(run.samples)} samples instead of {n_due}.",
+                f"Part {segment.index + 1} of the scan delivered {n_raw} samples instead of {n_due}.",
                 "Check the network cable to the console, then repeat the scan.",
             )
         self.n_segments += 1
@@ -237,7 +237,8 @@ class _Run:
         self._progress()
 
     def _look_for_clipping(self, raw: NDArray[np.complex64]) -> None:
-        n_clipped = np.count_nonzero(np.maximum(np.abs(raw.real), np.abs(raw.imag)) >= CLIP_LEVEL)
+        coil = raw if raw.ndim == 1 else raw[0]  # a sensor that is too loud spoils no signal
+        n_clipped = np.count_nonzero(np.maximum(np.abs(coil.real), np.abs(coil.imag)) >= CLIP_LEVEL)
         if n_clipped < MIN_CLIPPED or self.is_clipped:
             return
         self.is_clipped = True  # once a scan is enough
@@ -250,7 +251,7 @@ class _Run:
         if len(readouts):
             self.sink.append(readouts, samples)
             self.n_readouts += len(readouts)
-        self.sink.note("segment", index=segment.index, n_readouts=self.n_readouts, n_raw=len(raw))
+        self.sink.note("segment", index=segment.index, n_readouts=self.n_readouts, n_raw=raw.shape[-1])
         if len(readouts):
             self.tell.on_lines(readouts, samples)
 

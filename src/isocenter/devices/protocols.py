@@ -64,7 +64,7 @@ class Prepared(Protocol):
 
     @property
     def n_raw(self) -> int:
-        """Raw samples that the segment will deliver."""
+        """Raw samples that the segment will deliver on each channel."""
         ...
 
     @property
@@ -80,7 +80,8 @@ class RawRun:
     Attributes
     ----------
     samples
-        complex64, shape ``(n_raw,)``, all windows in order; 1.0 is full scale of the receiver.
+        complex64, all windows in order; 1.0 is full scale of the receiver. Shape ``(n_raw,)``; ``(n_channels, n_raw)``,
+        the coil first, from a console that hears sensors of interference as well.
     messages
         What the console said meanwhile.
     """

@@ -20,7 +20,8 @@ from isocenter.domain.events import Readouts
 from isocenter.domain.receiver import CIC_SETTLING, cic_response, raw_sample_ticks
 
 Samples: TypeAlias = NDArray[np.complex64] | list[NDArray[np.complex64]]
-"""One row for each readout: an array when all rows are equally long, else a list."""
+"""One row for each readout: an array when all rows are equally long, else a list. With several channels a row is two-
+dimensional, channels first."""
 
 # Edges of the response as fractions of the wanted sample rate, and half the length of the filter in wanted dwells. From
 # 0.46 to 0.64 the response falls like a raised cosine, so that white noise keeps the variance of an ideal band filter.
@@ -79,8 +80,8 @@ class ReceiveFilter:
     def split(self, raw: NDArray[np.complex64], readouts: Readouts) -> list[NDArray[np.complex64]]:
         """The windows that ``raw`` holds completely, as views, in order; fewer than readouts when samples are missing."""
         stops = np.cumsum(readouts.n_raw, dtype=np.int64)
-        n_whole = int(np.searchsorted(stops, len(raw), side="right"))
-        return [raw[stop - n : stop] for stop, n in zip(stops[:n_whole], readouts.n_raw[:n_whole], strict=True)]
+        n_whole = int(np.searchsorted(stops, raw.shape[-1], side="right"))
+        return [raw[..., stop - n : stop] for stop, n in zip(stops[:n_whole], readouts.n_raw[:n_whole], strict=True)]
 
     def apply(self, raw: NDArray[np.complex64], readouts: Readouts) -> Samples:
         """Samples of each readout whose window ``raw`` holds completely.
@@ -88,39 +89,43 @@ class ReceiveFilter:
         Parameters
         ----------
         raw
-            All windows of a segment one after the other, complex64, shape ``(sum of n_raw,)`` or less.
+            All windows of a segment one after the other, complex64, shape ``(sum of n_raw,)`` or less; or with channels,
+            shape ``(n_channels, sum of n_raw)``.
         readouts
             The segment's readouts.
 
         Returns
         -------
-            complex64, shape ``(n_readouts, n_samples)``; a list of rows when they differ in length.
+            complex64, shape ``(n_readouts, n_samples)``, with channels ``(n_readouts, n_channels, n_samples)``; a list of
+            rows when they differ in length.
         """
         starts = np.concatenate([[0], np.cumsum(readouts.n_raw, dtype=np.int64)])
-        n_whole = int(np.searchsorted(starts[1:], len(raw), side="right"))
+        n_whole = int(np.searchsorted(starts[1:], raw.shape[-1], side="right"))
         whole = readouts.slice(0, n_whole)
         rows: list[NDArray[np.complex64]] = [np.zeros(0, dtype=np.complex64)] * n_whole
         groups = self._groups(whole)
         for geometry, members in groups:
-            windows = raw[starts[members][:, None] + np.arange(geometry.n_raw)]
+            windows = raw[..., starts[members][:, None] + np.arange(geometry.n_raw)]
             filtered = self._filter(windows, geometry) * self._demodulation(whole, members, geometry)
+            if raw.ndim > 1:
+                filtered = np.ascontiguousarray(filtered.swapaxes(0, 1))
             if len(groups) == 1:
                 return filtered
             for member, row in zip(members, filtered, strict=True):
                 rows[member] = row
-        if n_whole and len({len(row) for row in rows}) == 1:
+        if n_whole and len({row.shape[-1] for row in rows}) == 1:
             return np.stack(rows)
         return rows
 
     def _filter(self, windows: NDArray[np.complex64], geometry: _Geometry) -> NDArray[np.complex64]:
-        out = np.empty((len(windows), geometry.n_samples), dtype=np.complex64)
+        out = np.empty((*windows.shape[:-1], geometry.n_samples), dtype=np.complex64)
         for block in self._matrix(geometry):
-            part = windows[:, block.columns]
+            part = windows[..., block.columns]
             if np.iscomplexobj(block.weights):
-                out[:, block.rows] = part @ block.weights.T
+                out[..., block.rows] = part @ block.weights.T
             else:  # twice as fast as letting numpy widen the weights
-                out.real[:, block.rows] = part.real @ block.weights.T
-                out.imag[:, block.rows] = part.imag @ block.weights.T
+                out.real[..., block.rows] = part.real @ block.weights.T
+                out.imag[..., block.rows] = part.imag @ block.weights.T
         return out
 
     def _demodulation(self, readouts: Readouts, members: NDArray[np.int64], geometry: _Geometry) -> NDArray[np.complex64]:

@@ -152,7 +152,20 @@ def check_windows(scan: CompiledScan, timeline: Timeline) -> list[Finding]:
     around = np.searchsorted(connected, starts, side="right") - 1
     if len(starts) and not (len(connected) and np.all((around >= 0) & (disconnected[around] >= ends))):
         return [fault("receive windows", "the receiver is not connected for the whole of a window")]
-    return [*_rates(timeline, starts, ends, decimation), *_buffers(timeline, starts, ends, n_raw)]
+    has_sensor = bool(np.any(timeline.lines["rx1_en"].values) or np.any(timeline.lines["rx1_rate"].values))
+    findings = [*_rates(timeline, starts, ends, decimation), *_buffers(timeline, starts, ends, n_raw, 1 + has_sensor)]
+    return [*findings, *_sensor(timeline)] if has_sensor else findings
+
+
+def _sensor(timeline: Timeline) -> list[Finding]:
+    """A sensor must listen when the coil does, at the same rate, or its samples belong to nothing."""
+    for first, second in (("rx0_en", "rx1_en"), ("rx0_rate", "rx1_rate")):
+        one, other = timeline.lines[first], timeline.lines[second]
+        ticks = np.union1d(one.ticks, other.ticks)
+        differ = one.at(ticks) != other.at(ticks)
+        if np.any(differ):
+            return [fault("sensor", f"{second} is not what {first} is", timeline.time_s(ticks[int(np.argmax(differ))]))]
+    return []
 
 
 def _rates(timeline: Timeline, starts: Ints, ends: Ints, decimation: Ints) -> list[Finding]:
@@ -168,11 +181,11 @@ def _rates(timeline: Timeline, starts: Ints, ends: Ints, decimation: Ints) -> li
     return [fault("receiver rate", text, timeline.time_s(starts[place]))]
 
 
-def _buffers(timeline: Timeline, starts: Ints, ends: Ints, n_raw: Ints) -> list[Finding]:
-    """Samples that wait in the console while a segment plays, and when it ends."""
+def _buffers(timeline: Timeline, starts: Ints, ends: Ints, n_raw: Ints, n_receivers: int) -> list[Finding]:
+    """Samples that wait in the console while a segment plays, and when it ends; receivers share the time of its server."""
     if not len(starts):
         return []
-    drain = _DRAIN_HZ / timeline.clock_hz
+    drain = _DRAIN_HZ / n_receivers / timeline.clock_hz
     segment = np.searchsorted(timeline.start_ticks, starts, side="right") - 1
     added = np.maximum(n_raw - (ends - starts) * drain, 0.0)
     drained = (starts[1:] - ends[:-1]) * drain
@@ -185,7 +198,7 @@ def _buffers(timeline: Timeline, starts: Ints, ends: Ints, n_raw: Ints) -> list[
     left = np.maximum(waiting - (timeline.end_ticks[segment] - ends) * drain, 0.0)
     cases = (
         ("receive buffer", waiting, float(_FIFO_SAMPLES)),
-        ("samples left at the end of a segment", np.where(is_last, left, 0.0), float(_SAMPLES_AFTER_END)),
+        ("samples left at the end of a segment", np.where(is_last, left, 0.0), _SAMPLES_AFTER_END / n_receivers),
     )
     findings = []
     for limit, samples, allowed in cases:
@@ -209,7 +222,7 @@ def check_ends(scan: CompiledScan, timeline: Timeline) -> list[Finding]:
     """Every output is 0 when a segment ends; a gradient may hold the shim, which the driver then takes away."""
     findings: list[Finding] = []
     for name in CHANNELS:
-        if name == "rx0_rate":  # a setting, not an output
+        if name in {"rx0_rate", "rx1_rate"}:  # settings, not outputs
             continue
         last = timeline.lines[name].at(timeline.end_ticks - 1)
         good = last == 0

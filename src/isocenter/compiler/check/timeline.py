@@ -152,7 +152,7 @@ def _ranges(scanner: Scanner) -> dict[str, tuple[int, int]]:
     ranges = dict.fromkeys(CHANNELS, (0, 1))
     ranges |= dict.fromkeys(("tx0_i", "tx0_q"), (-32767, 32767))
     ranges |= dict.fromkeys(("grad_vx", "grad_vy", "grad_vz"), (-full - 1, full))
-    return ranges | {"rx0_rate": (0, MAX_DECIMATION), "leds": (0, 255)}
+    return ranges | {"rx0_rate": (0, MAX_DECIMATION), "rx1_rate": (0, MAX_DECIMATION), "leds": (0, 255)}
 
 
 def _bad_track(track: Track, segment: Segment, event: str, allowed: tuple[int, int], clock_hz: float) -> Finding | None:

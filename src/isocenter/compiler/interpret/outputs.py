@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Gates, trigger and digital outputs."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -11,7 +13,7 @@ from isocenter.compiler.interpret.timeline import Timeline
 from isocenter.compiler.interpret.windows import GATE_LEAD_TICKS, RATE_LEAD_TICKS
 from isocenter.compiler.pulseq.model import PulseqFile
 from isocenter.domain.errors import CompileError
-from isocenter.domain.events import Readouts, Track
+from isocenter.domain.events import Readouts, Segment, Track
 
 Ints = NDArray[np.int64]
 
@@ -36,6 +38,16 @@ def receive_tracks(readouts: Readouts, gates: tuple[Ints, Ints]) -> tuple[Track,
     changed = np.concatenate([[True], np.diff(readouts.decimation) != 0]) if len(opens) else np.empty(0, dtype=bool)
     rate = Track((opens - RATE_LEAD_TICKS)[changed], readouts.decimation[changed])
     return rate, track_from_spans(opens, opens + length), track_from_spans(*merge_spans(lead, opens + length))
+
+
+def with_sensor(segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
+    """Segments whose second receiver, to which a sensor of interference is connected, does what the first does."""
+    return tuple(replace(segment, tracks={**segment.tracks, **_second(segment.tracks)}) for segment in segments)
+
+
+def _second(tracks: Mapping[str, Track]) -> dict[str, Track]:
+    pairs = (("rx0_rate", "rx1_rate"), ("rx0_en", "rx1_en"))
+    return {second: tracks[first] for first, second in pairs if first in tracks}
 
 
 def trigger_tracks(file: PulseqFile, timeline: Timeline) -> tuple[Track, Track]:

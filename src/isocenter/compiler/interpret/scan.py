@@ -17,7 +17,7 @@ from isocenter.compiler.interpret.gradients import (
 )
 from isocenter.compiler.interpret.kspace import Moments, make_moments, track_origin
 from isocenter.compiler.interpret.notes import scan_notes
-from isocenter.compiler.interpret.outputs import receive_tracks, track_from_spans, trigger_tracks
+from isocenter.compiler.interpret.outputs import receive_tracks, track_from_spans, trigger_tracks, with_sensor
 from isocenter.compiler.interpret.pulses import (
     Pulses,
     find_pulses,
@@ -97,6 +97,8 @@ def compile_scan(
     interval = interval_ticks(scanner.gradients, clock_hz)
     loads = gradient_loads(gradients, clock_hz, interval)  # cutting moves the ticks of the gradients
     segments = _segments(tables, pulses, gates, scanner, max_segment_s)
+    if scanner.receiver.n_sensors:
+        segments = with_sensor(segments)
     tx_t_per_code = scanner.rf.full_scale_t * calibration.rf_scale / TX_FULL_SCALE
     return CompiledScan(
         scanner_name=scanner.name,

@@ -171,11 +171,11 @@ class MarcosConsole:
                 raise self._aborted(None)
             reply = self._run(prepared, cancel)
             said = explain_all(reply.messages)
-            samples = self._samples(reply.results["run_seq"], prepared)
+            samples, counts = self._samples(reply.results["run_seq"], prepared)
             if cancel.is_set():
                 raise self._aborted(samples)
             self._outputs.zero()
-            self._judge(prepared, samples, said)
+            self._judge(prepared, counts, said)
         except DeviceError as error:
             self._append_safety(error, samples)
             raise
@@ -256,11 +256,9 @@ class MarcosConsole:
             self._outputs.halt()
         self._outputs.direct(Buffer.GRAD_CTRL, 0)
         reply = self._call({"read_rx": 0})
-        stale, other = parse_samples(reply.results["read_rx"])
-        if len(stale) or other:
-            self._note(
-                f"{len(stale) + other} samples of an earlier run were still in the console; they were discarded.", "read_rx"
-            )
+        n_stale = sum(map(len, parse_samples(reply.results["read_rx"])))
+        if n_stale:
+            self._note(f"{n_stale} samples of an earlier run were still in the console; they were discarded.", "read_rx")
 
     def _run(self, program: MarcosProgram, cancel: Event) -> Reply:
         limits, began = self._deadlines, time.monotonic()
@@ -272,33 +270,41 @@ class MarcosConsole:
             return began + program.duration_s + (stop_margin_s if cancel.is_set() else margin_s)
 
         words = program.words.astype("<u4", copy=False).tobytes()
-        return self._wire.call(
-            {"run_seq": words}, margin_s, deadline=deadline, max_samples=program.n_raw + isa.RX_FIFO_SAMPLES
-        )
+        most = program.n_channels * (program.n_raw + isa.RX_FIFO_SAMPLES)
+        return self._wire.call({"run_seq": words}, margin_s, deadline=deadline, max_samples=most)
 
-    def _samples(self, result: Any, program: MarcosProgram) -> NDArray[np.complex64]:
-        """Samples of a run, those included that the server left in its FIFO, on the scale of the receiver."""
-        samples, other = parse_samples(result)
-        if len(samples) < program.n_raw:
-            rest, _ = parse_samples(self._call({"read_rx": 0}).results["read_rx"])
-            if len(rest):
-                samples = np.concatenate([samples, rest])
-                self._note(f"{len(rest)} samples had to be fetched after the run.", "read_rx")
-        if other:
-            self._note(f"The second receiver sent {other} samples, which nobody asked for; they were discarded.", "rx1")
-        n = min(len(samples), program.n_raw)
-        samples[:n] *= sample_gains(program.window_decimation, program.window_n_raw)[:n]
-        return samples
+    def _samples(self, result: Any, program: MarcosProgram) -> tuple[NDArray[np.complex64], tuple[int, ...]]:
+        """Samples of a run, those included that the server left in its FIFOs, on the scale of the receiver.
 
-    def _judge(self, program: MarcosProgram, samples: NDArray[np.complex64], notes: tuple[DeviceMessage, ...]) -> None:
+        With them how many each receiver in use delivered; the samples are as many as all of them have.
+        """
+        channels = parse_samples(result)
+        if any(len(samples) < program.n_raw for samples in channels[: program.n_channels]):
+            rest = parse_samples(self._call({"read_rx": 0}).results["read_rx"])
+            if n_rest := sum(map(len, rest)):
+                channels = np.concatenate([channels[0], rest[0]]), np.concatenate([channels[1], rest[1]])
+                self._note(f"{n_rest} samples had to be fetched after the run.", "read_rx")
+        if program.n_channels == 1 and len(channels[1]):
+            text = f"The second receiver sent {len(channels[1])} samples, which nobody asked for; they were discarded."
+            self._note(text, "rx1")
+        counts = tuple(map(len, channels[: program.n_channels]))
+        samples = np.stack([channel[: min(counts)] for channel in channels[: program.n_channels]])
+        n = min(samples.shape[1], program.n_raw)
+        samples[:, :n] *= sample_gains(program.window_decimation, program.window_n_raw)[:n]
+        return (samples if program.n_channels > 1 else samples[0]), counts
+
+    def _judge(self, program: MarcosProgram, counts: tuple[int, ...], notes: tuple[DeviceMessage, ...]) -> None:
         """Raise DeviceFault when the server reported an error or the number of samples is wrong."""
         errors = [note for note in notes if note.severity is Severity.ERROR]
         if errors:
             said = " ".join(dict.fromkeys(note.text for note in notes if note.severity is not Severity.INFO))
             raise DeviceFault(f"{said} (segment {program.index}: {errors[0].original})", remedy_for(errors[0].original))
-        if len(samples) != program.n_raw:
+        if any(count != program.n_raw for count in counts):
+            delivered = " and ".join(map(str, counts)) + (
+                " samples of the coil and the sensor" if counts[1:] else " samples"
+            )
             raise DeviceFault(
-                f"The console delivered {len(samples)} samples for segment {program.index}, which has {program.n_raw}.",
+                f"The console delivered {delivered} for segment {program.index}, which has {program.n_raw}.",
                 "Start the scan again; if it happens again, use a longer dwell time and report it with the scan folder.",
             )
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from isocenter.devices.marcos import isa
 from isocenter.devices.marcos.isa import PIN_CYCLE_OFFSET, Buffer
 from isocenter.devices.marcos.queues import Queues, at_time, build_queues, make_table
-from isocenter.devices.marcos.receive import check_windows
+from isocenter.devices.marcos.receive import check_windows, n_receivers
 from isocenter.domain.errors import CompileError
 from isocenter.domain.events import Segment
 from isocenter.domain.scanner import GradientSystem
@@ -35,7 +35,9 @@ class MarcosProgram:
     words
         Instruction words, uint32, shape ``(n,)``; FINISH is the last.
     n_raw
-        Raw samples that the receiver will deliver.
+        Raw samples that each receiver will deliver.
+    n_channels
+        Receivers in use: the coil's, and perhaps a sensor's.
     duration_s
         From the first word to FINISH [s].
     window_decimation, window_n_raw
@@ -47,6 +49,7 @@ class MarcosProgram:
     index: int
     words: NDArray[np.uint32]
     n_raw: int
+    n_channels: int
     duration_s: float
     window_decimation: NDArray[np.int32]
     window_n_raw: NDArray[np.int32]
@@ -97,6 +100,7 @@ def encode_segment(segment: Segment, lo_hz: float, gradients: GradientSystem, *,
         index=segment.index,
         words=words,
         n_raw=int(segment.readouts.n_raw.sum()),
+        n_channels=n_receivers(segment),
         duration_s=(finish + 1) / isa.CLOCK_HZ,
         window_decimation=segment.readouts.decimation,
         window_n_raw=segment.readouts.n_raw,
@@ -187,5 +191,6 @@ def _channel_names(buffer: Buffer) -> str:
         Buffer.TX0_Q: "tx0_q",
         Buffer.GATES_LEDS: "a gate or output (tx_gate, rx_gate, trig_out, leds)",
         Buffer.RX_CTRL: "rx0_en or rx0_rate",
+        Buffer.RX1_RATE: "rx1_rate",
     }
     return names.get(buffer, buffer.name)

@@ -21,24 +21,44 @@ READ_TICKS_PER_SAMPLE: Final = 40
 _REPORT = "Report this with the sequence: the compiler's readouts and its receive windows disagree."
 
 
+def n_receivers(segment: Segment) -> int:
+    """Receivers that a segment switches on."""
+    return 2 if any(name in segment.tracks and len(segment.tracks[name].ticks) for name in ("rx1_en", "rx1_rate")) else 1
+
+
 def check_windows(segment: Segment, table: Table) -> None:
-    """Raise CompileError unless receive windows, rates and readouts of a segment agree and the FIFO holds."""
+    """Raise CompileError unless receive windows, rates and readouts of a segment agree and the FIFOs hold."""
     from isocenter.devices.marcos import fill
 
-    readouts = segment.readouts
+    readouts, n = segment.readouts, n_receivers(segment)
+    if n > 1:
+        _check_sensor(segment.tracks)
     if not fill.windows_agree(
         (table.ticks, table.values, table.bounds),
         readouts.window_tick.astype(np.int64, copy=False),
         readouts.decimation.astype(np.int32, copy=False),
         readouts.n_raw.astype(np.int32, copy=False),
         MIN_DECIMATION,
-        (float(FIFO_LIMIT_SAMPLES), float(READ_TICKS_PER_SAMPLE)),
+        (FIFO_LIMIT_SAMPLES / n, float(READ_TICKS_PER_SAMPLE * n)),  # the server reads the FIFOs in turn
     ):
-        _explain(segment)
+        _explain(segment, n)
 
 
-def _explain(segment: Segment) -> None:
-    """Raise CompileError that says what does not agree."""
+def _check_sensor(tracks: Mapping[str, Track]) -> None:
+    for first, second in (("rx0_en", "rx1_en"), ("rx0_rate", "rx1_rate")):
+        one, other = tracks.get(first), tracks.get(second)
+        if one is other:
+            continue
+        if one is None or other is None or not _are_equal(one, other):
+            raise CompileError(f"{second} differs from {first}, but a sensor must listen whenever the coil does.", _REPORT)
+
+
+def _are_equal(one: Track, other: Track) -> bool:
+    return np.array_equal(one.ticks, other.ticks) and np.array_equal(one.values, other.values)
+
+
+def _explain(segment: Segment, n: int) -> None:
+    """Raise CompileError that says what does not agree; ``n`` receivers are on."""
     starts, stops = _windows(segment.tracks)
     readouts = segment.readouts
     if len(starts) != len(readouts):
@@ -55,7 +75,7 @@ def _explain(segment: Segment) -> None:
         if np.any(wrong):
             i = int(np.argmax(wrong))
             raise CompileError(f"The receive window of readout {i} at {at_time(starts[i])} {what}.", _REPORT)
-    _check_fifo(starts, readouts)
+    _check_fifo(starts, readouts, n)
 
 
 def _windows(tracks: Mapping[str, Track]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -74,16 +94,16 @@ def _rates(tracks: Mapping[str, Track], ticks: NDArray[np.int64]) -> NDArray[np.
     return np.where(at >= 0, track.values[np.maximum(at, 0)], 0).astype(np.int32)
 
 
-def _check_fifo(starts: NDArray[np.int64], readouts: Readouts) -> None:
-    level, now = 0.0, int(starts[0])
+def _check_fifo(starts: NDArray[np.int64], readouts: Readouts, n: int) -> None:
+    level, now, ticks_each = 0.0, int(starts[0]), READ_TICKS_PER_SAMPLE * n
     for start, decimation, n_raw in zip(starts.tolist(), readouts.decimation.tolist(), readouts.n_raw.tolist(), strict=True):
-        level = max(0.0, level - (start - now) / READ_TICKS_PER_SAMPLE)
-        level += n_raw * max(0.0, 1.0 - decimation / READ_TICKS_PER_SAMPLE)
+        level = max(0.0, level - (start - now) / ticks_each)
+        level += n_raw * max(0.0, 1.0 - decimation / ticks_each)
         now = start + n_raw * decimation
-        if level > FIFO_LIMIT_SAMPLES:
+        if level > FIFO_LIMIT_SAMPLES / n:
             raise CompileError(
                 f"By {at_time(now)} about {level:.0f} samples wait in the receive buffer, more than the "
-                f"{FIFO_LIMIT_SAMPLES} it may hold: a sample every {decimation / CLOCK_HZ * 1e6:.2f} us is too fast "
+                f"{FIFO_LIMIT_SAMPLES // n} it may hold: a sample every {decimation / CLOCK_HZ * 1e6:.2f} us is too fast "
                 "for so long.",
                 "Use a longer dwell time, less oversampling, or shorter readouts.",
             )

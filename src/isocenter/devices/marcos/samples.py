@@ -12,8 +12,8 @@ _FULL_SCALE = 2.0**31
 _RESTART = "Restart the console's server and start the scan again."
 
 
-def parse_samples(result: Any) -> tuple[NDArray[np.complex64], int]:
-    """Samples of receiver 0, in full scales of the 32-bit word, and how many receiver 1 sent unasked.
+def parse_samples(result: Any) -> tuple[NDArray[np.complex64], NDArray[np.complex64]]:
+    """Samples of both receivers, in full scales of the 32-bit word.
 
     Parameters
     ----------
@@ -26,15 +26,19 @@ def parse_samples(result: Any) -> tuple[NDArray[np.complex64], int]:
         When it is something else.
     """
     if isinstance(result, int) and not isinstance(result, bool):
-        return np.empty(0, dtype=np.complex64), 0
+        return np.empty(0, dtype=np.complex64), np.empty(0, dtype=np.complex64)
     if not isinstance(result, dict) or not {"rx0_i", "rx0_q", "rx1_i", "rx1_q"}.issuperset(result):
         raise ProtocolError("The console sent samples in a form that cannot be right.", _RESTART)
-    real, imaginary = (_numbers(result.get(name, [])) for name in ("rx0_i", "rx0_q"))
+    return _complex(result, "rx0"), _complex(result, "rx1")
+
+
+def _complex(result: dict[str, Any], receiver: str) -> NDArray[np.complex64]:
+    real, imaginary = (_numbers(result.get(f"{receiver}_{part}", [])) for part in "iq")
     if len(real) != len(imaginary):
         raise ProtocolError(f"The console sent {len(real)} real and {len(imaginary)} imaginary parts of samples.", _RESTART)
     samples = np.empty(len(real), dtype=np.complex64)
     samples.real, samples.imag = real, imaginary
-    return samples, len(result.get("rx1_i", []))
+    return samples
 
 
 def _numbers(values: Any) -> NDArray[np.float32]:
