@@ -92,21 +92,20 @@ def remove_with_sensors(coil: Complex, sensors: Complex, *, taps: int = 7, small
     n_unused = int(len(deaf) - deaf.sum())
     if not deaf.any():
         return _unchanged(coil, n_unused)
-    problem = Record(lines, sensors[:, deaf], taps)
-    problem.weigh(problem.coil)
-    _Windows(problem, 1, sample=True).refine(1)
-    problem.weigh(problem.residual)
-    problem.restart()
-    fits, which = _descend(problem, smallest_window)
-    n_single = _mend_single_lines(problem)
+    record = Record(lines, sensors[:, deaf], taps)
+    record.weigh(record.coil)
+    _Windows(record, 1, sample=True).refine(1)
+    record.weigh(record.residual)
+    record.restart()
+    fits, which = _descend(record, smallest_window)
+    n_single = _mend_single_lines(record)
     if not fits.any() and n_single == 0:
         return _unchanged(coil, n_unused)
     before, after = (
-        float(np.sqrt(problem.power(parts)[problem.edge].mean())) * problem.scale
-        for parts in (problem.coil, problem.residual)
+        float(np.sqrt(record.power(parts)[record.edge].mean())) * record.scale for parts in (record.coil, record.residual)
     )
     return InterferenceRemoval(
-        samples=problem.cleaned().reshape(coil.shape),
+        samples=record.cleaned().reshape(coil.shape),
         windows=_runs(which) if fits.any() else (),
         n_single=n_single,
         n_unused=n_unused,
@@ -117,18 +116,18 @@ def remove_with_sensors(coil: Complex, sensors: Complex, *, taps: int = 7, small
 class _Windows:
     """Sums of the smallest windows, from which those of longer ones follow; each window's lines are split in two halves."""
 
-    def __init__(self, problem: Record, n_smallest: int, *, sample: bool = False) -> None:
-        n_lines = len(problem.weights)
-        self.problem = problem
+    def __init__(self, record: Record, n_smallest: int, *, sample: bool = False) -> None:
+        n_lines = len(record.weights)
+        self.record = record
         self.n_smallest = n_smallest
         self.smallest = np.arange(n_lines) * n_smallest // n_lines
         used = 2 * self.smallest + np.arange(n_lines) % 2
         if sample:  # enough for a first guess
-            step = max(n_lines * problem.coil[0].shape[2] // (80 * problem.n_taps), 1)
+            step = max(n_lines * record.coil[0].shape[2] // (80 * record.n_taps), 1)
             used[np.arange(n_lines) // 2 % step != 0] = -1
         self.gram: Sums
         self.cross: Sums
-        self.gram, self.cross = problem.sums(used, 2 * n_smallest, problem.weights)
+        self.gram, self.cross = record.sums(used, 2 * n_smallest, record.weights)
 
     def refine(self, n_windows: int, chosen: NDArray[np.bool_] | None = None) -> Sums:
         """Fit what is left in each window, subtract what proves itself on the other half, and say what was subtracted.
@@ -140,7 +139,7 @@ class _Windows:
         chosen
             Which of them to try; None for all.
         """
-        problem, per = self.problem, self.n_smallest // n_windows
+        record, per = self.record, self.n_smallest // n_windows
         window = self.smallest // per
         gram: Sums = self.gram.reshape(n_windows, per, 2, *self.gram.shape[1:]).sum(axis=1)
         cross: Sums = self.cross.reshape(n_windows, per, 2, *self.cross.shape[1:]).sum(axis=1)
@@ -155,13 +154,14 @@ class _Windows:
         number = np.full(n_windows, -1)
         number[index] = np.arange(len(index))
         here = number[window]
-        gains = problem.gains(trial, np.where(here < 0, -1, 2 * here + 1 - np.arange(len(window)) % 2))
-        sure = np.array([_is_sure(gains[here == i][problem.edge[here == i]]) for i in range(len(index))], dtype=bool)
+        gains = record.gains(trial, np.where(here < 0, -1, 2 * here + 1 - np.arange(len(window)) % 2))
+        sure = np.array([_is_sure(gains[here == i][record.edge[here == i]]) for i in range(len(index))], dtype=bool)
         if sure.any():
             kept = index[sure]
             fits[kept] = solve(gram[kept].sum(axis=1), cross[kept].sum(axis=1), ridge.reshape(-1, 2)[sure].max(axis=1))
             fits[~self._spares_object(fits, window)] = 0
-            problem.subtract(fits.any(axis=(1, 2))[window])
+            moved: NDArray[np.bool_] = np.any(fits != 0, axis=(1, 2))
+            record.subtract(moved[window])
             self.cross -= self.gram @ np.repeat(fits, 2 * per, axis=0)
         return fits
 
@@ -170,8 +170,8 @@ class _Windows:
 
         Interference is as strong at the centre of a line as at its ends; the object is not.
         """
-        self.problem.predict(fits, window)
-        strong, weak, own = self.problem.taken()
+        self.record.predict(fits, window)
+        strong, weak, own = self.record.taken()
         excess = np.bincount(window, strong - weak, minlength=len(fits))
         spares: NDArray[np.bool_] = excess <= MOST_OBJECT * np.bincount(window, own, minlength=len(fits))
         return spares
@@ -186,12 +186,12 @@ def _is_sure(gains: NDArray[np.float64]) -> bool:
     return bool(gains.mean() / spread * np.sqrt(len(gains)) > stdtrit(len(gains) - 1, 1 - _CHANCE))
 
 
-def _descend(problem: Record, smallest_window: int) -> tuple[Sums, NDArray[np.int64]]:
+def _descend(record: Record, smallest_window: int) -> tuple[Sums, NDArray[np.int64]]:
     """Fits of windows that get shorter as long as that helps; fits and window of each line."""
-    n_lines, n_samples = len(problem.weights), problem.coil[0].shape[2]
-    shortest = max(smallest_window, 2, -(-_ROWS_PER_TAP * problem.n_taps // n_samples))
+    n_lines, n_samples = len(record.weights), record.coil[0].shape[2]
+    shortest = max(smallest_window, 2, -(-_ROWS_PER_TAP * record.n_taps // n_samples))
     depth = int(np.log2(np.clip(n_lines // shortest, 1, _MOST_WINDOWS)))
-    windows = _Windows(problem, 2**depth)
+    windows = _Windows(record, 2**depth)
     total = windows.refine(1)
     alive = np.array([2])  # how many more halvings a window may try without success
     for level in range(1, depth + 1):
@@ -210,32 +210,32 @@ def _merge(fits: Sums) -> NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum(change)]).astype(np.int64)
 
 
-def _mend_single_lines(problem: Record) -> int:
+def _mend_single_lines(record: Record) -> int:
     """Fit lines on their own that are still much louder than others even where they are weakest; how many were changed."""
-    floor = problem.power(problem.residual).min(axis=1)
+    floor = record.power(record.residual).min(axis=1)
     loud = np.flatnonzero(floor > 4 * np.median(floor))
     if len(loud) == 0:
         return 0
-    n_stretches = problem.weights.shape[1]
+    n_stretches = record.weights.shape[1]
     bins = np.full(len(floor), -1, dtype=np.int64)
     bins[loud] = np.arange(len(loud))
-    halves = [problem.weights * (np.arange(n_stretches) % 2 == half) for half in (0, 1)]
-    sums = [problem.sums(bins, len(loud), half.astype(np.float32)) for half in halves]
+    halves = [record.weights * (np.arange(n_stretches) % 2 == half) for half in (0, 1)]
+    sums = [record.sums(bins, len(loud), half.astype(np.float32)) for half in halves]
     gram, cross = (np.concatenate([one[i] for one in sums]) for i in (0, 1))
     judge = (np.arange(2 * len(loud)) + len(loud)) % (2 * len(loud))
     fits, ridge = best_fits(gram, cross, judge)
-    weighed = problem.power(problem.residual) * np.diff(problem.starts) * problem.weights
+    weighed = record.power(record.residual) * np.diff(record.starts) * record.weights
     helps = np.ones(len(loud), dtype=bool)
     for half in (0, 1):
         mine = fits[half * len(loud) : (half + 1) * len(loud)]
         unseen = np.arange(n_stretches) % 2 != half
-        helps &= problem.gains(mine, bins)[loud][:, unseen].sum(axis=1) > 0.3 * weighed[loud][:, unseen].sum(axis=1)
+        helps &= record.gains(mine, bins)[loud][:, unseen].sum(axis=1) > 0.3 * weighed[loud][:, unseen].sum(axis=1)
     both = [part[: len(loud)] + part[len(loud) :] for part in (gram, cross)]
-    problem.predict(solve(both[0], both[1], np.maximum(ridge[: len(loud)], ridge[len(loud) :])), bins)
-    strong, weak, _ = problem.taken()
+    record.predict(solve(both[0], both[1], np.maximum(ridge[: len(loud)], ridge[len(loud) :])), bins)
+    strong, weak, _ = record.taken()
     chosen = np.zeros(len(floor), dtype=bool)
     chosen[loud] = helps & (weak[loud] > 0.15 * strong[loud])
-    problem.subtract(chosen)
+    record.subtract(chosen)
     return int(chosen.sum())
 
 
