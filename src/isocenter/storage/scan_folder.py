@@ -30,7 +30,7 @@ from isocenter.domain.scan import EndReason
 from isocenter.storage.files import plain_words, sync_folder, write_atomic
 from isocenter.storage.journal import Journal, now_iso
 from isocenter.storage.mrd_file import RawWriter, create_raw_file
-from isocenter.storage.mrd_header import make_header
+from isocenter.storage.mrd_header import SENSOR, make_header
 from isocenter.storage.mrd_heads import make_heads
 from isocenter.storage.mrd_lines import scan_trajectories
 from isocenter.storage.record import ScanEnd, ScanRecord, ScanRequest, folder_name, make_record
@@ -65,9 +65,12 @@ class ScanFolder:
                 (temporary / IMAGES).mkdir()
             write_atomic(temporary / SEQUENCE, sequence)
             write_atomic(temporary / RECORD, encode(record))
-            heads = make_heads(scan, request.placement)
+            names = _channel_names(request)
+            heads = make_heads(scan, request.placement, len(names))
             trajectories = scan_trajectories(scan, heads, request.placement)
-            create_raw_file(temporary / RAW, make_header(request, scan), heads, trajectories=trajectories)
+            create_raw_file(
+                temporary / RAW, make_header(request, scan, names), heads, n_channels=len(names), trajectories=trajectories
+            )
             journal = Journal(temporary / JOURNAL)
             journal.note("created", n_expected=len(scan.readouts), n_segments=len(scan.segments))
             journal.close()
@@ -120,6 +123,12 @@ class ScanFolder:
         """Let go of the files without saying how the scan ended."""
         self._raw.close()
         self._journal.close()
+
+
+def _channel_names(request: ScanRequest) -> tuple[str, ...]:
+    """The coil, then the sensors of interference."""
+    receiver = request.scanner.receiver
+    return (receiver.coil_name, *(f"{SENSOR} {number + 1}" for number in range(receiver.n_sensors)))
 
 
 def encode(record: ScanRecord) -> bytes:

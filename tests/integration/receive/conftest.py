@@ -15,9 +15,11 @@ from isocenter.app.session import ScannerSession
 from isocenter.config.hardware import load_scanner
 from isocenter.domain.geometry import PatientPosition
 from isocenter.domain.scan import Protocol
-from isocenter.domain.scanner import Scanner
+from isocenter.domain.scanner import Scanner, nominal_calibration
 from isocenter.virtual.console.server import VirtualConsoleServer
+from isocenter.virtual.physics.direct import simulate
 from isocenter.virtual.physics.model import BlochSignalModel
+from isocenter.virtual.physics.scenario import find_scenario
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,17 @@ class Road:
         return self.session.measure(prepared, exam, self.out, cancel=Event(), **listeners)[0]
 
 
+@pytest.fixture(scope="session")
+def compiled_physics() -> None:
+    """The first use on a machine compiles the simulation, which takes longer than a scan may be late."""
+    scanner = load_scanner("osii-one")
+    protocol = Protocol(name="warm up", sequence="gre_3d", parameters={"n_phase": 2, "n_slab": 2, "dummy_shots": 0})
+    prepared = prepare(protocol, scanner, nominal_calibration(scanner), PatientPosition.HFS)
+    simulate(prepared.scan, scanner, replace(find_scenario("ideal-block"), n_spins=500), prepared.placement)
+
+
 @pytest.fixture
-def open_road(tmp_path: Path) -> Iterator[Callable]:
+def open_road(compiled_physics: None, tmp_path: Path) -> Iterator[Callable]:
     @contextmanager
     def make(scenario, *, scanner: Scanner | None = None) -> Iterator[Road]:
         scanner = scanner or load_scanner("osii-one")

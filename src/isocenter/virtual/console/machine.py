@@ -100,6 +100,7 @@ class Machine:
             clock_hz=isa.CLOCK_HZ,
             start_s=start_s,
             idle_s=idle_s,
+            sensor_windows=tuple(stretch.window for stretch in stretches[1]),
         )
         self.buffers[:] = outputs.final_buffers
         self.buffer_full |= decoded.full_mask
@@ -124,12 +125,21 @@ class Machine:
         first, second = run.stretches
         if self.is_loopback:
             return [run.outputs.loopback(0, first), run.outputs.loopback(1, second)]
+        coil, sensor = signals[: len(first)], signals[len(first) :]
+        samples = [self._words(0, first, coil)]
+        if sensor or not second:
+            return [*samples, self._words(1, second, sensor)]
+        return [*samples, [np.zeros(len(each.emit_ticks), np.complex128) for each in second]]  # nothing is connected to it
+
+    def _words(
+        self, index: int, stretches: list[Stretch], signals: Sequence[NDArray[np.complex64]]
+    ) -> list[NDArray[np.complex128]]:
+        """What a receiver makes of what is connected to it."""
         heard = [
             np.zeros(len(each.window.sample_ticks), np.complex64) if each.lo == _LO_CONSTANT else np.asarray(signal)
-            for each, signal in zip(first, signals, strict=True)
+            for each, signal in zip(stretches, signals, strict=True)
         ]
-        silence = [np.zeros(len(each.emit_ticks), np.complex128) for each in second]  # nothing is connected to it
-        return [[to_words(part) for part in self.receivers[0].filter(first, heard)], silence]
+        return [to_words(part) for part in self.receivers[index].filter(stretches, heard)]
 
     def _collect(self, run: Run, signals: Sequence[NDArray[np.complex64]]) -> list[FifoReport]:
         n_active = sum(bool(stretches) for stretches in run.stretches)

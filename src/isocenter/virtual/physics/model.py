@@ -112,7 +112,7 @@ class BlochSignalModel:
         """What the coil hears in each receive window, then what the first sensor hears in each of its windows."""
         signals, frame = self._simulate(playback)
         heard = self._chain.hear(playback, frame, playback.windows, signals, (0,))
-        if playback.sensor_windows:
+        if playback.sensor_windows and self.n_channels > 1:
             # The spins are only simulated at the coil's windows; a sensor's window is the same or hears no leak.
             induced = {_place(window): signal for window, signal in zip(playback.windows, signals, strict=True)}
             theirs = [induced.get(_place(window)) for window in playback.sensor_windows]
