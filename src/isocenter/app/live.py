@@ -80,6 +80,7 @@ class LivePictures:
         for readouts, samples in batch:
             self._n_seen += len(readouts)
             if isinstance(samples, np.ndarray):
-                self._live.add(samples[:, None, :].astype(np.complex64, copy=False), readouts.labels)
+                coil = samples[:, :1] if samples.ndim > 2 else samples[:, None]  # sensors hear no signal
+                self._live.add(coil.astype(np.complex64, copy=False), readouts.labels)
         if not self._closing:  # the final pictures come from the disk
             self._listener(self._live.volumes(), self._n_seen / self._n_expected)
