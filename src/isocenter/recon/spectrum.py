@@ -12,7 +12,7 @@ from isocenter.recon.fourier import to_image
 
 
 def spectrum(raw: RawScan, *, zero_fill: int = 1) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """Magnitude spectrum relative to the local oscillator: mean over readouts, root sum of squares over channels.
+    """Magnitude spectrum relative to the local oscillator: mean over readouts, root sum of squares over the coil's channels.
 
     Readouts are averaged as complex signals, so that what does not repeat averages away.
 
@@ -37,7 +37,8 @@ def spectrum(raw: RawScan, *, zero_fill: int = 1) -> tuple[NDArray[np.float64], 
         raise ReconError("Not one readout was measured, so there is no spectrum.", "Run the scan again.")
     if zero_fill < 1:
         raise ValueError(f"zero_fill must be at least 1, not {zero_fill}")
-    mean = raw.samples.mean(axis=0, dtype=np.complex128).astype(np.complex64)
+    coil = np.delete(raw.samples, raw.sensor_channels, axis=1) if raw.sensor_channels else raw.samples
+    mean = coil.mean(axis=0, dtype=np.complex128).astype(np.complex64)
     n_samples = mean.shape[-1]
     size = n_samples * zero_fill
     lines = to_image(mean, 1, size=size, centre=0.0, with_phase=False)

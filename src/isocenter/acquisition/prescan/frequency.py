@@ -110,7 +110,7 @@ def measure_frequency(raw: RawScan) -> Frequency | Refusal:
     raw
         One or more readouts of the same signal; they are added before the transform.
     """
-    if np.count_nonzero(_peak_part(raw.samples) >= CLIP_LEVEL) >= 3:
+    if np.count_nonzero(_peak_part(raw.samples[:, 0]) >= CLIP_LEVEL) >= 3:
         return Refusal(
             doubt=Doubt.CLIPPED,
             problem="The signal is too strong for the receiver and was clipped.",

@@ -318,6 +318,40 @@ def test_samples_left_at_the_end(bench):
     assert refused(check(bench, drafts), "samples left at the end of a segment").requested > 10_000
 
 
+def with_sensor(drafts):
+    for draft in drafts:
+        for first, second in (("rx0_rate", "rx1_rate"), ("rx0_en", "rx1_en")):
+            if first in draft.tracks:
+                draft.tracks[second] = [list(pair) for pair in draft.tracks[first]]
+    return drafts
+
+
+def test_a_sensor_listens_exactly_when_the_coil_does(bench):
+    assert check(bench, with_sensor(bench.drafts())).findings == ()
+    for name, change in (("rx1_en", [[700_000, 1], [700_123, 0]]), ("rx1_rate", [[100, 124]]), ("rx1_rate", [])):
+        drafts = with_sensor(bench.drafts())
+        drafts[0].tracks[name] = change
+        assert f"{name} is not what rx0_" in refused(check(bench, drafts), "sensor").event
+
+
+def test_a_sensor_that_stays_on_is_seen_at_the_end(bench):
+    drafts = with_sensor(bench.drafts())
+    drafts[0].tracks["rx1_en"].append([drafts[0].end - 1, 1])
+    assert "rx1_en is still 1 at the end of segment 0" in refused(check(bench, drafts), "outputs at the end").event
+
+
+def test_two_receivers_share_the_time_of_the_server(bench):
+    drafts = bench.drafts()
+    n_raw = 6_000  # waits in the buffer: fine for one receiver, not for two
+    window = drafts[0].end - 4 * n_raw - 10
+    drafts[0].readouts = [[window, 4, n_raw]]
+    drafts[0].tracks["rx0_rate"] = [[100, 4]]
+    drafts[0].tracks["rx0_en"] = drafts[0].tracks["rx_gate"] = [[window, 1], [window + 4 * n_raw, 0]]
+    assert check(bench, drafts).findings == ()
+    found = refused(check(bench, with_sensor(drafts)), "samples left at the end of a segment")
+    assert found.allowed == 5_000
+
+
 @pytest.mark.parametrize(
     ("lo_hz", "match"),
     [(2.2e6, "kHz from"), (1.8e6, "kHz from"), (61.44e6, "MHz"), (-1.0, "MHz"), (float("nan"), "MHz")],
