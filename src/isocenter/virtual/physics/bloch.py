@@ -96,14 +96,15 @@ class Simulator:
         self.reset()
 
     def reset(self) -> None:
-        """Bring all spins to equilibrium, and everything that moves to where it began."""
+        """Bring all spins to equilibrium and forget everything, so that the next run is as the first was."""
         self._magnetisation[:] = 0.0
         self._magnetisation[2] = 1.0
         self._player.reset()
         self._keys = np.random.default_rng([self.faults.seed, 0xD1FF])
-        if self.faults.motion is not None or len(self._diffusion):
-            self._body.reset()
-            self._slots.clear()
+        self._body.reset()
+        self._slots.clear()
+        self._known.clear()
+        self._decompositions.clear()
 
     def play(
         self,
@@ -154,14 +155,17 @@ class Simulator:
         pulses = find_pulses(waves, self._known)
         self._known = pulses.pulses if len(pulses.pulses) <= MOST_KNOWN else []
 
-        def deviation_turns(ticks: NDArray[np.int64]) -> NDArray[np.float64]:
-            drifted = self.faults.drift.turns(start_s, ticks * waves.tick_s)
-            return drifted + waves.gradients.b0_turns(ticks, waves.k_per_area)
+        def drift_turns(ticks: NDArray[np.int64]) -> NDArray[np.float64]:
+            return self.faults.drift.turns(start_s, ticks * waves.tick_s)
+
+        def common_turns(ticks: NDArray[np.int64]) -> NDArray[np.float64]:
+            steady = frequency_hz * waves.tick_s * ticks
+            return steady + drift_turns(ticks) + waves.gradients.b0_turns(ticks, waves.k_per_area)
 
         frequency_hz = self.larmor_hz - lo_hz
-        pulse_hz, error_turns = pulse_frequencies_hz(waves, frequency_hz, deviation_turns)
+        pulse_hz, error_turns = pulse_frequencies_hz(waves, frequency_hz, drift_turns)
         setting = Setting(
-            common_turns=lambda ticks: frequency_hz * waves.tick_s * ticks + deviation_turns(ticks),
+            common_turns=common_turns,
             idle_ticks=idle_ticks,
             end_tick=end_tick,
             frame_rad=frame_rad,

@@ -75,6 +75,7 @@ class Body:
         self, position_m: NDArray[np.floating], spins: SpinSet
     ) -> tuple[NDArray[np.floating], Surroundings, NDArray[np.float32]]:
         """Places as the gradients see them, fields there, and extra functions of space."""
+        position_m = np.asarray(position_m, dtype=np.float64)  # so that a place gives the same however it was reached
         channel_from_device = self._scanner.gradients.channel_from_device
         radius_m = self._scanner.magnet.imaging_diameter_m / 2
         effective = effective_position_m(position_m, self._nonlinearity, radius_m)
@@ -86,7 +87,7 @@ class Body:
             around = self._faults.surroundings(position_m)
         extra = np.zeros((0, len(spins)), dtype=np.float32)
         if self._faults.concomitant is not None:
-            extra = self._faults.concomitant.functions_m2(np.asarray(position_m) @ channel_from_device.T)
+            extra = self._faults.concomitant.functions_m2(position_m @ channel_from_device.T)
         return place, around, extra
 
     def reset(self) -> None:

@@ -126,7 +126,7 @@ class Played:
     @property
     def is_staircase(self) -> bool:
         """True when the gradients are what the DACs hold."""
-        return not any(self.responses) and not any(self.ripple_hz_per_m)
+        return not any(self.responses) and not any(self.b0_responses) and not any(self.ripple_hz_per_m)
 
     def deviation_per_m(
         self, ticks: NDArray[np.int64], k_per_area: NDArray[np.float64], tick_s: float

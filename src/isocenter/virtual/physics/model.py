@@ -12,17 +12,18 @@ from isocenter.domain.scenario import Scenario
 from isocenter.virtual.console.playback import Playback, RxWindow
 from isocenter.virtual.physics.bloch import Simulator
 from isocenter.virtual.physics.engine_faults import Surroundings, SurroundingsAt, engine_faults
+from isocenter.virtual.physics.fields import ScannerFields
 from isocenter.virtual.physics.interference import Frame
-from isocenter.virtual.physics.magnet import b0_offset_hz, receive_sensitivity, transmit_scale
 from isocenter.virtual.physics.phantoms import phantom_spins
 from isocenter.virtual.physics.receive_chain import ReceiveChain
+from isocenter.virtual.physics.scenario import scenario_phantom
 from isocenter.virtual.physics.spins import SpinSet
 
 
 def scenario_body(scenario: Scenario, scanner: Scanner) -> SpinSet:
     """Spins of a scenario's phantom as it lies at first, without any field."""
     return phantom_spins(
-        scenario.phantom,
+        scenario_phantom(scenario),
         n_spins=scenario.n_spins,
         seed=scenario.seed,
         position=scenario.position,
@@ -33,16 +34,13 @@ def scenario_body(scenario: Scenario, scanner: Scanner) -> SpinSet:
 
 def surroundings(scenario: Scenario, scanner: Scanner) -> SurroundingsAt:
     """Fields of a scenario's magnet and coils at any place in the scanner."""
-    radius_m = scanner.magnet.imaging_diameter_m / 2
-    strength = 1.0 - 10.0 ** (-scenario.coil.b1_fall_db / 20)
+    fields = ScannerFields(scenario, scanner)
 
     def at(position_m: NDArray[np.floating]) -> Surroundings:
         return Surroundings(
-            offset_hz=b0_offset_hz(
-                position_m, peak_to_peak_hz=scenario.magnet.spread_hz, radius_m=radius_m, seed=scenario.seed
-            ),
-            b1_scale=transmit_scale(position_m, strength=strength, radius_m=radius_m),
-            sensitivity=receive_sensitivity(position_m, strength=strength, radius_m=radius_m),
+            offset_hz=fields.offset_hz(position_m),
+            b1_scale=fields.transmit(position_m),
+            sensitivity=fields.receive(position_m),
         )
 
     return at

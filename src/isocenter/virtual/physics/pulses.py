@@ -20,6 +20,8 @@ ENVELOPE_TOLERANCE: Final = 1.5
 """Largest difference of two envelopes that are one pulse [codes]."""
 GRADIENT_TOLERANCE: Final = 3
 """Largest difference of two gradients that are one pulse [codes]."""
+FINEST_S: Final = 10e-6
+"""Where eddy currents or ripple change the gradient all the time, a pulse is cut into steps of no more than this [s]."""
 EDGE_TOLERANCE: Final = 1
 """Largest difference of the edges of two pulses that are one [ticks]."""
 
@@ -35,7 +37,8 @@ class Pulse:
     envelope
         Complex codes of each step, turned so that the largest is real and positive.
     gradient
-        Codes of the three channels in each step, shape (n_steps, 3); with eddy currents no whole numbers.
+        Codes of the three channels in each step, and what eddy currents add to the frequency [Hz], shape (n_steps, 4);
+        with eddy currents codes are no whole numbers.
     key
         The same as bytes.
     """
@@ -59,7 +62,7 @@ class PulseTable:
     phase_turns
         Phase of each use relative to the pulse [turns].
     area_error
-        Area of the window's gradient minus that of the pulse [code ticks], shape (3,) each.
+        Area of the window's gradient minus that of the pulse [code ticks, Hz ticks], shape (4,) each.
     """
 
     pulses: list[Pulse] = field(default_factory=list)
@@ -91,16 +94,20 @@ def _steps(waves: Waveforms, start: int, end: int) -> tuple[NDArray[np.int64], N
     for channel in channels:
         first, last = np.searchsorted(channel.ticks, (start, end), side="right")
         cuts.append(channel.ticks[first:last])
+    is_staircase = waves.gradients.is_staircase
+    if not is_staircase:
+        cuts.append(np.arange(start, end, max(round(FINEST_S / waves.tick_s), 1), dtype=np.int64))
     edges = np.unique(np.concatenate([[start], *cuts]))
     edges = edges[edges < end]
     envelope = waves.rf_codes[np.searchsorted(waves.rf_ticks, edges, side="right") - 1]
-    gradient = np.stack(
-        [channel.codes[np.searchsorted(channel.ticks, edges, side="right") - 1] for channel in channels], axis=1
-    ).astype(np.float64)
-    lengths = np.diff(np.append(edges, end))
-    if not waves.gradients.is_staircase:
-        deviation = np.diff(waves.deviation_per_m(np.append(edges, end)), axis=0)
-        gradient += deviation / (lengths[:, None] * waves.k_per_area)
+    codes = [channel.codes[np.searchsorted(channel.ticks, edges, side="right") - 1] for channel in channels]
+    gradient = np.stack([*codes, np.zeros(len(edges))], axis=1)
+    edges = np.append(edges, end)
+    lengths = np.diff(edges)
+    if not is_staircase:
+        deviation = np.diff(waves.deviation_per_m(edges), axis=0)
+        gradient[:, :3] += deviation / (lengths[:, None] * waves.k_per_area)
+        gradient[:, 3] = np.diff(waves.gradients.b0_turns(edges, waves.k_per_area)) / (lengths * waves.tick_s)
     return lengths, envelope, gradient
 
 
@@ -118,7 +125,7 @@ def _match(
     turned = envelope * np.exp(-1j * phase)
     key = ticks.tobytes() + np.round(turned, 1).tobytes() + np.round(gradient, 1).tobytes()
     table.pulses.append(Pulse(ticks=ticks, envelope=turned, gradient=gradient, key=key))
-    return len(table.pulses) - 1, phase / (2 * np.pi), np.zeros(3)
+    return len(table.pulses) - 1, phase / (2 * np.pi), np.zeros(4)
 
 
 def _phase_of_copy(
@@ -152,7 +159,7 @@ def steps_of(pulse: Pulse, waves: Waveforms, frequency_hz: float) -> NDArray[np.
             pulse.ticks * waves.tick_s,
             envelope_hz.real,
             envelope_hz.imag,
-            pulse.gradient * waves.hz_per_m_per_code,
-            np.full(len(pulse.ticks), frequency_hz),
+            pulse.gradient[:, :3] * waves.hz_per_m_per_code,
+            frequency_hz + pulse.gradient[:, 3],
         ]
     )

@@ -138,8 +138,9 @@ def _gaps(waves: Waveforms, pulses: PulseTable, setting: Setting) -> _Gaps:
     last = np.append(starts, max(setting.end_tick, int(first[-1]))).astype(np.int64)
     half_s = (ends - starts) * waves.tick_s / 2
     phase = np.append(pulses.phase_turns, 0.0)[window]
-    error = np.append(setting.pulse_turns_error, 0.0)[window] / 2
-    k = np.vstack([np.array(pulses.area_error).reshape(-1, 3), np.zeros(3)])[window] * waves.k_per_area / 2
+    area = np.vstack([np.array(pulses.area_error).reshape(-1, 4), np.zeros(4)])[window] / 2
+    error = np.append(setting.pulse_turns_error, 0.0)[window] / 2 + area[:, 3] * waves.tick_s
+    k = area[:, :3] * waves.k_per_area
     return _Gaps(
         start=first,
         end=last,

@@ -17,6 +17,7 @@ from isocenter.domain.scanner import (
     Scanner,
 )
 from isocenter.domain.units import GAMMA_HZ_PER_T
+from isocenter.virtual.console.playback import Playback, RxWindow
 
 CLOCK_HZ = 122.88e6
 LARMOR_HZ = 2.0e6
@@ -133,22 +134,38 @@ def seconds(ticks) -> np.ndarray:
     return np.asarray(ticks) / CLOCK_HZ
 
 
-def reference(spins, scanner, tracks, windows, lo_hz, larmor_hz=LARMOR_HZ):
+def reference(
+    spins, scanner, tracks, windows, lo_hz, larmor_hz=LARMOR_HZ, *, raster_s=None, more_hz=None, place=None, rf_of=None
+):
     """Independent integration in double precision: the affine Bloch equation, exact matrix exponentials between changes.
 
-    Slow and obvious: every spin, every change of any channel, relaxation inside pulses as well.
+    Slow and obvious: every spin, every change of any channel, relaxation inside pulses as well. Things that change all the
+    time take their value in the middle of each step of a raster: ``more_hz(time_s, gradient, position)`` is added to the
+    frequency, shape (n_steps, n); ``place(time_s)`` are positions along channels, shape (n_steps, n, 3); ``rf_of(hz)`` is
+    what becomes of the RF.
     """
-    edges = np.unique(np.concatenate([[0], *[t.ticks for t in tracks.values()], *windows]))
+    end = max(int(t[-1]) for t in windows)
+    edges = [[0], *[t.ticks for t in tracks.values()], *windows]
+    if raster_s:
+        edges.append(np.arange(0, end, tick(raster_s)))
+    edges = np.unique(np.concatenate(edges))
+    edges = edges[edges <= end]
     codes = {name: _held(track, edges) for name, track in tracks.items()}
     rf_hz = (codes["tx0_i"] + 1j * codes["tx0_q"]) * RF_FULL_HZ / TX_FULL_SCALE
     gradient = np.stack([codes[name] for name in GRADIENT_CHANNELS], 1) * hz_per_m_of(1)
+    if rf_of is not None:
+        rf_hz = rf_of(rf_hz)
     position = spins.position_m.astype(float) @ scanner.gradients.channel_from_device.T
+    middle_s = np.append(edges[:-1] + edges[1:], 2 * edges[-1]) / 2 / CLOCK_HZ
+    gradient_hz = np.einsum("tc,tnc->tn", gradient, place(middle_s)) if place is not None else gradient @ position.T
+    if more_hz is not None:
+        gradient_hz = gradient_hz + more_hz(middle_s, gradient, position)
     n = len(spins)
     state = np.tile([0.0, 0.0, 1.0, 1.0], (n, 1))
     at = {}
     r1, r2 = 1 / spins.t1_s[spins.tissue], 1 / spins.t2_s[spins.tissue]
     b = 2 * np.pi * rf_hz[:, None] * spins.b1_scale.astype(float)
-    f = 2 * np.pi * (larmor_hz - lo_hz + spins.offset_hz.astype(float) + gradient @ position.T)
+    f = 2 * np.pi * (larmor_hz - lo_hz + spins.offset_hz.astype(float) + gradient_hz)
     rate = np.zeros((len(edges), n, 4, 4))  # dM/dt = Omega x M - relaxation
     rate[..., 0, 0] = rate[..., 1, 1] = -r2
     rate[..., 2, 2], rate[..., 2, 3] = -r1, r1
@@ -183,3 +200,24 @@ def _exponential(matrix):
     for _ in range(halvings):
         total = total @ total
     return total
+
+
+def fid_run(lo_hz=LARMOR_HZ, idle_s=0.0, decimation=1024, n=600, flip=np.pi / 2, start_s=2e-3, reset_tick=50):
+    """A run of one pulse and one receive window, as the virtual console hands it to the physics."""
+    table = Table()
+    table.hard(1e-3, flip, 0.0, 25e-6)
+    ticks = sampled(start_s, decimation / CLOCK_HZ, n)
+    window = RxWindow(
+        tick=int(ticks[0]), stop_tick=int(ticks[-1]) + 1, decimation=decimation, sample_ticks=ticks.astype(float)
+    )
+    return Playback(
+        tracks=table.tracks(),
+        lo_ticks=np.array([0, 40]),
+        lo_hz=np.array([0.0, lo_hz]),
+        lo_reset_ticks=np.array([reset_tick]),
+        windows=(window,),
+        end_tick=int(ticks[-1]) + tick(1e-3),
+        clock_hz=CLOCK_HZ,
+        start_s=0.0,
+        idle_s=idle_s,
+    )
