@@ -287,6 +287,33 @@ def test_a_fault_keeps_the_partial_segment_and_says_where(runner, console, scan,
     assert runner.state is ScanState.IDLE
 
 
+def test_a_sensor_goes_to_the_disk_beside_the_coil_also_when_a_part_fails(console, scan, tmp_path, examples, hardware):
+    request = examples.make_request()
+    receiver = replace(request.scanner.receiver, n_sensors=1)
+    request = replace(request, scanner=replace(request.scanner, receiver=receiver))
+    sink = ScanFolder.create(tmp_path, request, scan, b"")
+
+    def two(prepared, _cancel, n=None):
+        one = np.full(prepared.n_raw if n is None else n, 0.1, dtype=np.complex64)
+        return RawRun(samples=np.stack([one, 1.5j * one / 0.15]))  # the sensor is far beyond full scale
+
+    console.script[0] = two
+    fault = DeviceFault("Tripped.", "Reset.")
+    fault.partial = two(None, None, 3 * int(scan.readouts.n_raw[0]) + 5).samples
+    console.script[1] = fail(fault)
+    messages, lines = [], []
+    listeners = Listeners(on_message=messages.append, on_lines=lambda _, samples: lines.append(samples))
+    with pytest.raises(DeviceFault, match="11 of 24"):
+        play(ScanRunner(console, hardware, "osii-one", pace="none"), scan, sink, threading.Event(), listeners)
+    raw = read_raw(sink.path)
+    assert raw.samples.shape[:2] == (11, 2)
+    assert raw.sensor_channels == (1,)
+    assert np.abs(raw.samples[:, 0]).mean() == pytest.approx(0.1, rel=0.01)
+    assert np.abs(raw.samples[:, 1]).mean() == pytest.approx(1.0, rel=0.01)
+    assert [part.shape[:2] for part in lines] == [(8, 2), (3, 2)]
+    assert not any("too strong" in message.text for message in messages)
+
+
 def test_after_a_failure_the_next_scan_runs(runner, console, scan, sink, tmp_path, examples):
     console.script[0] = fail(DeviceFault("Tripped.", "Reset."))
     with pytest.raises(DeviceFault, match="0 of 24"):

@@ -10,7 +10,7 @@ from threading import Event
 
 import numpy as np
 import pytest
-from marcos_tables import gradients, segment, track
+from marcos_tables import gradients, segment, track, with_sensor
 from scripted_server import VERSION, Calm, Close, ScriptedServer
 
 from isocenter.devices.marcos import Deadlines, MarcosConsole, encode_segment
@@ -152,6 +152,38 @@ def test_wrong_number_of_samples_is_a_fault_that_keeps_them(console, calm, n):
         console.play(scan(console), Event())
     assert len(caught.value.partial) == n
     assert calm.log.count("halt_and_reset") == 2, "opened, and stopped after the fault"
+
+
+def sensor_scan(console):
+    return console.prepare(with_sensor(segment({}, [(3000, 123, 4)])), 2e6)
+
+
+def both(n_coil, n_sensor):
+    return {f"rx{i}_{part}": [(i + 1) << 20] * n for i, n in ((0, n_coil), (1, n_sensor)) for part in "iq" if n}
+
+
+def test_a_sensor_comes_beside_the_coil(console, calm):
+    calm.override["run_seq"] = lambda _: both(4, 4)
+    run = console.play(sensor_scan(console), Event())
+    assert run.samples.shape == (2, 4)
+    np.testing.assert_allclose(run.samples[1], 2 * run.samples[0])
+    assert run.messages == ()
+
+
+@pytest.mark.parametrize(("n_coil", "n_sensor"), [(4, 0), (4, 3), (3, 4), (4, 5), (0, 4)])
+def test_channels_that_do_not_agree_are_a_fault_that_keeps_what_both_have(console, calm, n_coil, n_sensor):
+    calm.override["run_seq"] = lambda _: both(n_coil, n_sensor)
+    what = f"delivered {n_coil} and {n_sensor} samples of the coil and the sensor for segment 0, which has 4"
+    with pytest.raises(DeviceFault, match=what) as caught:
+        console.play(sensor_scan(console), Event())
+    assert caught.value.partial.shape == (2, min(n_coil, n_sensor))
+
+
+def test_samples_of_a_sensor_that_is_not_in_the_hardware_file_are_reported(console, calm):
+    calm.override["run_seq"] = lambda _: both(4, 4)
+    run = console.play(scan(console), Event())
+    assert run.samples.shape == (4,)
+    assert any("second receiver sent 4 samples" in message.text for message in run.messages)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import loop_encoder
 import marga_model
 import numpy as np
 import pytest
-from marcos_tables import expected_pins, gradients, random_segment, segment, track
+from marcos_tables import expected_pins, gradients, random_segment, segment, track, with_sensor
 
 from isocenter.devices.marcos import isa
 from isocenter.devices.marcos.disassemble import disassemble
@@ -60,6 +60,48 @@ def test_random_tables_reach_every_pin_in_their_tick(board, seeds):
         played += 1
     assert played > 0.7 * len(seeds)
     assert refused > 0.01 * len(seeds)
+
+
+@pytest.mark.parametrize("cic_shift", [False, True])
+def test_a_second_receiver_does_what_the_first_does_and_changes_nothing_else(cic_shift):
+    n_windows = 0
+    for seed in range(150):
+        plain = random_segment(np.random.default_rng([seed, 7]), FHDO)
+        if not len(plain.readouts):
+            continue
+        try:
+            alone = encode_segment(plain, LO_HZ, FHDO, cic_shift=cic_shift)
+            program = encode_segment(with_sensor(plain), LO_HZ, FHDO, cic_shift=cic_shift)
+        except CompileError:
+            continue
+        assert (alone.n_channels, program.n_channels) == (1, 2)
+        trace = marga_model.play(program.words)
+        assert not trace.errors
+        assert max(trace.occupancy.values()) <= 3
+        pins = pins_of(program)
+        assert [p for p in pins if not p[1].startswith("rx1")] == pins_of(alone), f"seed {seed}"
+        second = [(cycle, name.replace("rx1", "rx0"), value) for cycle, name, value in pins if name.startswith("rx1")]
+        assert second == [p for p in pins if p[1].startswith("rx0")]
+        if not cic_shift:
+            assert pins == expected_pins(with_sensor(plain), FHDO, isa.PIN_CYCLE_OFFSET)
+        n_windows += len(plain.readouts)
+    assert n_windows > 100
+
+
+def test_a_second_receiver_that_does_something_else_is_refused():
+    seg = with_sensor(segment({}, [(3000, 100, 10)]))
+    for name, other in (("rx1_en", track([3001, 4001], [1, 0])), ("rx1_rate", track([2900], [101]))):
+        with pytest.raises(CompileError, match=rf"{name} differs from rx0_"):
+            encode(replace(seg, tracks={**seg.tracks, name: other}))
+    without = {name: values for name, values in seg.tracks.items() if name != "rx1_rate"}
+    with pytest.raises(CompileError, match="rx1_rate differs from rx0_rate"):
+        encode(replace(seg, tracks=without))
+
+
+def test_two_receivers_fill_their_buffers_in_half_the_time():
+    encode(segment({}, [(3000, 4, 9000)]))
+    with pytest.raises(CompileError, match=r"more than the 4750 it may hold"):
+        encode(with_sensor(segment({}, [(3000, 4, 9000)])))
 
 
 def test_oscillator_starts_at_its_frequency_with_phase_zero():

@@ -179,3 +179,17 @@ def test_too_short_a_window_and_too_far_an_offset_are_refused_with_numbers():
     far = make_readouts(1, ratio=4.0, frequency_hz=200e3)
     with pytest.raises(CompileError, match=r"200\.\d kHz off[\s\S]*nearer to the isocenter"):
         ReceiveFilter(far, CLOCK_HZ)
+
+
+def test_channels_are_filtered_as_each_alone_would_be():
+    readouts = make_readouts(5, phase_rad=0.4, frequency_hz=300.0)
+    rng = np.random.default_rng(1)
+    raw = rng.normal(size=(3, int(readouts.n_raw.sum()), 2)).astype(np.float32).view(np.complex64)[..., 0]
+    receive = ReceiveFilter(readouts, CLOCK_HZ)
+    together = receive.apply(raw, readouts)
+    assert together.shape == (5, 3, 64)
+    for channel in range(3):
+        np.testing.assert_allclose(together[:, channel], receive.apply(raw[channel], readouts), atol=1e-6)
+    cut = raw[:, : int(readouts.n_raw[:3].sum()) + 7]
+    assert receive.apply(cut, readouts).shape == (3, 3, 64)
+    assert [window.shape[0] for window in receive.split(cut, readouts)] == [3, 3, 3]

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Segments for tests: by hand, and random ones that press on every limit of the sequencer."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from isocenter.domain.events import Readouts, Segment, Track
@@ -58,6 +60,12 @@ def segment(tracks, windows=(), end_tick=None, index=0):
     if end_tick is None:
         end_tick = max([LEAD_IN, *(int(t.ticks[-1]) for t in tracks.values() if len(t.ticks))]) + 100
     return Segment(index=index, tracks=tracks, end_tick=end_tick, start_s=0.0, readouts=readouts(windows))
+
+
+def with_sensor(seg):
+    """The same with the second receiver listening when the first does."""
+    second = {f"rx1{name[3:]}": seg.tracks[name] for name in ("rx0_rate", "rx0_en") if name in seg.tracks}
+    return replace(seg, tracks={**seg.tracks, **second})
 
 
 def random_segment(rng, system):
@@ -121,12 +129,12 @@ def _random_windows(rng, centres):
 def expected_pins(seg, system, offset):
     """What the pins must do, from the table alone: (cycle, signal, value), changes only, in no order."""
     board, fhdo = system.board, system.board is GradientBoard.GPA_FHDO
-    pins = [(offset + 50, "rx0_rst_n", 1)]
+    pins = [(offset + 50, f"rx{n}_rst_n", 1) for n in range(2 if "rx1_rate" in seg.tracks else 1)]
     for name, tr in seg.tracks.items():
         before = 0
         for tick, value in zip(tr.ticks.tolist(), tr.values.tolist(), strict=True):
-            if name == "rx0_rate":
-                pins += [(tick + offset, "rx0_rate_valid", 1), (tick + offset + 1, "rx0_rate_valid", 0)]
+            if name in {"rx0_rate", "rx1_rate"}:
+                pins += [(tick + offset, f"{name}_valid", 1), (tick + offset + 1, f"{name}_valid", 0)]
             if value == before:
                 continue
             before = value
