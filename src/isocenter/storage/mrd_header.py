@@ -26,13 +26,17 @@ _UNKNOWN_FOV_MM: Final = 200.0
 _LIMITS_OF = {"kspace_encode_step_1": "kspace_encoding_step_1", "kspace_encode_step_2": "kspace_encoding_step_2"}
 
 
-def make_header(request: ScanRequest, scan: CompiledScan, channel_names: tuple[str, ...] = ()) -> bytes:
+def make_header(
+    request: ScanRequest, scan: CompiledScan, channel_names: tuple[str, ...] = (), *, is_for_others: bool = False
+) -> bytes:
     """Header of a scan as XML that ISMRMRD's own parser takes.
 
     Parameters
     ----------
     channel_names
         One for each receive channel, those that hear only interference too; the scanner's coil alone when empty.
+    is_for_others
+        True beside samples that were brought to the custom of an inverse transform (``for_others``).
     """
     from ismrmrd import xsd
 
@@ -63,12 +67,12 @@ def make_header(request: ScanRequest, scan: CompiledScan, channel_names: tuple[s
         experimentalConditions=xsd.experimentalConditionsType(H1resonanceFrequency_Hz=round(scan.lo_hz)),
         encoding=[_encoding(xsd, described)],
         sequenceParameters=_sequence(xsd, about),
-        userParameters=_user(xsd, _user_values(request, scan, about)),
+        userParameters=_user(xsd, _user_values(request, scan, about, is_for_others=is_for_others)),
     )
     return _xml(xsd, header)
 
 
-def header_of_raw(raw: RawScan) -> bytes:
+def header_of_raw(raw: RawScan, *, is_for_others: bool = False) -> bytes:
     """The same for raw data alone, which know less: no scanner, no parameters."""
     from ismrmrd import xsd
 
@@ -92,7 +96,7 @@ def header_of_raw(raw: RawScan) -> bytes:
         experimentalConditions=xsd.experimentalConditionsType(H1resonanceFrequency_Hz=round(raw.lo_hz)),
         encoding=[_encoding(xsd, described)],
         sequenceParameters=_sequence(xsd, about),
-        userParameters=_user(xsd, _common_values(about)),
+        userParameters=_user(xsd, _common_values(about, is_for_others=is_for_others)),
     )
     return _xml(xsd, header)
 
@@ -247,7 +251,9 @@ def _user(xsd: Any, values: Iterable[tuple[str, _Value]]) -> Any:
     return xsd.userParametersType(userParameterLong=longs, userParameterDouble=doubles, userParameterString=strings)
 
 
-def _user_values(request: ScanRequest, scan: CompiledScan, about: RawAbout) -> Iterator[tuple[str, _Value]]:
+def _user_values(
+    request: ScanRequest, scan: CompiledScan, about: RawAbout, *, is_for_others: bool
+) -> Iterator[tuple[str, _Value]]:
     for name, value in request.parameters.items():
         yield f"parameter.{name}", value
     yield "clock_hz", scan.clock_hz
@@ -255,10 +261,10 @@ def _user_values(request: ScanRequest, scan: CompiledScan, about: RawAbout) -> I
     for axis, shim_t_per_m in zip("xyz", request.calibration.shim_t_per_m, strict=True):
         yield f"shim_{axis}_t_per_m", shim_t_per_m
     yield "scanner", request.scanner.name
-    yield from _common_values(about)
+    yield from _common_values(about, is_for_others=is_for_others)
 
 
-def _common_values(about: RawAbout) -> Iterator[tuple[str, _Value]]:
+def _common_values(about: RawAbout, *, is_for_others: bool) -> Iterator[tuple[str, _Value]]:
     yield "lo_hz", about.lo_hz
     yield "dwell_s", about.dwell_s
     yield "acquisition_time_stamp_unit_s", TIME_STAMP_S
@@ -268,7 +274,10 @@ def _common_values(about: RawAbout) -> Iterator[tuple[str, _Value]]:
         yield f"user_int_{slot}", label
     for slot, name in enumerate(USER_FLOATS):
         yield f"user_float_{slot}", name
-    yield PARAMETER, encode_about(about)
+    if is_for_others:
+        yield "transform", "inverse"
+    else:
+        yield PARAMETER, encode_about(about)
 
 
 def _inside(centre: float, n: int) -> int:

@@ -5,7 +5,7 @@ For a scan that is being measured see ``mrd_file``, which never rewrites anythin
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,16 +44,34 @@ class Waveform:
     kind_id: int
 
 
-def write_mrd(raw: RawScan, path: Path, waveforms: Iterable[Waveform] = ()) -> None:
+def for_others(samples: NDArray[np.complex64]) -> NDArray[np.complex64]:
+    """Samples as programs expect them that make images by an inverse transform: our sign of the phase turned round.
+
+    Magnitudes, places and trajectories stay; the phase of an image changes its sign. See docs/decisions/0005.
+    """
+    return np.asarray(samples.conj(), dtype=np.complex64)
+
+
+def write_mrd(raw: RawScan, path: Path, waveforms: Iterable[Waveform] = (), *, is_for_others: bool = False) -> None:
     """Write raw data with everything they know; ``storage.foreign.read_foreign`` gives the same back.
+
+    Parameters
+    ----------
+    is_for_others
+        Keep to the custom of an inverse transform, so that other programs show the images the right way round, and leave
+        our own description out. What we read of such a file is like a file of another console.
 
     Raises
     ------
     StorageError
         The format cannot hold them, or the file cannot be written; nothing half-written is left.
     """
+    if is_for_others:
+        noise = None if raw.noise is None else for_others(raw.noise)
+        raw = replace(raw, samples=for_others(raw.samples), noise=noise)
+    header = header_of_raw(raw, is_for_others=is_for_others)
     heads, rows, trajectories = lines_of_raw(raw)
-    write_atomic(path, sealed(_file(header_of_raw(raw), heads, rows, trajectories, tuple(waveforms))))
+    write_atomic(path, sealed(_file(header, heads, rows, trajectories, tuple(waveforms))))
 
 
 def lines_of_raw(

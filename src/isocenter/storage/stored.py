@@ -192,11 +192,14 @@ def _opened(path: Path) -> Any:
 
 
 def _trajectory(rows: NDArray[Any], n_samples: int, placement: Placement) -> NDArray[np.float32] | None:
-    heads = rows["head"]
-    if len(rows) == 0 or np.any(heads["trajectory_dimensions"] != 3):
+    """Of all rows, NaN for those that have none (navigators); None when no row has one."""
+    found = np.flatnonzero(rows["head"]["trajectory_dimensions"] == 3)
+    if len(found) == 0:
         return None
-    values = np.concatenate(rows["traj"].tolist()).reshape(len(rows), n_samples, 3)
-    return trajectory_of_file(values, heads[0], placement)
+    values = np.concatenate(rows["traj"][found].tolist()).reshape(len(found), n_samples, 3)
+    k_per_m = np.full((len(rows), n_samples, 3), np.nan, dtype=np.float32)
+    k_per_m[found] = trajectory_of_file(values, rows["head"][found[0]], placement)
+    return k_per_m
 
 
 def _length(heads: NDArray[Any], wanted: int) -> int:
