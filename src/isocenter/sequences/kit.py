@@ -25,6 +25,7 @@ from isocenter.sequences.ordering import (
     spoil_phase_deg,
 )
 from isocenter.sequences.selective import Selective, selective_pulse, slice_positions
+from isocenter.sequences.spiral import ramp_down, spiral_gradient
 from isocenter.sequences.system import (
     DWELL_RASTER_S,
     GUARD_DWELLS,
@@ -68,10 +69,12 @@ __all__ = [
     "nearest",
     "number",
     "pp",
+    "ramp_down",
     "selective_pulse",
     "show",
     "slice_positions",
     "sphere_directions",
+    "spiral_gradient",
     "spoil_phase_deg",
     "switch",
     "turned",

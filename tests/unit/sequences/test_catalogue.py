@@ -15,7 +15,20 @@ from isocenter.domain.errors import LimitError, SequenceError
 from isocenter.sequences.build import build
 from isocenter.sequences.catalogue import catalogue, list_sequences, parameters
 
-SHIPPED = ["b0_map", "fid", "frequency", "gre_3d", "localizer", "noise", "petra_3d", "radial_2d", "spin_echo_2d", "tse_3d"]
+SHIPPED = [
+    "b0_map",
+    "epi_2d",
+    "fid",
+    "frequency",
+    "gre_3d",
+    "localizer",
+    "noise",
+    "petra_3d",
+    "radial_2d",
+    "spin_echo_2d",
+    "spiral_2d",
+    "tse_3d",
+]
 CLINICAL = {"gre_3d", "localizer", "petra_3d", "radial_2d", "spin_echo_2d", "tse_3d"}
 
 GOOD = """

@@ -58,7 +58,7 @@ def test_a_small_scan_passes_the_gate_and_reports_what_was_asked(name, scanner_n
     assert (encoding.n_samples, encoding.n_lin) == (nx, ny)
     assert encoding.centre_sample == pytest.approx(nx // 2, abs=1e-2)
     assert encoding.centre_lin == pytest.approx(ny // 2, abs=1e-3)
-    if name == "spin_echo_2d":
+    if name in {"spin_echo_2d", "epi_2d"}:
         assert encoding.slice_positions_m.tolist() == pytest.approx([-0.01, 0.0, 0.01], abs=1e-6)
     else:
         assert encoding.n_par == nz

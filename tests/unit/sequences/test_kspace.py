@@ -372,3 +372,35 @@ def test_gre_partial_fourier_and_ellipse_together(tmp_path):
 def test_tse_options_that_do_not_fit_are_refused(values, message):
     with pytest.raises(SequenceError, match=message):
         build("tse_3d", values, load_scanner("osii-one"))
+
+
+@pytest.mark.parametrize("scanner_name", SCANNERS)
+@pytest.mark.parametrize(("n", "shots"), [((16, 12), 3), ((17, 11), 4), ((12, 8), 1), ((12, 9), 9)])
+def test_epi_lines_lie_on_one_grid_in_both_directions(n, shots, scanner_name, tmp_path):
+    values = {"n_read": n[0], "n_phase": n[1], "shots": shots, "slices": 2, "dummy_shots": 1, "averages": 2, "te_s": 0.05}
+    scan = Scan("epi_2d", values, scanner_name, tmp_path)
+    lab = scan.labels
+    image, step = lab["NAV"] == 0, 1 / 0.22
+    k = np.where(lab["REV"][:, None] == 1, scan.k[:, :, ::-1], scan.k)
+    np.testing.assert_allclose(k[0], np.tile((np.arange(n[0]) - n[0] // 2) * step, (len(image), 1)), atol=0.01 * step)
+    wanted = np.where(image, lab["LIN"] - n[1] // 2, 0) * step
+    np.testing.assert_allclose(k[1], np.repeat(wanted[:, None], n[0], axis=1), atol=0.01 * step)
+    measured = list(zip(*(lab[name][image].tolist() for name in ("AVG", "SLC", "LIN")), strict=True))
+    assert sorted(measured) == [(a, s, y) for a in range(2) for s in range(2) for y in range(n[1])]
+    assert (~image).sum() == 3 * shots * 2 * 2
+    assert lab["REV"][~image].tolist() == [0, 1, 0] * (shots * 4)
+    # the centre line's echo, and interleaved lines a fraction of the echo spacing apart
+    excited = np.array(scan.excited_s)
+    middle = np.where(lab["REV"] == 1, n[0] - 1 - n[0] // 2, n[0] // 2)
+    echo_s = scan.t[np.arange(len(middle)), middle] - excited[np.searchsorted(excited, scan.t[:, 0]) - 1]
+    report = scan.built.report
+    np.testing.assert_allclose(echo_s[image & (lab["LIN"] == n[1] // 2)], report["EffectiveEchoTime"], rtol=0, atol=1e-9)
+    first = image & (lab["AVG"] == 0) & (lab["SLC"] == 0)
+    order = np.argsort(lab["LIN"][first])
+    gaps = np.diff(echo_s[first][order])
+    np.testing.assert_allclose(gaps, report["EchoSpacing"] / shots, rtol=0, atol=1e-5 * shots)
+    scanner = load_scanner(scanner_name)
+    played = compile_scan(read_pulseq(scan.built.seq), scanner, nominal_calibration(scanner), Placement())
+    e = played.encoding
+    assert (e.centre_sample, e.centre_lin) == (pytest.approx(n[0] // 2, abs=1e-2), pytest.approx(n[1] // 2, abs=1e-2))
+    assert (e.n_samples, e.n_lin) == n

@@ -13,11 +13,13 @@ from isocenter.domain.geometry import Orientation, place
 from isocenter.domain.scanner import nominal_calibration
 from isocenter.sequences.build import build
 from isocenter.sequences.ordering import sphere_directions
+from isocenter.sequences.spiral import ramp_down, spiral_gradient
 
 SCANNERS = ("osii-one", "physio-72mT", "osii-mini")
 CASES = {
     "radial_2d": {"n_spokes": 20, "n_read": 32, "dummy_shots": 1, "slices": 2, "tr_s": 0.2},
     "petra_3d": {"n_spokes": 80, "n_matrix": 20, "dummy_shots": 3, "bandwidth_hz": 10e3},
+    "spiral_2d": {"n_interleaves": 5, "n_matrix": 24, "dummy_shots": 1, "slices": 2, "tr_s": 0.2},
 }
 
 
@@ -73,6 +75,42 @@ def test_radial_slices_lie_where_the_definition_says():
     assert scan.readouts.label("SLC").tolist() == [0, 2, 1] * 2
 
 
+@pytest.mark.parametrize(("n_matrix", "n_interleaves", "bandwidth_hz"), [(48, 8, 50e3), (24, 1, 20e3), (96, 64, 250e3)])
+def test_spirals_cover_the_disc_without_gaps(n_matrix, n_interleaves, bandwidth_hz):
+    values = {"n_matrix": n_matrix, "n_interleaves": n_interleaves, "bandwidth_hz": bandwidth_hz, "dummy_shots": 0}
+    built, scan, placement = compiled("spiral_2d", values, "physio-72mT")
+    k = (scan.trajectory_per_m @ placement.device_from_logical)[..., :2] * 0.22
+    radius = np.linalg.norm(k, axis=2)
+    assert radius[:, 0].max() < 0.3
+    assert radius[:, -1].min() > n_matrix / 2 - 0.5
+    # along each, samples are at most a step apart; across, any direction meets a turn every step at most
+    assert np.linalg.norm(np.diff(k, axis=1), axis=2).max() < 1.02
+    angle = np.unwrap(np.arctan2(k[..., 1], k[..., 0]), axis=1)
+    for direction in (0.3, 2.0):
+        crossings = []
+        for row in range(len(k)):
+            turns = np.floor((angle[row, 2:] - direction) / (2 * np.pi))
+            at = np.flatnonzero(np.diff(turns) != 0) + 2
+            crossings += radius[row, at].tolist()
+        assert np.diff(np.sort(crossings)).max() < 1.6  # of a step; samples do not lie on the direction itself
+    assert built.report["ReadoutDuration"] < 0.1
+
+
+def test_spiral_gradient_keeps_amplitude_and_slew_rate_and_uses_them():
+    slew, amplitude = 2e9, 2e5
+    wave = spiral_gradient(0.2, 128, 8, max_hz_per_m=amplitude, max_hz_per_m_s=slew, raster_s=1e-5)
+    steepness = np.abs(np.diff(wave)) / 1e-5 / slew
+    assert steepness.max() < 1.03
+    assert np.abs(wave).max() == pytest.approx(amplitude, rel=1e-9)
+    limited = np.abs(wave[1:]) < 0.99 * amplitude
+    assert steepness[limited].min() > 0.97
+    down = ramp_down(wave[-1], slew, 1e-5)
+    assert down[-1] == 0
+    assert np.abs(np.diff(np.append(wave[-1], down))).max() <= slew * 1e-5 * (1 + 1e-9)
+    with pytest.raises(ValueError, match=r"256 voxels in 1 parts takes more than 0\.5 s"):
+        spiral_gradient(0.2, 256, 1, max_hz_per_m=1e4, max_hz_per_m_s=slew, raster_s=1e-5)
+
+
 @pytest.mark.parametrize("scanner", SCANNERS)
 def test_petra_points_fill_the_hidden_ball_and_spokes_start_at_its_edge(scanner):
     built, scan, placement = compiled("petra_3d", CASES["petra_3d"], scanner)
@@ -118,6 +156,12 @@ def test_directions_are_even_at_any_time(n):
             r"bandwidth_hz.*hides .* of the 24 steps.*\n.*Set the bandwidth to [\d.]+ kHz",
         ),
         ("petra_3d", {"tr_s": 0.002}, r"TR \(tr_s\) 2 ms is too short.*\n.*Set TR to [\d.]+ ms"),
+        ("spiral_2d", {"te_s": 0.001}, r"TE \(te_s\) 1 ms is too short.*\n.*Set TE to [\d.]+ ms"),
+        (
+            "spiral_2d",
+            {"n_interleaves": 1, "n_matrix": 256},
+            r"\(n_interleaves\), 1, a spiral lasts.*\n.*Set interleaves to",
+        ),
         ("radial_2d", {"te_s": 0.002}, r"TE \(te_s\) 2 ms is too short.*\n.*Set TE to [\d.]+ ms"),
         ("radial_2d", {"slices": 9}, r"TR \(tr_s\) 100 ms is too short for 9 slices.*\n.*or measure 4 slices or fewer"),
     ],

@@ -117,7 +117,9 @@ def _echo_s(
     first, step = k_samples[0][rows], k_samples[1][rows]
     length2 = np.sum(step**2, axis=1)
     sample = np.where(length2 > 1e-12, -np.sum(first * step, axis=1) / np.maximum(length2, 1e-12), 0.0)
-    sample = np.clip(sample, 0, readouts.n_samples[rows] - 1)
+    end = readouts.n_samples[rows] - 1
+    sample = np.where(k_samples[2][rows], sample, np.where(sample < end / 2, 0, end))  # a curved one: from or to the centre
+    sample = np.clip(sample, 0, end)
     distance = np.linalg.norm(first + sample[:, None] * step, axis=1)
     echo = (
         readouts.first_sample_tick[rows] + sample * readouts.dwell_ticks[rows] - pulses.centre_tick[excitation]
