@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Images of Cartesian scans without the distortion that an uneven main field makes along the readout.
 
-Each line is read in the same time, so that a frequency f moves a voxel along the readout, by ``f dwell n`` voxels, and nowhere
-else: phase encoding knows no time. The lines of the image are therefore independent. What this cannot mend: slices
+Each line is read in the same time: a frequency f moves a voxel along the readout, by ``f dwell n`` voxels, and
+nowhere else: phase encoding knows no time. The lines of the image are therefore independent. What this cannot mend: slices
 that a selective pulse has bent, and spin dephasing inside a voxel.
 """
 
@@ -150,7 +150,7 @@ def undistort(
 def _slope(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Derivative along the last axis, by central differences."""
     padded = np.pad(values, ((0, 0), (1, 1)), mode="edge")
-    slope = (padded[:, 2:] - padded[:, :-2]) / 2
+    slope: NDArray[np.float32] = (padded[:, 2:] - padded[:, :-2]) * np.float32(0.5)
     slope[:, [0, -1]] *= 2
     return slope
 

@@ -2,8 +2,8 @@
 """The main field from the phase difference of two images, and where it really was measured.
 
 Two echoes of a gradient echo, or a turbo spin echo scanned twice with its readout shifted against the echo, differ in phase
-by 2 pi times frequency times shift. The images are distorted by that same field; but as every voxel's frequency is known, so is
-how far it was moved. The field is therefore fitted at the true places, and no iteration is needed.
+by 2 pi times frequency times shift. The images are distorted by that same field; but as every voxel's frequency is known, so
+is how far it was moved. The field is therefore fitted at the true places, and no iteration is needed.
 """
 
 from dataclasses import dataclass
