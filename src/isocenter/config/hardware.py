@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Hardware files to ``domain.scanner.Scanner``. docs/hardware-files.md tells how such a file is written."""
 
-import difflib
-import tomllib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
-from isocenter.config.paths import search_dirs, user_dir
+from isocenter.config.files import find_file, list_names, read_toml
 from isocenter.config.problems import explain, where
 from isocenter.config.schema import AxisTable, Count, GradientsTable, HardwareFile, Quantity, ReceiverTable, Wiring
 from isocenter.domain.errors import ConfigError
@@ -26,12 +24,10 @@ from isocenter.domain.scanner import (
     board_spacing_ticks,
 )
 
-_LARGEST_FILE_BYTES = 1_000_000
-
 
 def list_scanners() -> tuple[str, ...]:
     """Names of all hardware files found, the user's and the shipped ones, sorted. They are not read."""
-    return tuple(sorted({path.stem for folder in search_dirs("hardware_configs") for path in folder.glob("*.toml")}))
+    return list_names("hardware_configs")
 
 
 def load_scanner(name_or_path: str | Path) -> Scanner:
@@ -47,14 +43,13 @@ def load_scanner(name_or_path: str | Path) -> Scanner:
     ConfigError
         When there is no such file or something in it is wrong; names file, line, key, what was found, what is allowed.
     """
-    path = _find(name_or_path)
-    text = _read(path)
-    try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(
-            f"{path} is not valid TOML: {error}.", "Correct that line; docs/hardware-files.md shows a whole file."
-        ) from None
+    path = find_file("hardware_configs", name_or_path, "scanner")
+    text, raw = read_toml(
+        path,
+        noun="hardware file",
+        choose="Choose a hardware file (.toml), or one of: " + ", ".join(list_scanners()) + ".",
+        manual="docs/hardware-files.md",
+    )
     try:
         file = HardwareFile.model_validate(raw)
     except ValidationError as error:
@@ -72,41 +67,6 @@ def board_minimum_s(board: GradientBoard, spi_divider: int, clock_hz: float) -> 
     """
     n_transfers = 1 if board is GradientBoard.OCRA1 else 3
     return n_transfers * board_spacing_ticks(board, spi_divider) / clock_hz
-
-
-def _find(name_or_path: str | Path) -> Path:
-    text = str(name_or_path)
-    if isinstance(name_or_path, Path) or text.endswith(".toml") or "/" in text or "\\" in text:
-        return Path(name_or_path)
-    for folder in search_dirs("hardware_configs"):
-        path = folder / f"{text}.toml"
-        if path.is_file():
-            return path
-    names = list_scanners()
-    near = difflib.get_close_matches(text, names, n=1)
-    hint = f"Did you mean '{near[0]}'? " if near else ""
-    raise ConfigError(
-        f"There is no scanner '{text}'.",
-        f"{hint}Use one of: {', '.join(names)}; or put {text}.toml into {user_dir('hardware_configs')}.",
-    )
-
-
-def _read(path: Path) -> str:
-    choose = "Choose a hardware file (.toml), or one of: " + ", ".join(list_scanners()) + "."
-    try:
-        if not path.is_file():
-            what = "is not a file" if path.exists() else "does not exist"
-            raise ConfigError(f"{path} {what}.", choose)
-        if path.stat().st_size > _LARGEST_FILE_BYTES:
-            raise ConfigError(f"{path} is larger than 1 MB; that is no hardware file.", choose)
-        return path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ConfigError(
-            f"{path} is not UTF-8 text: byte {error.start} is 0x{error.object[error.start]:02x}.",
-            "Save the file as UTF-8 in your editor.",
-        ) from None
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}.", choose) from None
 
 
 def _cross_check(path: Path, text: str, file: HardwareFile) -> None:

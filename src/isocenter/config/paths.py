@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Where hardware files and sequences are looked for: the user's own folder first, then what comes with the program."""
+"""Where hardware files, scenarios and sequences are looked for: the user's folder first, then what is shipped."""
 
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 import platformdirs
 
-Kind: TypeAlias = Literal["hardware_configs", "sequences"]
+Kind: TypeAlias = Literal["hardware_configs", "scenarios", "sequences"]
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 

@@ -4,8 +4,9 @@
 import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Final, get_args
 
 from pydantic import BaseModel
 
@@ -19,10 +20,14 @@ def line_of(text: str, location: Sequence[str]) -> int | None:
     """Line on which a dotted key, or failing that the nearest table around it, stands; counted from 1."""
     table: tuple[str, ...] = ()
     best: tuple[int, int] | None = None
+    rows: dict[tuple[str, ...], int] = {}
     for number, line in enumerate(text.splitlines(), start=1):
-        header = re.match(r"\s*\[\s*([^\[\]]+?)\s*\]", line)
+        header = re.match(r"\s*(\[?)\[\s*([^\[\]]+?)\s*\]", line)
         if header:
-            table = tuple(part.strip().strip("\"'") for part in header[1].split("."))
+            table = tuple(part.strip().strip("\"'") for part in header[2].split("."))
+            if header[1]:  # one of several tables of that name
+                rows[table] = rows.get(table, -1) + 1
+                table = (*table, str(rows[table]))
             here = table
         else:
             key = re.match(r"\s*[\"']?([A-Za-z0-9_.\-]+)[\"']?\s*=", line)
@@ -39,34 +44,53 @@ def where(path: Path, text: str, location: Sequence[str]) -> str:
     """``file, line 12, key 'magnet.larmor_hz'``."""
     line = line_of(text, location)
     at = f", line {line}" if line else ""
-    dotted = ".".join(location)
+    dotted = ".".join(str(int(part) + 1) if part.isdigit() else part for part in location)  # people count from 1
     return f"{path}{at}, key '{dotted}'"
 
 
-def explain(path: Path, text: str, errors: Sequence[Mapping[str, Any]]) -> ConfigError:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """A kind of file.
+
+    Attributes
+    ----------
+    model
+        What such a file may say.
+    manual
+        The page about it.
+    """
+
+    model: type[BaseModel]
+    manual: str
+
+
+HARDWARE: Final = Kind(model=HardwareFile, manual="docs/hardware-files.md")
+
+
+def explain(path: Path, text: str, errors: Sequence[Mapping[str, Any]], kind: Kind = HARDWARE) -> ConfigError:
     """The ConfigError for what a validation found; it tells the first problem in full and counts the rest."""
     # A misspelt key makes two findings, an unknown key and a missing one: the unknown one says more.
     first = min(errors, key=lambda error: (error["type"] != "extra_forbidden", errors.index(error)))
     location = [str(part) for part in first["loc"]]
-    found, remedy = _sentence(first, location)
+    found, remedy = _sentence(first, location, kind)
     more = len(errors) - 1
     rest = f" There {'is 1 more problem' if more == 1 else f'are {more} more problems'} in this file." if more else ""
     return ConfigError(f"{where(path, text, location)}: {found}.{rest}", remedy)
 
 
-def _sentence(error: Mapping[str, Any], location: list[str]) -> tuple[str, str]:
-    kind, found = error["type"], error["input"]
-    if kind == "extra_forbidden":
-        return _unknown_key(location)
-    if kind == "missing":
-        return "this key is missing", _example(location)
-    if kind == "value_error":
+def _sentence(error: Mapping[str, Any], location: list[str], kind: Kind) -> tuple[str, str]:
+    problem, found = error["type"], error["input"]
+    if problem == "extra_forbidden":
+        return _unknown_key(location, kind)
+    if problem == "missing":
+        return "this key is missing", _example(location, kind)
+    if problem == "value_error":
         return str(error["ctx"]["error"]), "Correct the value. Values are in the unit that the key's name ends in."
-    allowed = _allowed(error, location)
-    return f"found {_short(found)}; allowed is {allowed}", _example(location)
+    allowed = _allowed(error, location, kind)
+    return f"found {_short(found)}; allowed is {allowed}", _example(location, kind)
 
 
-def _allowed(error: Mapping[str, Any], location: list[str]) -> str:
+def _allowed(error: Mapping[str, Any], location: list[str], kind: Kind) -> str:
     context = error.get("ctx", {})
     named = {
         "float_type": "a number, without quotes and unit",
@@ -78,15 +102,17 @@ def _allowed(error: Mapping[str, Any], location: list[str]) -> str:
         "literal_error": str(context.get("expected")),
         "model_type": "a number with its origin",
         "tuple_type": "a list",
+        "bool_type": "true or false",
+        "dict_type": "a table",
     }
-    if error["type"] == "model_type" and _model_at(location) is not None and "value" not in _keys(location):
+    if error["type"] == "model_type" and _model_at(location, kind) is not None and "value" not in _keys(location, kind):
         return "a table"
     return named.get(error["type"], str(error["msg"]))
 
 
-def _unknown_key(location: list[str]) -> tuple[str, str]:
-    key, allowed = location[-1], _keys(location[:-1])
-    if _DERIVED.match(key):
+def _unknown_key(location: list[str], kind: Kind) -> tuple[str, str]:
+    key, allowed = location[-1], _keys(location[:-1], kind)
+    if kind is HARDWARE and _DERIVED.match(key):
         return (
             "the field strength is not typed",
             "Delete this key. The field follows from magnet.larmor_hz, so that the two can never disagree.",
@@ -98,32 +124,34 @@ def _unknown_key(location: list[str]) -> tuple[str, str]:
     return "there is no such key", f"{hint}Allowed here: {', '.join(allowed)}."
 
 
-def _example(location: list[str]) -> str:
-    fields = _keys(location)
+def _example(location: list[str], kind: Kind) -> str:
+    fields = _keys(location, kind)
     name = location[-1] if location else ""
-    if name in {"evidence", "source", "value"}:
+    if kind is HARDWARE and name in {"evidence", "source", "value"}:
         return 'Each number is written { value = ..., evidence = "measured", "specified" or "assumed", source = "..." }.'
     if "value" in fields:
         return f'Write it as {name} = {{ value = ..., evidence = "assumed", source = "where it comes from" }}.'
     if fields:
         return f"Give the table [{'.'.join(location)}] with the keys {', '.join(fields)}."
-    return f"Give the key {name}; docs/hardware-files.md shows each key with an example."
+    return f"Give the key {name}; {kind.manual} shows each key with an example."
 
 
-def _model_at(location: Iterable[str]) -> type[BaseModel] | None:
-    model: type[BaseModel] | None = HardwareFile
+def _model_at(location: Iterable[str], kind: Kind) -> type[BaseModel] | None:
+    model: type[BaseModel] | None = kind.model
     for part in location:
+        if part.isdigit():  # one row of several has the model of the others
+            continue
         field = model.model_fields.get(part) if model else None
         if field is None:
             return None
-        kind = field.annotation
-        candidates = [kind, *get_args(kind)]
+        shape = field.annotation
+        candidates = [shape, *get_args(shape)]
         model = next((item for item in candidates if isinstance(item, type) and issubclass(item, BaseModel)), None)
     return model
 
 
-def _keys(location: Iterable[str]) -> list[str]:
-    model = _model_at(location)
+def _keys(location: Iterable[str], kind: Kind) -> list[str]:
+    model = _model_at(location, kind)
     return list(model.model_fields) if model else []
 
 
