@@ -54,11 +54,6 @@ class ScannerFields:
             self.measured = fit_table(read_table(path), self._radius_m, name=str(path))
         self._strength = 1.0 - 10.0 ** (-self._coil.b1_fall_db / 20)
 
-    @property
-    def n_receive(self) -> int:
-        """Number of receive coils."""
-        return self._coil.n_receive
-
     def offset_hz(self, position_m: Places) -> NDArray[np.float32]:
         """Deviation from the centre frequency [Hz] at places in device axes, shape ``(n, 3)`` to ``(n,)``."""
         out = np.zeros(len(position_m), dtype=np.float32)

@@ -11,7 +11,6 @@ from isocenter.domain.errors import ConfigError
 from isocenter.domain.geometry import PatientPosition, lps_from_device
 from isocenter.virtual.phantoms.catalogue import find_phantom
 from isocenter.virtual.phantoms.phantom import Phantom
-from isocenter.virtual.physics.fields import ScannerFields
 from isocenter.virtual.physics.points import fill
 from isocenter.virtual.physics.spins import SpinSet
 
@@ -32,9 +31,8 @@ def phantom_spins(
     position: PatientPosition = PatientPosition.HFS,
     larmor_hz: float = 0.0,
     has_t2_prime: bool = True,
-    fields: ScannerFields | None = None,
 ) -> SpinSet:
-    """Spins of a phantom in a magnet and its coils.
+    """Spins of a phantom in a perfect magnet.
 
     They are made a layer at a time straight into the arrays that stay, so that ten million need little more than those.
 
@@ -52,8 +50,6 @@ def phantom_spins(
         Frequency at which chemical shift is seen; 0 for none [Hz].
     has_t2_prime
         Spread frequencies inside each tissue.
-    fields
-        Of the magnet and coils; None for perfect ones.
 
     Raises
     ------
@@ -68,11 +64,6 @@ def phantom_spins(
     density = np.array([t.density for t in phantom.tissues]) * spacing_m**3 * SIGNAL_PER_M3
     weight = density.astype(np.complex64)[tissue]
     b1_scale = np.ones(len(tissue), dtype=np.float32)
-    if fields is not None:
-        weight = _received(weight, position_m, fields)
-        for at in _chunks(len(tissue)):
-            offset_hz[at] += fields.offset_hz(position_m[at])
-            b1_scale[at] = fields.transmit(position_m[at])
     return SpinSet(
         position_m=position_m,
         tissue=tissue,
@@ -129,17 +120,6 @@ def _frequencies(
         if has_t2_prime:
             total += np.clip(width_hz[tissue[at]] * rng.standard_cauchy(len(total)), -OVERLAP_HZ, OVERLAP_HZ)
         out[at] = total
-    return out
-
-
-def _received(
-    weight: NDArray[np.complex64], position_m: NDArray[np.float32], fields: ScannerFields
-) -> NDArray[np.complex64]:
-    """Signal of each spin in each coil, shape ``(n,)`` for one coil, else ``(n_coils, n)``."""
-    n_coils = fields.n_receive
-    out = weight if n_coils == 1 else np.empty((n_coils, len(weight)), dtype=np.complex64)
-    for at in _chunks(len(weight)):
-        out[..., at] = weight[at] * fields.receive(position_m[at])
     return out
 
 

@@ -1,51 +1,35 @@
 # SPDX-License-Identifier: MIT
-"""The scenarios that come with the program."""
+"""Scenarios by name, and what lies in them."""
 
-from typing import Final
+from pathlib import Path
 
-from isocenter.domain.errors import ConfigError
-from isocenter.domain.scenario import CoilFaults, MagnetFaults, ReceiverFaults, Scenario
-
-
-def _shimmed(name: str, summary: str, phantom: str = "head") -> Scenario:
-    return Scenario(
-        name=name,
-        summary=summary,
-        phantom=phantom,
-        magnet=MagnetFaults(frequency_offset_hz=1700.0, spread_hz=300.0),
-        coil=CoilFaults(b1_fall_db=0.45),
-        receiver=ReceiverFaults(noise=1.0),
-    )
+from isocenter.config.scenarios import load_scenario
+from isocenter.domain.scenario import Scenario
+from isocenter.virtual.phantoms.catalogue import find_phantom
+from isocenter.virtual.phantoms.label_map import load_label_map
+from isocenter.virtual.phantoms.phantom import Phantom
 
 
-def _perfect(name: str, summary: str, phantom: str) -> Scenario:
-    return Scenario(name=name, summary=summary, phantom=phantom, has_t2_prime=False, has_chemical_shift=False)
-
-
-SCENARIOS: Final[dict[str, Scenario]] = {
-    scenario.name: scenario
-    for scenario in (
-        _shimmed("osii-one-brain", "A head in a well shimmed 47 mT magnet, with the noise of a good coil."),
-        _shimmed("block", "The marked block in the same magnet, to see which way images lie.", "block"),
-        _shimmed("vials", "Vials of known T1 and T2 in the same magnet.", "vials"),
-        _perfect("ideal", "A head in a perfect magnet, without noise.", "head"),
-        _perfect("ideal-block", "The marked block in a perfect magnet, without noise.", "block"),
-        _perfect("ideal-box", "A box of known size in a perfect magnet, without noise.", "box"),
-        _perfect("ideal-cylinder", "A cylinder of known size in a perfect magnet, without noise.", "cylinder"),
-        _perfect("ideal-vials", "Vials of known T1 and T2 in a perfect magnet, without noise.", "vials"),
-        _perfect("uniform", "A uniform sphere in a perfect magnet, without noise.", "sphere"),
-    )
-}
-
-
-def find_scenario(name: str) -> Scenario:
-    """Scenario of a name.
+def find_scenario(name_or_path: str | Path) -> Scenario:
+    """Scenario of a name or in a file, whose phantom is there as well.
 
     Raises
     ------
     ConfigError
-        When there is none of that name; the remedy lists those that there are.
+        There is none of that name, its file is wrong, or its phantom is not there.
     """
-    if name not in SCENARIOS:
-        raise ConfigError(f"There is no scenario called {name!r}.", f"Choose one of {', '.join(SCENARIOS)}.")
-    return SCENARIOS[name]
+    scenario = load_scenario(name_or_path)
+    if not scenario.phantom_file:
+        find_phantom(scenario.phantom)
+    return scenario
+
+
+def scenario_phantom(scenario: Scenario) -> Phantom:
+    """What lies in a scenario: its label map if it has one, else its phantom.
+
+    Raises
+    ------
+    ConfigError
+        There is no phantom of that name, or the label map or its table of tissues cannot be used.
+    """
+    return load_label_map(Path(scenario.phantom_file)) if scenario.phantom_file else find_phantom(scenario.phantom)

@@ -6,13 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from isocenter.config.scenarios import list_scenarios
 from isocenter.domain.errors import ConfigError
 from isocenter.domain.scenario import MagnetFaults, ReceiverFaults
 from isocenter.virtual.console.playback import Playback, RxWindow, SignalModel
 from isocenter.virtual.physics.magnet import b0_offset_hz, receive_sensitivity, transmit_scale
 from isocenter.virtual.physics.model import BlochSignalModel, scenario_spins
 from isocenter.virtual.physics.receive_chain import NOISE_PER_SQRT_HZ
-from isocenter.virtual.physics.scenario import SCENARIOS, find_scenario
+from isocenter.virtual.physics.scenario import find_scenario
 
 from .lab import CLOCK_HZ, LARMOR_HZ, Table, make_scanner, sampled, tick
 
@@ -126,7 +127,7 @@ def test_field_maps_are_what_they_claim():
     assert np.abs(receive_sensitivity(place, strength=0.05, radius_m=0.1) - 1).max() < 0.1
 
 
-@pytest.mark.parametrize("name", list(SCENARIOS))
+@pytest.mark.parametrize("name", list_scenarios())
 def test_every_scenario_makes_spins(name):
     spins = scenario_spins(replace(find_scenario(name), n_spins=2000), make_scanner())
     assert 1900 < len(spins) < 2100
