@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from isocenter.domain.errors import ReconError
 from isocenter.domain.pipeline import StepOrder
 from isocenter.recon.options import ReconOptions
 from isocenter.recon.windows import Filter
@@ -14,8 +15,10 @@ CARTESIAN: Final = tuple(
     for name in (
         "receive",
         "whiten",
+        "ghost",
         "average",
         "sort",
+        "partial_fourier",
         "filter",
         "oversampling",
         "zero_fill",
@@ -25,6 +28,22 @@ CARTESIAN: Final = tuple(
     )
 )
 """The usual way of Cartesian scans."""
+
+PIPELINES: Final = {"cartesian": CARTESIAN}
+"""By what a sequence declares as RECON."""
+
+
+def default_pipeline(recon: str) -> tuple[StepOrder, ...]:
+    """The usual steps for what a sequence says its data become.
+
+    Raises
+    ------
+    ReconError
+        Nothing makes images of this kind.
+    """
+    if recon not in PIPELINES:
+        raise ReconError(f"There are no images of a scan whose data are '{recon}'.", "Look at its spectrum.")
+    return PIPELINES[recon]
 
 
 def adjusted(orders: Iterable[StepOrder], options: ReconOptions | None) -> tuple[StepOrder, ...]:

@@ -3,10 +3,12 @@
 
 from typing import Final
 
-from isocenter.recon.steps import grid, image, readouts, sort
+from isocenter.recon.steps import echoes, grid, image, partial, readouts, sort
 from isocenter.recon.steps.base import Step
 
 STEPS: Final[dict[str, Step]] = {
-    step.name: step for family in (readouts.STEPS, sort.STEPS, grid.STEPS, image.STEPS) for step in family
+    step.name: step
+    for family in (readouts.STEPS, echoes.STEPS, sort.STEPS, partial.STEPS, grid.STEPS, image.STEPS)
+    for step in family
 }
 """By name, in the order in which they are usually done."""

@@ -90,7 +90,7 @@ class Sums:
         flat = np.ravel_multi_index(where, counts.shape)
         into = (where[0], slice(None), where[1], where[2])
         seen = np.bincount(flat, minlength=counts.size)
-        lines = _forward(raw)
+        lines = forward_lines(raw)
         if seen.max() > 1:  # several averages of a line in one batch
             np.add.at(self._sums[key], into, lines)  # type: ignore[arg-type]  # the stubs know no mixed index
         elif is_new:
@@ -114,7 +114,7 @@ def sort(work: Work, _: object) -> Work:
     return dataclasses.replace(work, grids=grids)
 
 
-def _forward(raw: RawScan) -> Complex:
+def forward_lines(raw: RawScan) -> Complex:
     """Lines with k growing. A reversed readout runs through the same k-space backwards in time.
 
     Its k = 0 then lies elsewhere when it is not in the middle; shifting the line by as many samples, or a part of one,

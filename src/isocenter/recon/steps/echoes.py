@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: MIT
+"""Steps that make readouts of both polarities, and the echoes of a train, alike."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isocenter.domain.errors import ReconError
+from isocenter.domain.parameters import choice, number, switch
+from isocenter.domain.raw import RawScan
+from isocenter.recon.fourier import Complex, to_image, to_kspace
+from isocenter.recon.ghost import LinePhase, phase_between, phase_by_entropy
+from isocenter.recon.plan import encoded_axes
+from isocenter.recon.steps.base import VOLUME_LABELS, Stage, Step, Work
+from isocenter.recon.steps.readouts import is_imaging
+from isocenter.recon.steps.sort import forward_lines
+from isocenter.recon.trains import TrainFit, echo_numbers, fit_background, fit_reference
+
+_MOST_IMAGES: Final = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ghost:
+    """How the phase between readouts of both polarities is found."""
+
+    method: str = choice(
+        "auto",
+        "Method",
+        choices=("auto", "reference", "entropy"),
+        help="reference: from lines without phase encoding (label REF or NAV) of both polarities; entropy: the sharpest "
+        "image; auto: the first where there are such lines, else the second.",
+    )
+
+
+def ghost(work: Work, p: Ghost) -> Work:
+    """Reversed readouts in the order and with the phase of the others."""
+    raw = work.raw
+    is_reversed = raw.label("REV") != 0
+    mixed = _of_mixed_volumes(raw, is_reversed)
+    if not mixed.any():
+        return dataclasses.replace(work, said="all readouts of a volume run the same way")
+    image = _lines_image(raw)
+    reference = _is_reference(raw)
+    has_both = bool((reference & is_reversed).any() and (reference & ~is_reversed).any())
+    if p.method == "reference" and not has_both:
+        raise ReconError("There are no reference lines of both polarities.", "Measure them (label REF), or use 'entropy'.")
+    phases: dict[int, LinePhase] = {}
+    slices = raw.label("SLC")
+    for index in np.unique(slices).tolist():
+        here = slices == index
+        if has_both and p.method != "entropy":
+            chosen = here & reference if (here & reference & is_reversed).any() else reference
+            phases[index] = _from_reference(image, chosen, is_reversed)
+        else:
+            phases[index] = _from_entropy(raw, image, here & mixed, is_reversed)
+        rows = here & is_reversed
+        image[rows] *= phases[index].along(image.shape[2])
+    corrected = dataclasses.replace(
+        raw, samples=_lines_kspace(raw, image), labels={**raw.labels, "REV": np.zeros_like(raw.label("REV"))}
+    )
+    worst = max(phases.values(), key=lambda phase: abs(phase.constant_rad) + abs(phase.slope_rad))
+    shift = worst.slope_rad * image.shape[2] / (2 * np.pi)
+    how = "reference lines" if has_both and p.method != "entropy" else "entropy"
+    said = f"from {how}: up to {worst.constant_rad:.3f} rad and {shift:.3f} samples"
+    return dataclasses.replace(work, raw=corrected, said=said)
+
+
+def _of_mixed_volumes(raw: RawScan, is_reversed: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Lines of the image that belong to a volume with lines of both polarities."""
+    imaging = is_imaging(raw)
+    keys = np.stack([raw.label(name) for name in VOLUME_LABELS], axis=1)
+    mixed = np.zeros_like(imaging)
+    for key in np.unique(keys[imaging], axis=0):
+        rows = imaging & (keys == key).all(axis=1)
+        mixed |= rows & bool(is_reversed[rows].any() and not is_reversed[rows].all())
+    return mixed
+
+
+def _from_reference(image: Complex, chosen: NDArray[np.bool_], is_reversed: NDArray[np.bool_]) -> LinePhase:
+    return phase_between(image[chosen & ~is_reversed].mean(axis=0), image[chosen & is_reversed].mean(axis=0))
+
+
+def _from_entropy(raw: RawScan, image: Complex, chosen: NDArray[np.bool_], is_reversed: NDArray[np.bool_]) -> LinePhase:
+    """From images of forward and reversed lines apart, in the planes with the most signal."""
+    _, (_read, lin, par) = encoded_axes(raw.encoding)
+    rows = np.flatnonzero(chosen)
+    planes = raw.label("PAR")[rows]
+    shape = (par.n_samples, image.shape[1], lin.n_samples, image.shape[2])
+    parts = np.zeros((2, *shape), dtype=np.complex64)
+    parts[is_reversed[rows].astype(np.int64), planes, :, raw.label("LIN")[rows]] = image[rows]
+    flat = parts.reshape(2, -1, lin.n_samples, image.shape[2])
+    strongest = np.argsort(-np.sum(np.abs(flat) ** 2, axis=(0, 2, 3)))[:_MOST_IMAGES]
+    halves = to_image(flat[:, strongest], 2, size=lin.n_samples, centre=lin.centre, with_phase=False)
+    return phase_by_entropy(halves[0], halves[1])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EchoTrain:
+    """How differences between echoes are found, and which are taken away."""
+
+    method: str = choice(
+        "auto",
+        "Method",
+        choices=("auto", "reference", "background"),
+        help="reference: from a train without phase encoding (label REF or NAV); background: the phase alone, with "
+        "which the image is darkest around the object; auto: the first where there is such a train, else the second.",
+    )
+    has_amplitude: bool = switch(
+        False, "Amplitude too", help="Also makes echoes equally strong, from a reference train: sharper, with more noise."
+    )
+    factor: float = number(
+        3.0, "Largest gain", unit="", low=1.0, high=20.0, help="No echo is made stronger than by this factor."
+    )
+
+
+def echo_train(work: Work, p: EchoTrain) -> Work:
+    """The echoes of a train with the phase, and if wanted the strength, of the one that carries the centre of k-space."""
+    raw = work.raw
+    echoes = echo_numbers(raw)
+    imaging, reference = is_imaging(raw), _is_reference(raw)
+    if int(echoes.max(initial=0)) == 0:
+        return dataclasses.replace(work, said="one echo after each excitation")
+    central = _central_echo(raw, echoes, imaging)
+    image = _lines_image(raw)
+    if p.method == "background" or (p.method == "auto" and not reference.any()):
+        fit, how = _from_background(raw, image, echoes, imaging, central), "the background"
+        if p.has_amplitude:
+            raise ReconError("The background does not tell the strength of echoes.", "Measure a reference train.")
+    elif reference.any():
+        fit, how = fit_reference(image[reference], echoes[reference], central), "the reference train"
+        if int(echoes.max()) >= len(fit.amplitude):
+            raise ReconError(f"The reference train has no echo {int(echoes.max())}.", "Measure a whole train.")
+    else:
+        raise ReconError("There is no reference train.", "Measure one (label REF), or use 'background'.")
+    _apply(image, imaging, echoes, fit, p.factor if p.has_amplitude else 1.0)
+    corrected = dataclasses.replace(
+        raw, samples=_lines_kspace(raw, image), labels={**raw.labels, "REV": np.zeros_like(raw.label("REV"))}
+    )
+    said = f"from {how}: phases up to {np.abs(fit.constant_rad).max():.3f} rad against echo {central + 1}"
+    if how != "the background":
+        said += f", strength down to {100 * fit.amplitude.min():.0f} %{'' if p.has_amplitude else ' (left)'}"
+    return dataclasses.replace(work, raw=corrected, said=said)
+
+
+def _apply(image: Complex, imaging: NDArray[np.bool_], echoes: NDArray[np.int32], fit: TrainFit, most: float) -> None:
+    n_voxels = image.shape[2]
+    for echo in range(len(fit.constant_rad)):
+        phase = LinePhase(constant_rad=float(fit.constant_rad[echo]), slope_rad=float(fit.slope_rad[echo]))
+        gain = min(1 / max(float(fit.amplitude[echo]), 1e-6), most) if most > 1 else 1.0
+        image[imaging & (echoes == echo)] *= phase.along(n_voxels) * np.float32(gain)
+
+
+def _central_echo(raw: RawScan, echoes: NDArray[np.int32], imaging: NDArray[np.bool_]) -> int:
+    _, (_read, lin, par) = encoded_axes(raw.encoding)
+    distance = np.hypot(raw.label("LIN") - lin.centre, (raw.label("PAR") - par.centre) * 1e-3)
+    rows = np.flatnonzero(imaging)
+    return int(echoes[rows[int(np.argmin(distance[rows]))]])
+
+
+def _from_background(
+    raw: RawScan, image: Complex, echoes: NDArray[np.int32], imaging: NDArray[np.bool_], central: int
+) -> TrainFit:
+    _, (_read, lin, par) = encoded_axes(raw.encoding)
+    rows = np.flatnonzero(imaging & (raw.label("AVG") == 0))
+    n_slices, n_channels = int(raw.label("SLC").max()) + 1, image.shape[1]
+    where = (raw.label("SLC")[rows], raw.label("PAR")[rows], raw.label("LIN")[rows])
+    hybrid = np.zeros((n_slices, par.n_samples, lin.n_samples, *image.shape[1:]), dtype=np.complex64)
+    hybrid[where] = image[rows]
+    numbers = np.full(hybrid.shape[:3], -1, dtype=np.int32)
+    numbers[where] = echoes[rows]
+    flat = np.moveaxis(hybrid, 3, 1).reshape(-1, *hybrid.shape[1:3], image.shape[2])
+    return fit_background(flat, np.repeat(numbers, n_channels, axis=0), central, (par.centre, lin.centre))
+
+
+def _is_reference(raw: RawScan) -> NDArray[np.bool_]:
+    return np.asarray(((raw.label("REF") != 0) | (raw.label("NAV") != 0)) & (raw.label("NOISE") == 0))
+
+
+def _lines_image(raw: RawScan) -> Complex:
+    """Images along the readout, reversed ones turned round; a new array."""
+    lines = forward_lines(raw)
+    _, (read, _lin, _par) = encoded_axes(raw.encoding)
+    return to_image(lines, 2, size=lines.shape[2], centre=read.centre)
+
+
+def _lines_kspace(raw: RawScan, image: Complex) -> Complex:
+    _, (read, _lin, _par) = encoded_axes(raw.encoding)
+    return to_kspace(image, 2, centre=read.centre)
+
+
+STEPS: Final = (
+    Step(
+        name="ghost",
+        title="Ghost correction",
+        help="Takes away the phase between readouts of both polarities (label REV), which makes a ghost at half the field "
+        "of view. Does nothing when all run the same way.",
+        takes=Stage.READOUTS,
+        gives=Stage.READOUTS,
+        run=ghost,
+        parameters=Ghost,
+        is_live=False,
+    ),
+    Step(
+        name="echo_train",
+        title="Echo train",
+        help="Makes the echoes of a train alike in phase, and in strength if wanted. Skipped with its reason when neither "
+        "a reference train nor the lines themselves tell.",
+        takes=Stage.READOUTS,
+        gives=Stage.READOUTS,
+        run=echo_train,
+        parameters=EchoTrain,
+        is_live=False,
+    ),
+)

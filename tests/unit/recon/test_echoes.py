@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: MIT
+"""Readouts that differ for no good reason are made alike: both polarities of an echo planar scan, the echoes of a train."""
+
+import numpy as np
+import pytest
+from recon_scans import before, head, kspace_of, of_kspace, replace
+
+from isocenter.domain.errors import ReconError
+from isocenter.domain.events import ScanFacts
+from isocenter.domain.geometry import Orientation, place
+from isocenter.domain.pipeline import StepOrder
+from isocenter.recon.cartesian import reconstruct
+from isocenter.recon.defaults import CARTESIAN
+from isocenter.recon.trains import echo_numbers
+
+PLACE = place(Orientation.AXIAL)
+SIZE = (1, 64, 64)
+
+
+def with_first(step, **parameters):
+    return before(tuple(o for o in CARTESIAN if o.step != step), "sort", StepOrder(step=step, parameters=parameters))
+
+
+def without(step):
+    return tuple(o for o in CARTESIAN if o.step != step)
+
+
+def image_of(raw, pipeline):
+    return reconstruct(raw, pipeline=pipeline)[0]
+
+
+@pytest.fixture(scope="module")
+def clean():
+    return of_kspace(kspace_of(head(SIZE, phase_rad=0.3), SIZE)[np.newaxis], PLACE)
+
+
+def noisy(samples, level, seed=1):
+    rng = np.random.default_rng(seed)
+    size = level * 0.02
+    noise = rng.normal(size=samples.shape) + 1j * rng.normal(size=samples.shape)
+    return (samples + size * noise).astype(np.complex64)
+
+
+def turned(samples, constant_rad, shift):
+    """Lines with a constant phase, and k = 0 moved by some samples."""
+    image = np.fft.fft(samples, axis=-1)
+    n = samples.shape[-1]
+    image = image * np.exp(1j * constant_rad) * np.exp(-2j * np.pi * np.fft.fftfreq(n) * shift)
+    return np.fft.ifft(image, axis=-1)
+
+
+def echo_planar(clean, constant_rad, shift, *, references=0, noise=0.0):
+    """Every second line read backwards, with the phase that gradient delay and eddy currents give it."""
+    n = len(clean.samples)
+    backwards = (clean.labels["LIN"] % 2 == 1).astype(np.int32)
+    samples = clean.samples.copy()
+    labels = {**clean.labels, "REV": backwards}
+    if references:
+        middle = samples[labels["LIN"] == 32]
+        samples = np.concatenate([samples, np.repeat(middle, references, axis=0)])
+        labels = {name: np.concatenate([values, np.zeros(references, np.int32)]) for name, values in labels.items()}
+        labels["LIN"][n:] = 32
+        labels["REV"][n:] = np.arange(references) % 2
+        labels["REF"] = (np.arange(n + references) >= n).astype(np.int32)
+    back = labels["REV"] == 1
+    samples[back] = turned(samples[back], constant_rad, shift)
+    samples = noisy(samples, noise)
+    samples[back] = np.roll(samples[back][:, :, ::-1], 1, axis=-1)  # sample i at -(i - 32): the first one leaves at the edge
+    return replace(clean, samples=samples.astype(np.complex64), labels=labels)
+
+
+def ghost_part(image, truth):
+    return float(np.linalg.norm(image - truth) / np.linalg.norm(truth))
+
+
+@pytest.mark.parametrize("method", ["reference", "entropy", "auto"])
+@pytest.mark.parametrize(("constant_rad", "shift"), [(0.4, 0.0), (-0.7, 0.6), (0.9, -1.3), (0.0, 0.25)])
+def test_the_ghost_of_reversed_readouts_goes(clean, method, constant_rad, shift):
+    raw = echo_planar(clean, constant_rad, shift, references=2 if method == "reference" else 0, noise=0.01)
+    truth = image_of(clean, without("ghost")).data
+    left = image_of(raw, without("ghost")).data
+    found = image_of(raw, with_first("ghost", method=method))
+    floor = ghost_part(image_of(echo_planar(clean, 0, 0, noise=0.01), without("ghost")).data, truth)
+    assert ghost_part(left, truth) > 0.1
+    assert ghost_part(found.data, truth) - floor < 0.05 * ghost_part(left, truth)
+    said = dict(found.provenance)["ghost"]
+    assert said.startswith("from reference" if method == "reference" else "from entropy")
+
+
+def test_the_phase_found_is_the_phase_put_in(clean):
+    raw = echo_planar(clean, -0.7, 0.6, references=4)
+    said = dict(image_of(raw, with_first("ghost")).provenance)["ghost"]
+    assert said.startswith("from reference lines: up to -0.700 rad and -0.600 samples")
+
+
+def test_a_scan_without_ghost_keeps_its_image(clean):
+    raw = echo_planar(clean, 0.0, 0.0)
+    truth = image_of(raw, without("ghost")).data
+    found = image_of(raw, with_first("ghost", method="entropy")).data
+    assert ghost_part(found, truth) < 0.01
+    one_way = image_of(clean, with_first("ghost"))
+    np.testing.assert_array_equal(one_way.data, image_of(clean, without("ghost")).data)
+    assert "same way" in dict(one_way.provenance)["ghost"]
+
+
+def test_echoes_that_all_run_one_way_have_no_ghost(clean):
+    # The second echo of a bipolar gradient echo is reversed as a whole: nothing to compare within a volume.
+    n = len(clean.samples)
+    back = np.roll(clean.samples[:, :, ::-1], 1, axis=-1)
+    labels = {name: np.tile(values, 2) for name, values in clean.labels.items()}
+    labels |= {"REV": np.repeat([0, 1], n).astype(np.int32), "ECO": np.repeat([0, 1], n).astype(np.int32)}
+    raw = replace(clean, samples=np.concatenate([clean.samples, back]), labels=labels, n_expected=2 * n)
+    volumes = reconstruct(raw, pipeline=with_first("ghost"))
+    assert "same way" in dict(volumes[1].provenance)["ghost"]
+    for volume, same in zip(volumes, reconstruct(raw, pipeline=without("ghost")), strict=True):
+        np.testing.assert_array_equal(volume.data, same.data)
+
+
+def test_missing_or_useless_reference_lines_are_said(clean):
+    raw = echo_planar(clean, 0.5, 0.0)
+    volume = image_of(raw, with_first("ghost", method="reference"))
+    assert "no reference lines of both polarities" in dict(volume.skipped)["ghost"]
+    raw = echo_planar(clean, 0.5, 0.0, references=2)
+    raw.samples[-2:] = noisy(np.zeros_like(raw.samples[-2:]) + 1e-3, 1.0) * np.random.default_rng(1).normal(size=64)
+    volume = image_of(raw, with_first("ghost"))
+    assert "agree only by" in dict(volume.skipped)["ghost"]
+
+
+N_ECHOES = 8
+
+
+def train(shape, phases_rad, amplitudes, *, has_reference=False, noise=0.0, labels_seg=True):
+    """A linear order: echo e measures the band of lines [e n / 8, (e + 1) n / 8)."""
+    raw = of_kspace(kspace_of(head(shape, phase_rad=0.3), shape)[np.newaxis], PLACE)
+    n_lin = shape[1]
+    band = n_lin // N_ECHOES
+    echoes = raw.labels["LIN"] // band
+    order = np.lexsort((echoes, raw.labels["LIN"] % band, raw.labels["PAR"]))
+    samples = raw.samples[order]
+    labels = {name: values[order] for name, values in raw.labels.items()}
+    echoes = echoes[order]
+    time_s = np.arange(len(order)) // N_ECHOES * 0.5 + echoes * 0.01
+    if has_reference:
+        middle = samples[(labels["LIN"] == n_lin // 2) & (labels["PAR"] == shape[0] // 2)]
+        samples = np.concatenate([np.repeat(middle, N_ECHOES, axis=0), samples])
+        labels = {name: np.concatenate([np.zeros(N_ECHOES, np.int32), values]) for name, values in labels.items()}
+        labels["LIN"][:N_ECHOES] = n_lin // 2
+        labels["REF"] = (np.arange(len(samples)) < N_ECHOES).astype(np.int32)
+        echoes = np.concatenate([np.arange(N_ECHOES), echoes])
+        time_s = np.concatenate([np.arange(N_ECHOES) * 0.01, time_s + 0.5])
+    factor = (amplitudes * np.exp(1j * phases_rad))[echoes]
+    samples = noisy(samples * factor[:, np.newaxis, np.newaxis], noise)
+    if labels_seg:
+        labels["SEG"] = echoes.astype(np.int32)
+    facts = ScanFacts(**dict.fromkeys(ScanFacts.__dataclass_fields__, 0.0) | {"echo_train_length": N_ECHOES})
+    return replace(
+        raw, samples=samples.astype(np.complex64), labels=labels, time_s=time_s, facts=facts, n_expected=len(samples)
+    )
+
+
+PHASES = np.array([0.5, -0.4, 0.3, -0.2, 0.0, 0.35, -0.45, 0.2])
+FLAT = np.ones(N_ECHOES)
+DECAY = np.exp(-np.arange(N_ECHOES) / 6) / np.exp(-4 / 6)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.02])
+def test_phases_of_echoes_go_with_a_reference_train(noise):
+    truth = image_of(train(SIZE, 0 * PHASES, FLAT), without("echo_train")).data
+    raw = train(SIZE, PHASES, FLAT, has_reference=True, noise=noise)
+    left = ghost_part(image_of(raw, without("echo_train")).data, truth)
+    found = image_of(raw, with_first("echo_train"))
+    floor = ghost_part(image_of(train(SIZE, 0 * PHASES, FLAT, noise=noise), without("echo_train")).data, truth)
+    assert left > 0.04
+    assert ghost_part(found.data, truth) - floor < 0.05 * left
+    assert "from the reference train: phases up to 0.500 rad against echo 5" in dict(found.provenance)["echo_train"]
+
+
+def test_amplitudes_of_echoes_go_too_when_asked():
+    truth = image_of(train(SIZE, 0 * PHASES, FLAT), without("echo_train")).data
+    raw = train(SIZE, PHASES, DECAY, has_reference=True)
+    left = ghost_part(image_of(raw, with_first("echo_train")).data, truth)
+    found = ghost_part(image_of(raw, with_first("echo_train", has_amplitude=True)).data, truth)
+    assert left > 0.05
+    assert found < 0.05 * left
+
+
+@pytest.mark.parametrize("shape", [SIZE, (16, 64, 64)])
+@pytest.mark.parametrize(("noise", "left_over"), [(0.0, 0.2), (0.01, 0.3)])
+def test_phases_of_echoes_are_found_from_the_background(shape, noise, left_over):
+    truth = image_of(train(shape, 0 * PHASES, FLAT), without("echo_train")).data
+    raw = train(shape, PHASES, FLAT, noise=noise, labels_seg=False)
+    left = ghost_part(image_of(raw, without("echo_train")).data, truth)
+    found = image_of(raw, with_first("echo_train", method="background"))
+    floor = ghost_part(image_of(train(shape, 0 * PHASES, FLAT, noise=noise), without("echo_train")).data, truth)
+    assert not found.skipped
+    assert ghost_part(found.data, truth) ** 2 - floor**2 < left_over**2 * (left**2 - floor**2)
+
+
+def test_a_train_without_errors_keeps_its_image():
+    raw = train(SIZE, 0 * PHASES, FLAT, noise=0.01)
+    truth = image_of(raw, without("echo_train")).data
+    assert ghost_part(image_of(raw, with_first("echo_train")).data, truth) < 0.02
+
+
+def test_when_nothing_tells_the_phases_it_is_said():
+    raw = train(SIZE, PHASES, FLAT, noise=3.0)
+    volume = image_of(raw, with_first("echo_train"))
+    assert "there is no background to tell" in dict(volume.skipped)["echo_train"]
+    np.testing.assert_array_equal(volume.data, image_of(raw, without("echo_train")).data)
+    nameless = replace(raw, time_s=np.zeros(0), labels={k: v for k, v in raw.labels.items() if k != "SEG"})
+    volume = image_of(nameless, with_first("echo_train"))
+    assert "which echo of its train" in dict(volume.skipped)["echo_train"]
+    with pytest.raises(ReconError, match=r"which echo[\s\S]*SEG"):
+        echo_numbers(nameless)
+
+
+def test_echo_numbers_from_times_bridge_echoes_left_out():
+    raw = train(SIZE, PHASES, FLAT, labels_seg=False)
+    expected = np.tile(np.arange(N_ECHOES), 8)
+    np.testing.assert_array_equal(echo_numbers(raw), expected)
+    keep = np.ones(len(expected), dtype=bool)
+    keep[[3, 4, 7, 15, 21]] = False  # in mid-train and at the end
+    rows = np.flatnonzero(keep)
+    cut = replace(
+        raw, samples=raw.samples[rows], time_s=raw.time_s[rows], labels={k: v[rows] for k, v in raw.labels.items()}
+    )
+    np.testing.assert_array_equal(echo_numbers(cut), expected[rows])
