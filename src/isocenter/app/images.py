@@ -9,13 +9,13 @@ import numpy as np
 
 from isocenter.app.exams import new_exam, phantom_patient
 from isocenter.app.files import new_folder
+from isocenter.app.pipelines import INTERMEDIATE, Keeper, PipelineChoice, skipped_text, write_used
 from isocenter.dicom.identifiers import new_uid
 from isocenter.dicom.series import SeriesInfo, write_series
 from isocenter.domain.errors import StorageError
 from isocenter.domain.raw import RawScan
 from isocenter.domain.volume import Volume
 from isocenter.recon.cartesian import reconstruct
-from isocenter.recon.options import ReconOptions
 from isocenter.recon.spectrum import spectrum
 from isocenter.storage.nifti import write_nifti
 from isocenter.storage.png import contact_sheet
@@ -42,6 +42,7 @@ class ImageFiles:
     nifti: tuple[Path, ...] = ()
     sheet: Path | None = None
     spectrum: Path | None = None
+    intermediate: Path | None = None
 
 
 def is_scan_folder(path: Path) -> bool:
@@ -49,8 +50,10 @@ def is_scan_folder(path: Path) -> bool:
     return (path / "scan.json").is_file()
 
 
-def make_images(scan_folder: Path, out: Path | None = None, options: ReconOptions | None = None) -> ImageFiles:
+def make_images(scan_folder: Path, out: Path | None = None, choice: PipelineChoice | None = None) -> ImageFiles:
     """Reconstruct a scan, complete or cut short, and write DICOM, NIfTI and a contact sheet (or a spectrum).
+
+    The pipeline that was used is written beside the images.
 
     Parameters
     ----------
@@ -58,6 +61,8 @@ def make_images(scan_folder: Path, out: Path | None = None, options: ReconOption
         As ``storage`` keeps it; one that a crash left behind is closed first.
     out
         Where to write; the scan's own images folder when None.
+    choice
+        What a person chose of the reconstruction; None for nothing.
 
     Raises
     ------
@@ -65,12 +70,30 @@ def make_images(scan_folder: Path, out: Path | None = None, options: ReconOption
         Nothing half-written is left.
     """
     stored = recover(scan_folder)
-    raw = read_raw(scan_folder)
-    folder = out or stored.images
-    if stored.record.request.recon == "noise" or raw.encoding is None:
+    raw = read_all(scan_folder)
+    choice, folder, request = choice or PipelineChoice(), out or stored.images, stored.record.request
+    if choice.file is None and (request.recon in {"noise", "spectrum"} or not has_images(raw)):
         return _write_spectrum(raw, folder)
-    volumes = reconstruct(raw, options=options)
-    return _write_volumes(stored, raw, volumes, folder)
+    orders = choice.orders(request.pipeline, request.recon)
+    with new_folder(folder) as temporary:
+        volumes = reconstruct(raw, pipeline=orders, watch=Keeper(choice.keep, temporary / INTERMEDIATE))
+        write_used(orders, temporary)
+        _write_volumes(stored, raw, volumes, temporary)
+    return _found(volumes, folder)
+
+
+def has_images(raw: RawScan) -> bool:
+    """True when the samples are encoded in some way."""
+    return raw.encoding is not None or raw.trajectory_per_m is not None
+
+
+def read_all(scan_folder: Path) -> RawScan:
+    """A scan's readouts with its navigators, when they are as long as the others; ``sort`` leaves them out of the images."""
+    raw = read_raw(scan_folder)
+    if "NAV" not in raw.labels:
+        return raw
+    whole = read_raw(scan_folder, kind="all")
+    return whole if whole.samples.shape[1:] == raw.samples.shape[1:] else raw
 
 
 def export_scan(scan_folder: Path, out: Path) -> tuple[Path, ...]:
@@ -96,30 +119,41 @@ def export_scan(scan_folder: Path, out: Path) -> tuple[Path, ...]:
     return tuple(sorted(path for path in target.rglob("*") if path.is_file()))
 
 
-def _write_volumes(stored: StoredScan, raw: RawScan, volumes: tuple[Volume, ...], out: Path) -> ImageFiles:
+def _write_volumes(stored: StoredScan, raw: RawScan, volumes: tuple[Volume, ...], folder: Path) -> None:
     request = stored.record.request
     exam = request.exam or new_exam(phantom_patient(), request.placement.position, "HEAD")
-    comment = "" if stored.is_complete else f"Incomplete: {len(raw.samples)} of {raw.n_expected} readouts were measured."
-    with new_folder(out) as folder:
-        for index, volume in enumerate(volumes, start=1):
-            suffix = f"-{index}" if len(volumes) > 1 else ""
-            series = SeriesInfo(
-                number=request.series_number if index == 1 else request.series_number * 100 + index,
-                description=f"{request.protocol.name}{suffix}",
-                protocol_name=request.protocol.name,
-                started_at=stored.record.started_at,
-                uid=new_uid(),
-                comment=comment,
-                laterality=exam.laterality,
-            )
-            write_series(
-                volume, raw=raw, exam=exam, series=series, scanner=request.scanner, folder=folder / f"{DICOM}{suffix}"
-            )
-            name = f"{stored.path.name}{suffix}.nii.gz"
-            (folder / NIFTI).mkdir(exist_ok=True)
-            write_nifti(volume, folder / NIFTI / name, facts=raw.facts, larmor_hz=raw.lo_hz)
-        contact_sheet(volumes, folder / SHEET, title=f"{exam.patient.display_name} · {request.protocol.name}")
-    return _found(volumes, out)
+    short = "" if stored.is_complete else f"Incomplete: {len(raw.samples)} of {raw.n_expected} readouts were measured."
+    comment = " ".join(filter(None, (short, skipped_text(volumes))))
+    titles = _titles(volumes)
+    for index, (volume, title) in enumerate(zip(volumes, titles, strict=True), start=1):
+        suffix = f"-{title.replace(' ', '-')}" if title else ""
+        series = SeriesInfo(
+            number=request.series_number if index == 1 else request.series_number * 100 + index,
+            description=f"{request.protocol.name}{suffix}",
+            protocol_name=request.protocol.name,
+            started_at=stored.record.started_at,
+            uid=new_uid(),
+            comment=comment,
+            laterality=exam.laterality,
+        )
+        write_series(volume, raw=raw, exam=exam, series=series, scanner=request.scanner, folder=folder / f"{DICOM}{suffix}")
+        name = f"{stored.path.name}{suffix}.nii.gz"
+        (folder / NIFTI).mkdir(exist_ok=True)
+        write_nifti(volume, folder / NIFTI / name, facts=raw.facts, larmor_hz=raw.lo_hz)
+    labels = titles if any(titles) else ()
+    contact_sheet(volumes, folder / SHEET, labels, title=f"{exam.patient.display_name} · {request.protocol.name}")
+
+
+def _titles(volumes: tuple[Volume, ...]) -> tuple[str, ...]:
+    """What tells the volumes of a scan apart: a number for the originals when there are several, and each one's label."""
+    originals = [volume for volume in volumes if not volume.label]
+    numbers: dict[str, int] = {}
+    titles = []
+    for volume in volumes:
+        numbers[volume.label] = numbers.get(volume.label, 0) + 1
+        number = str(numbers[volume.label]) if len(originals) > 1 else ""
+        titles.append(" ".join(filter(None, (number, volume.label))))
+    return tuple(titles)
 
 
 def _write_spectrum(raw: RawScan, out: Path) -> ImageFiles:
@@ -137,6 +171,7 @@ def _found(volumes: tuple[Volume, ...], out: Path) -> ImageFiles:
         dicom=tuple(sorted(out.glob(f"{DICOM}*/*.dcm"))),
         nifti=tuple(sorted(out.glob(f"{NIFTI}/*.nii.gz"))),
         sheet=out / SHEET,
+        intermediate=out / INTERMEDIATE if (out / INTERMEDIATE).is_dir() else None,
     )
 
 

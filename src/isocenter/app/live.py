@@ -30,7 +30,11 @@ class LivePictures:
         if listener is not None and prepared.info.recon == "cartesian":
             try:
                 self._live = LiveReconstruction(
-                    prepared.scan.encoding, prepared.placement, definitions=prepared.scan.definitions
+                    prepared.scan.encoding,
+                    prepared.placement,
+                    definitions=prepared.scan.definitions,
+                    pipeline=prepared.info.pipeline,
+                    dwell_s=_dwell_s(prepared),
                 )
             except ReconError as error:  # the scan itself is none the worse for it
                 _log.info("No live pictures: %s", error.problem)
@@ -84,3 +88,8 @@ class LivePictures:
                 self._live.add(coil.astype(np.complex64, copy=False), readouts.labels)
         if not self._closing:  # the final pictures come from the disk
             self._listener(self._live.volumes(), self._n_seen / self._n_expected)
+
+
+def _dwell_s(prepared: PreparedScan) -> float:
+    dwell_ticks = prepared.scan.readouts.dwell_ticks
+    return float(np.median(dwell_ticks)) / prepared.scan.clock_hz if len(dwell_ticks) else float("nan")

@@ -10,17 +10,20 @@ import numpy as np
 
 from isocenter.app.files import new_folder
 from isocenter.app.images import ImageFiles, describe_scan, is_scan_folder, make_images
+from isocenter.app.pipelines import INTERMEDIATE, Keeper, PipelineChoice, skipped_text, write_pipeline, write_used
 from isocenter.domain.errors import ReconError, StorageError
 from isocenter.domain.raw import RawScan
 from isocenter.domain.volume import Volume
 from isocenter.recon.cartesian import reconstruct
 from isocenter.recon.foreign import plain_volume, reconstruct_plain
-from isocenter.recon.options import Filter, ReconOptions
+from isocenter.recon.options import ReconOptions
+from isocenter.recon.pipeline_file import steps_text
 from isocenter.recon.plan import plan_cartesian
+from isocenter.recon.windows import Filter
 from isocenter.storage.foreign import read_foreign
 from isocenter.storage.nifti import write_nifti
 from isocenter.storage.png import contact_sheet
-from isocenter.storage.stored import read_raw
+from isocenter.storage.stored import open_scan, read_raw
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +40,10 @@ class ReconOrder:
         Name of a filter.
     axes, channel_axis
         What the axes of a plain array mean, such as ``0,1`` and ``3``; empty where the data tell.
+    pipeline
+        File with a pipeline of one's own.
+    keep
+        Names of steps whose result is to be kept, separated by commas.
     """
 
     variable: str = ""
@@ -44,6 +51,14 @@ class ReconOrder:
     window: str = "none"
     axes: str = ""
     channel_axis: int | None = None
+    pipeline: Path | None = None
+    keep: str = ""
+
+    def choice(self, raw: RawScan | None) -> PipelineChoice:
+        """The same as the pipeline wants it; ``raw`` tells which of rows and columns is read, where a matrix is asked for."""
+        options = _options(raw, self.window, parse_matrix(self.matrix))
+        keep = tuple(name.strip() for name in self.keep.split(",") if name.strip())
+        return PipelineChoice(options=options, file=self.pipeline, keep=keep)
 
 
 def reconstruct_path(source: Path, out: Path | None, order: ReconOrder) -> dict[str, Any]:
@@ -57,31 +72,76 @@ def reconstruct_path(source: Path, out: Path | None, order: ReconOrder) -> dict[
     size, axes = parse_matrix(order.matrix), parse_axes(order.axes)
     if is_scan_folder(source):
         _refuse_axes(order)
-        files = make_images(source, out, _options(read_raw(source) if size else None, order.window, size))
+        files = make_images(source, out, order.choice(read_raw(source) if size else None))
         scan = describe_scan(source)
         share = "" if scan["complete"] else f" Only {scan['readouts']} of {scan['expected']} readouts were measured."
+        share += f" {skipped}" if (skipped := skipped_text(files.volumes)) else ""
         what = "its spectrum" if files.spectrum else "1 image stack" if len(files.volumes) == 1 else "image stacks"
         many = f"{len(files.volumes)} " if len(files.volumes) > 1 else ""
         return {"text": f"{scan['name']}: {many}{what}.{share}", "files": _names(files)}
-    if not source.exists():
-        raise StorageError(f"There is no '{source}'.", "Check the name of the file or folder.")
-    if source.is_dir():
-        raise StorageError(f"'{source}' is not a scan.", "Give the folder of a scan: it holds a file scan.json.")
+    _require_file(source)
     if out is None:
         raise ReconError("Nobody said where the images should go.", "Add --out FOLDER.")
     data = read_foreign(source, order.variable)
     if isinstance(data, RawScan):
         _refuse_axes(order)
-        volumes = reconstruct(data, options=_options(data, order.window, size))
+        choice = order.choice(data)
+        orders = choice.orders((), _kind_of(data))
+        with new_folder(out) as folder:
+            volumes = reconstruct(data, pipeline=orders, watch=Keeper(choice.keep, folder / INTERMEDIATE))
+            write_used(orders, folder)
+            _write_plain(volumes, source, folder)
+        return _report(volumes, source, out)
+    if order.window != Filter.NONE or order.pipeline is not None or order.keep:
+        raise ReconError(
+            "A filter or a pipeline needs to know where the field of view lies, which a plain array does not say.",
+            "Leave --filter, --pipeline and --keep away, or give an ISMRMRD file.",
+        )
+    images = reconstruct_plain(data, size, encoded_axes=axes, channel_axis=order.channel_axis)
+    plain = (plain_volume(images, source.name),)
+    with new_folder(out) as folder:
+        _write_plain(plain, source, folder)
+    return _report(plain, source, out)
+
+
+def all_steps_text() -> str:
+    """Every step that a pipeline may have, for people."""
+    return steps_text()
+
+
+def write_pipeline_of(source: Path, path: Path, order: ReconOrder) -> str:
+    """Write the pipeline that ``reconstruct_path`` would use for the same order, to be edited; returns a text.
+
+    Raises
+    ------
+    StorageError, ReconError
+        The source cannot be read, has no pipeline, or the file cannot be written.
+    """
+    if is_scan_folder(source):
+        request = open_scan(source).record.request
+        raw = read_raw(source) if order.matrix else None
+        orders = order.choice(raw).orders(request.pipeline, request.recon)
     else:
-        if order.window != Filter.NONE:
-            raise ReconError(
-                "A filter needs to know where the field of view lies, which a plain array does not say.",
-                "Leave --filter away, or give an ISMRMRD file.",
-            )
-        images = reconstruct_plain(data, size, encoded_axes=axes, channel_axis=order.channel_axis)
-        volumes = (plain_volume(images, source.name),)
-    return _write_plain(volumes, source, out)
+        _require_file(source)
+        data = read_foreign(source, order.variable)
+        if not isinstance(data, RawScan):
+            raise ReconError(f"{source.name} holds a plain array, which needs no pipeline.", "Give a scan's folder.")
+        orders = order.choice(data).orders((), _kind_of(data))
+    write_pipeline(orders, path)
+    return (
+        f"The {len(orders)} steps from {source.name} to its images stand in {path}. Change them, then use --pipeline {path}."
+    )
+
+
+def _kind_of(raw: RawScan) -> str:
+    return "noncartesian" if raw.encoding is None and raw.trajectory_per_m is not None else "cartesian"
+
+
+def _require_file(source: Path) -> None:
+    if not source.exists():
+        raise StorageError(f"There is no '{source}'.", "Check the name of the file or folder.")
+    if source.is_dir():
+        raise StorageError(f"'{source}' is not a scan.", "Give the folder of a scan: it holds a file scan.json.")
 
 
 def _options(raw: RawScan | None, window: str, size: tuple[int, int] | None) -> ReconOptions:
@@ -129,18 +189,26 @@ def parse_matrix(text: str) -> tuple[int, int] | None:
     return int(match[1]), int(match[2])
 
 
-def _write_plain(volumes: tuple[Volume, ...], source: Path, out: Path) -> dict[str, Any]:
-    stem = source.name.split(".")[0]
-    with new_folder(out) as folder:
-        for index, volume in enumerate(volumes, start=1):
-            name = stem if len(volumes) == 1 else f"{stem}-{index}"
-            np.save(folder / f"{name}.npy", np.abs(volume.data))
-            write_nifti(volume, folder / f"{name}.nii.gz")
-        contact_sheet(volumes, folder / f"{stem}.png", title=source.name)
+def _write_plain(volumes: tuple[Volume, ...], source: Path, folder: Path) -> None:
+    stem = _stem(source)
+    for index, volume in enumerate(volumes, start=1):
+        name = stem if len(volumes) == 1 else f"{stem}-{index}"
+        np.save(folder / f"{name}.npy", np.abs(volume.data) if volume.kind in {"magnitude", "complex"} else volume.data)
+        write_nifti(volume, folder / f"{name}.nii.gz")
+    contact_sheet(volumes, folder / f"{stem}.png", title=source.name)
+
+
+def _report(volumes: tuple[Volume, ...], source: Path, out: Path) -> dict[str, Any]:
     shape = " x ".join(map(str, volumes[0].data.shape))
-    files = sorted(str(path) for path in out.glob(f"{stem}*") if path.is_file())
-    return {"text": f"{source.name}: images of {shape} (slices x rows x columns).", "files": files}
+    files = sorted(str(path) for path in out.glob(f"{_stem(source)}*") if path.is_file())
+    text = f"{source.name}: images of {shape} (slices x rows x columns). {skipped_text(volumes)}".strip()
+    return {"text": text, "files": files}
+
+
+def _stem(source: Path) -> str:
+    return source.name.split(".")[0]
 
 
 def _names(files: ImageFiles) -> list[str]:
-    return [str(path) for path in (*files.dicom, *files.nifti, *filter(None, (files.sheet, files.spectrum)))]
+    others = (files.sheet, files.spectrum, files.intermediate)
+    return [str(path) for path in (*files.dicom, *files.nifti, *filter(None, others))]

@@ -14,6 +14,7 @@ from isocenter.acquisition.hardware import HardwareThread
 from isocenter.acquisition.runner import ScanRunner
 from isocenter.app.images import ImageFiles, make_images
 from isocenter.app.live import LivePictures, VolumesListener
+from isocenter.app.pipelines import skipped_text
 from isocenter.app.prepare import PreparedScan
 from isocenter.app.service import Health
 from isocenter.devices.marcos.driver import MarcosConsole
@@ -221,6 +222,7 @@ class ScannerSession:
             exam=exam,
             series_number=len(find_scans(parent)) + 1 if parent.is_dir() else 1,
             recon=prepared.info.recon,
+            pipeline=prepared.info.pipeline,
             console=f"{identity.family} {identity.version} ({identity.kind})",
         )
         folder = ScanFolder.create(parent, request, prepared.scan, prepared.seq)
@@ -271,6 +273,7 @@ class ScannerSession:
         images, note = None, ""
         try:
             images = make_images(path)
+            note = skipped_text(images.volumes)
         except ReconError as error:
             note = f"{error.problem} {error.remedy}"
         except (StorageError, DicomError) as error:

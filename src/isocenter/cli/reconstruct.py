@@ -11,14 +11,14 @@ from isocenter.cli.options import Folder, json_option
 
 
 @click.command()
-@click.argument("source", metavar="PATH", type=click.Path(path_type=Path))
+@click.argument("source", metavar="[PATH]", required=False, type=click.Path(path_type=Path))
 @click.option("--out", type=Folder(), help="Folder for images; a scan's own if left away.")
 @click.option("--variable", default="", help="Variable of a MATLAB or NumPy file that holds k-space.")
 @click.option("--matrix", default="", metavar="ROWSxCOLS", help="Zero-fill to this many pixels, such as 256x256.")
 @click.option(
     "--filter",
     "window",
-    type=click.Choice(["none", "hann", "tukey", "fermi"]),
+    type=click.Choice(["none", "hann", "tukey", "fermi", "gauss"]),
     default="none",
     show_default=True,
     help="Window over k-space: less ringing and noise for some blur.",
@@ -32,22 +32,46 @@ from isocenter.cli.options import Folder, json_option
 @click.option(
     "--channel-axis", type=click.IntRange(0, 9), default=None, help="Plain arrays: axis of the receive channels, from 0."
 )
+@click.option("--pipeline", type=click.Path(path_type=Path), default=None, help="File with the steps to use.")
+@click.option(
+    "--write-pipeline",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Write the steps to this file and do nothing else.",
+)
+@click.option("--keep", default="", metavar="STEP[,STEP]", help="Also keep what these steps leave, as .npy and .png.")
+@click.option("--steps", "list_steps", is_flag=True, help="Explain every step that a pipeline may have.")
 @json_option
-def command(source: Path, out: Path | None, as_json: bool, **order: Any) -> None:
+def command(
+    source: Path | None, out: Path | None, write_pipeline: Path | None, list_steps: bool, as_json: bool, **order: Any
+) -> None:
     r"""Make images from raw data: a scan's folder, or k-space from elsewhere.
 
     A scan that was killed reconstructs from what was measured. From elsewhere it takes ISMRMRD files, MATLAB files (5 and
     7.3) and NumPy files (.npy, .npz); axes and k-space centre of these are found in the data, or named with --axes and
     --channel-axis. Written then: magnitude as .npy (slices x rows x columns) and .nii.gz, and a contact sheet.
 
+    The steps from data to images are the sequence's own; --write-pipeline gives them as a file, which you may change and use
+    with --pipeline. The steps that were used stand in pipeline.toml beside the images.
+
     \b
     Examples:
       isocenter reconstruct demo-out/004-t2-tse-axial
       isocenter reconstruct fse_kspace.mat --variable kspace --matrix 256x256 --out fse
+      isocenter reconstruct demo-out/004-t2-tse-axial --write-pipeline mine.toml
+      isocenter reconstruct demo-out/004-t2-tse-axial --pipeline mine.toml --keep sort,transform --out mine
     """
-    from isocenter.app.reconstruct import ReconOrder, reconstruct_path
+    from isocenter.app.reconstruct import ReconOrder, all_steps_text, reconstruct_path, write_pipeline_of
     from isocenter.cli.progress import Screen
 
+    if list_steps:
+        click.echo(all_steps_text())
+        return
+    if source is None:
+        raise click.UsageError("Missing argument 'PATH': the folder of a scan, or a file with k-space.")
+    if write_pipeline is not None:
+        click.echo(write_pipeline_of(source, write_pipeline, ReconOrder(**order)))
+        return
     with Screen("Reconstructing", is_quiet=as_json):
         result = reconstruct_path(source, out, ReconOrder(**order))
     if as_json:

@@ -35,6 +35,8 @@ from isocenter.domain.volume import Volume
 STATUS: Final = "Research software, not approved for diagnosis."
 """Stands in Image Comments of every image."""
 
+_SIGNED: Final = ("phase", "real")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesInfo:
@@ -79,7 +81,8 @@ def write_series(
     Parameters
     ----------
     volume
-        float32 magnitude, or complex, of which the magnitude is written.
+        float32 magnitude, or complex, of which the magnitude is written; or phase or real part (``kind``), shifted so that
+        no pixel is negative. One with a label becomes a derived series that says what was done to it.
     raw
         The scan it was made from: times, angles, encoding, frequency. Its samples are not used.
     folder
@@ -102,7 +105,7 @@ def write_series(
         )
     if series.bits not in {12, 16} or series.number < 1 or series.laterality not in {"", "L", "R"}:
         raise ValueError(f"series number {series.number}, bits {series.bits}, laterality {series.laterality!r}")
-    pixels = to_pixels(volume.data, series.bits)
+    pixels = to_pixels(volume.data, series.bits, is_signed=volume.kind in _SIGNED)
     common = Dataset()
     for part in (
         _study(exam, series),
@@ -120,15 +123,19 @@ def write_series(
     return _write_all(images, folder)
 
 
-def to_pixels(data: NDArray[np.float32] | NDArray[np.complex64], bits: int) -> NDArray[np.uint16]:
+def to_pixels(
+    data: NDArray[np.float32] | NDArray[np.complex64], bits: int, *, is_signed: bool = False
+) -> NDArray[np.uint16]:
     """Magnitude scaled by one factor for the whole volume, so that its largest value is the largest pixel value.
+
+    Signed values keep their sign: zero becomes the middle pixel value.
 
     Raises
     ------
     DicomError
         Values that are not finite, or no voxels.
     """
-    magnitude = np.abs(data)
+    magnitude: NDArray[np.float32] = np.abs(data)
     if magnitude.ndim != 3 or magnitude.size == 0 or not np.all(np.isfinite(magnitude)):
         raise DicomError(
             f"The images of shape {magnitude.shape} are empty or contain values that are not numbers.",
@@ -136,6 +143,9 @@ def to_pixels(data: NDArray[np.float32] | NDArray[np.complex64], bits: int) -> N
         )
     top = float(magnitude.max())
     factor = (2**bits - 1) / top if top > 0 else 1.0
+    if is_signed:
+        shifted: NDArray[np.float64] = (np.real(data) * np.float64(factor) + 2**bits - 1) / 2
+        return np.round(shifted).astype(np.uint16)
     return np.round(magnitude * np.float64(factor)).astype(np.uint16)
 
 
@@ -242,8 +252,13 @@ def _pixel_description(pixels: NDArray[np.uint16], series: SeriesInfo, volume: V
     """Everything about the pixels that holds for the whole series."""
     part, geometry = Dataset(), volume.geometry
     part.SOPClassUID = MR_IMAGE_STORAGE
-    part.ImageType = ["ORIGINAL", "PRIMARY", "OTHER"]
-    part.ImageComments = " ".join(filter(None, (STATUS, text.free_text(series.comment, 500))))
+    origin = "DERIVED" if volume.label else "ORIGINAL"
+    part.ImageType = [origin, "PRIMARY", "PHASE MAP" if volume.kind == "phase" else "OTHER"]
+    derived = f"Derived image: {volume.label}." if volume.label else ""
+    part.ImageComments = " ".join(filter(None, (STATUS, derived, text.free_text(series.comment, 500))))
+    if volume.label:
+        done = "; ".join(f"{name}: {said}" for name, said in volume.provenance[-3:])
+        part.DerivationDescription = text.free_text(f"{volume.label} ({done})", 1024)
     part.PixelSpacing = [_millimetres(geometry.spacing_m[1]), _millimetres(geometry.spacing_m[2])]
     directions = (*geometry.row_direction, *geometry.column_direction)
     part.ImageOrientationPatient = [text.decimal(round(float(value), 10)) for value in directions]

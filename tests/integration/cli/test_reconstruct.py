@@ -62,7 +62,7 @@ def test_axes_that_data_cannot_tell_are_asked_for_and_taken(isocenter, tmp_path:
         (["--matrix", "99999x9"], "99999x9 is not possible"),
         (["--matrix", "0x0"], "0x0 is not possible"),
         (["--variable", "image"], "has no variable 'image'.*kspace"),
-        (["--filter", "hann"], "filter needs to know"),
+        (["--filter", "hann"], "filter or a pipeline needs to know"),
     ],
 )
 def test_nonsense_is_refused_and_leaves_nothing(arguments, words, isocenter, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from isocenter.domain.errors import DicomError
 from isocenter.domain.events import Encoding, ScanFacts
 from isocenter.domain.geometry import Orientation, PatientPosition, place
 from isocenter.domain.patient import UNPAIRED_PARTS, Exam, Patient, Sex
+from isocenter.domain.pipeline import StepOrder
 from isocenter.domain.raw import RawScan
 from isocenter.domain.scanner import (
     ConsoleLink,
@@ -32,6 +33,7 @@ from isocenter.domain.scanner import (
 )
 from isocenter.domain.volume import PLACE_UNKNOWN
 from isocenter.recon.cartesian import reconstruct
+from isocenter.recon.defaults import CARTESIAN
 from isocenter.recon.options import ReconOptions
 from isocenter.storage.nifti import ras_affine_mm, write_nifti
 
@@ -254,6 +256,35 @@ def test_validators_have_nothing_to_say(kind, tmp_path):
     assert complaints(paths) == []
     code, output = run("dcentvfy", *paths)
     assert (code, output.strip()) == (0, "")
+
+
+@pytest.mark.peer("dciodvfy")
+def test_a_derived_series_says_so_and_what_was_done(tmp_path):
+    raw = make_raw(place(Orientation.AXIAL))
+    (volume,) = reconstruct(raw)
+    second = dataclasses.replace(volume, label="denoised", provenance=(*volume.provenance, ("denoise", "strength 10 %")))
+    paths = write_series(second, raw=raw, exam=make_exam(), series=SERIES, scanner=make_scanner(), folder=tmp_path)
+    assert complaints(paths) == []
+    image = pydicom.dcmread(paths[0])
+    assert list(image.ImageType) == ["DERIVED", "PRIMARY", "OTHER"]
+    assert "Derived image: denoised." in image.ImageComments
+    assert "denoise: strength 10 %" in image.DerivationDescription
+
+
+@pytest.mark.peer("dciodvfy")
+@pytest.mark.parametrize(("kind", "what"), [("phase", "PHASE MAP"), ("real", "OTHER")])
+def test_signed_values_keep_their_sign_about_the_middle(kind, what, tmp_path):
+    raw = make_raw(place(Orientation.AXIAL))
+    pipeline = [o if o.step != "output" else StepOrder(step="output", parameters={"kind": kind}) for o in CARTESIAN]
+    (volume,) = reconstruct(raw, pipeline=pipeline)
+    paths = write_series(volume, raw=raw, exam=make_exam(), series=SERIES, scanner=make_scanner(), folder=tmp_path)
+    assert complaints(paths) == []
+    images = [pydicom.dcmread(path) for path in paths]
+    assert images[0].ImageType[2] == what
+    pixels = np.stack([image.pixel_array for image in images]).astype(float)
+    scale = np.abs(volume.data).max() / 2047.5
+    np.testing.assert_allclose((pixels - 2047.5) * scale, volume.data, atol=0.51 * scale)
+    assert (volume.data < 0).any()
 
 
 @pytest.mark.peer("dciodvfy")

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: MIT
+"""Which pipeline makes a scan's images, and what is left of it beside them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from isocenter.app.files import new_folder
+from isocenter.domain.errors import ReconError, StorageError
+from isocenter.domain.pipeline import StepOrder
+from isocenter.domain.volume import Volume
+from isocenter.recon.defaults import adjusted, default_pipeline
+from isocenter.recon.options import ReconOptions
+from isocenter.recon.pipeline_file import pipeline_text, read_pipeline
+from isocenter.recon.steps.base import Work
+from isocenter.recon.views import view_of
+from isocenter.storage.png import contact_sheet
+
+PIPELINE, INTERMEDIATE = "pipeline.toml", "intermediate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineChoice:
+    """What a person chose of a reconstruction.
+
+    Attributes
+    ----------
+    options
+        Filter, sizes and so on, before what the pipeline says.
+    file
+        A pipeline of one's own; None for the scan's.
+    keep
+        Steps whose result is to be kept, to look at.
+    """
+
+    options: ReconOptions | None = None
+    file: Path | None = None
+    keep: tuple[str, ...] = ()
+
+    def orders(self, declared: tuple[StepOrder, ...], recon: str) -> tuple[StepOrder, ...]:
+        """The pipeline: the person's file, else what the sequence declared, else the usual one; with the options in it.
+
+        Raises
+        ------
+        ReconError
+            The file cannot be used, or a step to keep is not in the pipeline.
+        """
+        orders = read_pipeline(self.file) if self.file is not None else declared or default_pipeline(recon)
+        names = [order.step for order in orders]
+        for name in self.keep:
+            if name not in names:
+                raise ReconError(f"The pipeline has no step '{name}' to keep.", f"Keep one of: {', '.join(names)}.")
+        return adjusted(orders, self.options)
+
+
+class Keeper:
+    """Writes what some steps leave into a folder, numbers and a picture: watch a reconstruction with it."""
+
+    def __init__(self, names: Iterable[str], folder: Path) -> None:
+        self._names, self._folder, self._n_steps = set(names), folder, 0
+
+    def __call__(self, name: str, work: Work) -> None:
+        """Keep what this step left, if it is one of those asked for."""
+        self._n_steps += 1
+        if name not in self._names:
+            return
+        self._folder.mkdir(exist_ok=True)
+        stem = f"{self._n_steps:02d}-{name}"
+        items = [item.data for item in (work.pictures or work.grids)] or [work.raw.samples]
+        for index, data in enumerate(items, start=1):
+            np.save(self._folder / (f"{stem}-{index}.npy" if len(items) > 1 else f"{stem}.npy"), data)
+        contact_sheet(
+            [view_of(data, is_image=bool(work.pictures)) for data in items], self._folder / f"{stem}.png", title=stem
+        )
+
+
+def write_used(orders: Iterable[StepOrder], folder: Path) -> None:
+    """Keep the pipeline beside the images that it made."""
+    (folder / PIPELINE).write_text(pipeline_text(orders), encoding="utf-8")
+
+
+def write_pipeline(orders: Iterable[StepOrder], path: Path) -> None:
+    """Write a pipeline for a person to edit.
+
+    Raises
+    ------
+    StorageError
+        The file is there already, or cannot be written.
+    """
+    text = pipeline_text(orders)
+    if path.exists():
+        raise StorageError(f"There is a file '{path}' already.", "Choose another name, or move that file away first.")
+    if not path.name or path.parent.is_file():
+        raise StorageError(f"'{path}' is no name for a file.", "Choose another name.")
+    with new_folder(path.parent) as folder:
+        (folder / path.name).write_text(text, encoding="utf-8")
+
+
+def skipped_text(volumes: Iterable[Volume]) -> str:
+    """What a person must know of steps that could not be done, empty when there were none."""
+    skipped = dict.fromkeys(f"{name} was skipped: {why}" for volume in volumes for name, why in volume.skipped)
+    return " ".join(text if text.endswith(".") else f"{text}." for text in skipped)
