@@ -12,7 +12,7 @@ from isocenter.app.exams import new_exam, phantom_patient
 from isocenter.app.prepare import prepare
 from isocenter.app.prescan import find_frequency
 from isocenter.app.session import ScannerSession, ScanOutcome
-from isocenter.app.virtual_scanner import VirtualSetup, virtual_scanner
+from isocenter.app.virtual_scanner import VirtualSetup, scenario_of, virtual_scanner
 from isocenter.domain.geometry import Orientation
 from isocenter.domain.patient import Exam
 from isocenter.domain.scan import Prescription, Protocol, ScanProgress
@@ -78,7 +78,7 @@ def run_demo(
     ConsoleError
         Something went wrong; what was measured until then is kept.
     """
-    exam = new_exam(phantom_patient(), setup.position, "HEAD", "Isocenter demo")
+    exam = new_exam(phantom_patient(), scenario_of(setup).position, "HEAD", "Isocenter demo")
     outcomes: list[ScanOutcome] = []
     say("Starting the virtual scanner")
     with virtual_scanner(scanner, setup) as placed:

@@ -31,27 +31,27 @@ class VirtualSetup:
     Attributes
     ----------
     scenario
-        Name of a scenario; it says which phantom lies in which field.
+        Name of a scenario or path of its file; it says which phantom lies in which field.
     phantom
         Name of a phantom, empty for the scenario's own.
     position
-        How the phantom lies.
+        How the phantom lies; None for the scenario's own.
     n_spins
         Spins to simulate, 0 for the scenario's own number.
     has_noise
         False switches the noise of the receive chain off.
     seed
-        Makes everything random repeatable.
+        Makes everything random repeatable; 0 for the scenario's own.
     time_scale
         1 plays as slowly as a real scanner, 0 as fast as this machine can.
     """
 
     scenario: str = "osii-one-brain"
     phantom: str = ""
-    position: PatientPosition = PatientPosition.HFS
+    position: PatientPosition | None = None
     n_spins: int = 0
     has_noise: bool = True
-    seed: int = 1
+    seed: int = 0
     time_scale: float = 0.0
 
 
@@ -134,21 +134,37 @@ def _server(scanner: Scanner, setup: VirtualSetup, host: str, port: int) -> Iter
 
 
 def scenario_of(setup: VirtualSetup) -> "Scenario":
-    """The named scenario with what the setup changes of it.
+    """The scenario with what the setup changes of it.
 
     Raises
     ------
     ConfigError
-        There is no such scenario; names those there are.
+        There is no such scenario or phantom, or its file is wrong.
     """
-    from isocenter.virtual.physics.scenario import find_scenario
+    from isocenter.virtual.physics.scenario import find_scenario, scenario_phantom
 
     scenario = find_scenario(setup.scenario)
-    return replace(
+    scenario = replace(
         scenario,
         phantom=setup.phantom or scenario.phantom,
-        position=setup.position,
+        phantom_file="" if setup.phantom else scenario.phantom_file,
+        position=setup.position or scenario.position,
         n_spins=setup.n_spins or scenario.n_spins,
         receiver=replace(scenario.receiver, noise=scenario.receiver.noise if setup.has_noise else 0.0),
-        seed=setup.seed,
+        seed=setup.seed or scenario.seed,
     )
+    scenario_phantom(scenario)
+    return scenario
+
+
+def scanner_of(scenario: str, default: str) -> str:
+    """Name of the hardware file that a scenario is meant for, or a default when it is for any.
+
+    Raises
+    ------
+    ConfigError
+        There is no such scenario, or its file is wrong.
+    """
+    from isocenter.config.scenarios import load_scenario
+
+    return load_scenario(scenario).scanner or default

@@ -11,7 +11,7 @@ from typing import Final
 from isocenter.app.exam_service import ExamService
 from isocenter.app.paths import at_address, data_folder
 from isocenter.app.session import ScannerSession
-from isocenter.app.virtual_scanner import VirtualSetup, virtual_scanner
+from isocenter.app.virtual_scanner import VirtualSetup, scanner_of, virtual_scanner
 from isocenter.config.hardware import load_scanner
 from isocenter.domain.errors import ConfigError
 
@@ -48,11 +48,12 @@ class WindowChoice:
 def choice_from(environment: Mapping[str, str]) -> WindowChoice:
     """The choice in ``ISOCENTER_SCANNER``, ``ISOCENTER_CONSOLE`` and ``ISOCENTER_SCENARIO``; virtual if nothing is set."""
     default = WindowChoice()
-    return WindowChoice(
-        scanner=environment.get("ISOCENTER_SCANNER") or default.scanner,
-        console=environment.get("ISOCENTER_CONSOLE") or default.console,
-        scenario=environment.get("ISOCENTER_SCENARIO") or default.scenario,
-    )
+    console = environment.get("ISOCENTER_CONSOLE") or default.console
+    scenario = environment.get("ISOCENTER_SCENARIO") or default.scenario
+    scanner = environment.get("ISOCENTER_SCANNER")
+    if not scanner:
+        scanner = scanner_of(scenario, default.scanner) if console == VIRTUAL else default.scanner
+    return WindowChoice(scanner=scanner, console=console, scenario=scenario)
 
 
 def address(console: str) -> tuple[str, int]:

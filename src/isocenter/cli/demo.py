@@ -8,7 +8,7 @@ from threading import Event
 
 import click
 
-from isocenter.cli.options import Folder, json_option, scanner_option, seed_option, spins_option
+from isocenter.cli.options import Folder, json_option, scanner_option, scenario_option, seed_option, spins_option
 
 
 @click.command()
@@ -20,7 +20,7 @@ from isocenter.cli.options import Folder, json_option, scanner_option, seed_opti
     show_default=True,
     help="Folder for everything written.",
 )
-@click.option("--scenario", default="osii-one-brain", show_default=True, help="Which phantom lies in which field.")
+@scenario_option
 @spins_option
 @seed_option
 @json_option

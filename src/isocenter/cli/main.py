@@ -21,6 +21,7 @@ _COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "reconstruct": ("isocenter.cli.reconstruct", "Make images from raw data, ours or somebody else's."),
     "export": ("isocenter.cli.export", "Write DICOM or NIfTI files of a finished scan."),
     "virtual-scanner": ("isocenter.cli.virtual_scanner", "Serve a virtual scanner on a network port."),
+    "scenarios": ("isocenter.cli.scenarios", "List what the virtual scanner can be, and what is wrong with it."),
     "sequences": ("isocenter.cli.sequences", "List the sequences and explain their parameters."),
 }
 EXIT_PROBLEM: Final = 1

@@ -62,15 +62,36 @@ spins_option = click.option(
 seed_option = click.option(
     "--seed",
     type=click.IntRange(0, 2**32 - 1),
-    default=1,
+    default=0,
+    help="Virtual scanner: makes everything random repeatable; 0 leaves it to the scenario.",
+)
+scenario_option = click.option(
+    "--scenario",
+    default="osii-one-brain",
     show_default=True,
-    help="Virtual scanner: makes everything random repeatable.",
+    metavar="NAME_OR_FILE",
+    help="Virtual scanner: which phantom lies in which field; `isocenter scenarios` lists them.",
+)
+phantom_option = click.option(
+    "--phantom",
+    default="",
+    help="Virtual scanner: another phantom than the scenario's, such as head, knee, block, acr, vials.",
 )
 host_option = click.option("--host", default="", help="Console at another address than the hardware file's.")
 port_option = click.option(
     "--port", type=click.IntRange(0, 65535), default=0, help="Console at another port than the hardware file's."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+
+
+def scanner_for(scanner_name: str, scenario: str) -> str:
+    """The scanner that was asked for; when none was, the one that the scenario is meant for."""
+    asked = click.get_current_context().get_parameter_source("scanner_name")
+    if asked is not click.core.ParameterSource.DEFAULT:
+        return scanner_name
+    from isocenter.app.virtual_scanner import scanner_of
+
+    return scanner_of(scenario, scanner_name)
 
 
 def prescription_options(function: F) -> F:

@@ -14,10 +14,13 @@ from isocenter.cli.options import (
     json_option,
     out_option,
     parameter_option,
+    phantom_option,
     port_option,
     prescription,
     prescription_options,
+    scanner_for,
     scanner_option,
+    scenario_option,
     seed_option,
     spins_option,
 )
@@ -30,8 +33,8 @@ from isocenter.cli.options import (
 @parameter_option
 @prescription_options
 @click.option("--virtual", is_flag=True, help="Start a virtual scanner and use it.")
-@click.option("--scenario", default="osii-one-brain", show_default=True, help="Virtual: which phantom lies in which field.")
-@click.option("--phantom", default="", help="Virtual: another phantom, such as block, cylinder, vials, sphere.")
+@scenario_option
+@phantom_option
 @click.option("--noise/--no-noise", default=True, show_default=True, help="Virtual: thermal noise.")
 @spins_option
 @seed_option
@@ -63,6 +66,8 @@ def command(sequence: str, scanner_name: str, out: Path, as_json: bool, **option
     from isocenter.config.hardware import load_scanner
     from isocenter.domain.geometry import PatientPosition
 
+    if options["virtual"]:
+        scanner_name = scanner_for(scanner_name, options["scenario"])
     scanner = at_address(load_scanner(scanner_name), options["host"], options["port"])
     order = ScanOrder(
         sequence=sequence,

@@ -6,7 +6,16 @@ import threading
 
 import click
 
-from isocenter.cli.options import FiniteFloat, json_option, scanner_option, seed_option, spins_option
+from isocenter.cli.options import (
+    FiniteFloat,
+    json_option,
+    phantom_option,
+    scanner_for,
+    scanner_option,
+    scenario_option,
+    seed_option,
+    spins_option,
+)
 from isocenter.domain.geometry import PatientPosition
 
 
@@ -18,14 +27,12 @@ from isocenter.domain.geometry import PatientPosition
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=11111, show_default=True, help="Port to listen on; 0 picks a free one."
 )
-@click.option("--scenario", default="osii-one-brain", show_default=True, help="Which phantom lies in which field.")
-@click.option("--phantom", default="", help="Another phantom than the scenario's: head, block, cylinder, vials, sphere.")
+@scenario_option
+@phantom_option
 @click.option(
     "--position",
     type=click.Choice([item.value for item in PatientPosition]),
-    default="HFS",
-    show_default=True,
-    help="How it lies.",
+    help="How it lies; as the scenario says if left away.",
 )
 @spins_option
 @click.option("--noise/--no-noise", default=True, show_default=True, help="Thermal noise of the receive chain.")
@@ -44,7 +51,7 @@ def command(
     port: int,
     scenario: str,
     phantom: str,
-    position: str,
+    position: str | None,
     spins: int,
     noise: bool,
     seed: int,
@@ -66,13 +73,14 @@ def command(
     setup = VirtualSetup(
         scenario=scenario,
         phantom=phantom,
-        position=PatientPosition(position),
+        position=PatientPosition(position) if position else None,
         n_spins=spins,
         has_noise=noise,
         seed=seed,
         time_scale=time_scale,
     )
-    with serve(load_scanner(scanner_name), setup, host, port) as (address, actual_port):
+    scanner = load_scanner(scanner_for(scanner_name, scenario))
+    with serve(scanner, setup, host, port) as (address, actual_port):
         if as_json:
             click.echo(json.dumps({"host": address, "port": actual_port}))
         else:
