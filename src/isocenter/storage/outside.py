@@ -168,7 +168,7 @@ class OutsideLink:
             self._send_all(link)
             self._closed_at_s = time.monotonic()
             receiver.join(address.finish_s + _POLL_S)
-            if receiver.is_alive():
+            if not self._is_done.is_set():  # says nothing when something else was said before
                 self._fail(f"sent no end within {address.finish_s:g} s", "Wait for it longer, or look at its server.")
             self._ended.set()
             _shut(link)
