@@ -35,6 +35,13 @@ LATE_TOLERANCE_S: Final = 0.02
 CLIP_LEVEL: Final = 0.999
 MIN_CLIPPED: Final = 3
 """So many raw samples at the receiver's full scale are no accident. Source: reference domain.md 2, step 8."""
+_COIL_CLIPPED: Final = (
+    "The signal is too strong for the receiver and was clipped. Lower the receiver's gain, then repeat the scan."
+)
+_SENSOR_CLIPPED: Final = (
+    "The interference at the sensor is too strong for its receiver and was clipped, so images may keep some of it. "
+    "Lower the sensor's gain or move it away from the source, then repeat the scan if the images have stripes."
+)
 
 
 class ScanRunner:
@@ -142,7 +149,7 @@ class _Run:
     elapsed_s: float = 0.0
     origin_s: float = 0.0
     late_starts: list[LateStart] = field(default_factory=list)
-    is_clipped: bool = False
+    clipped: set[int] = field(default_factory=set)
 
     def run(self) -> ScanResult:
         reason, failure = EndReason.FAILED, None
@@ -237,13 +244,14 @@ class _Run:
         self._progress()
 
     def _look_for_clipping(self, raw: NDArray[np.complex64]) -> None:
-        coil = raw if raw.ndim == 1 else raw[0]  # a sensor that is too loud spoils no signal
-        n_clipped = np.count_nonzero(np.maximum(np.abs(coil.real), np.abs(coil.imag)) >= CLIP_LEVEL)
-        if n_clipped < MIN_CLIPPED or self.is_clipped:
-            return
-        self.is_clipped = True  # once a scan is enough
-        text = "The signal is too strong for the receiver and was clipped. Lower the receiver's gain, then repeat the scan."
-        self._message(DeviceMessage(severity=Severity.WARNING, text=text, original=f"{n_clipped} samples at full scale"))
+        for channel, samples in enumerate(np.atleast_2d(raw)):
+            n_clipped = np.count_nonzero(np.maximum(np.abs(samples.real), np.abs(samples.imag)) >= CLIP_LEVEL)
+            if n_clipped < MIN_CLIPPED or channel in self.clipped:
+                continue
+            self.clipped.add(channel)  # once a scan is enough
+            text = _SENSOR_CLIPPED if channel else _COIL_CLIPPED
+            original = f"{n_clipped} samples at full scale on channel {channel}"
+            self._message(DeviceMessage(severity=Severity.WARNING, text=text, original=original))
 
     def _store(self, segment: Segment, raw: NDArray[np.complex64], filter_: ReceiveFilter) -> None:
         samples = filter_.apply(raw, segment.readouts)

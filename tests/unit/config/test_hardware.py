@@ -145,6 +145,7 @@ WRONG = {
     ),
     "imaging sphere outside bore": ("imaging_diameter_m = { value = 0.20", "imaging_diameter_m = { value = 0.4", r"or less"),
     "oversampling": ("oversampling = { value = 4", "oversampling = { value = 4.5", r"oversampling.value': found 4.5"),
+    "sensors": ('coil_name = "', 'sensors = 2\ncoil_name = "', r"receiver.sensors': found 2; allowed is 0 or 1"),
     "syntax": ("[rf]", "[rf", r"not valid TOML: .*line \d+"),
     "key twice": ("[magnet]", "[magnet]\nbore_m = 1", r"not valid TOML: .*line \d+"),
 }
@@ -165,6 +166,11 @@ def test_the_line_named_is_the_line_of_the_key(text, load):
         load(text.replace("max_duty", "max_dutyy"))
     expected = 1 + [line.startswith("max_duty") for line in text.splitlines()].index(True)
     assert f"line {expected}," in caught.value.problem
+
+
+def test_a_file_may_say_that_a_sensor_is_connected(text, load):
+    assert load(text).receiver.n_sensors == 0
+    assert load(text.replace('coil_name = "', 'sensors = 1\ncoil_name = "', 1)).receiver.n_sensors == 1
 
 
 @pytest.mark.parametrize("key", ["homogeneity_ppm", "coil_bandwidth_hz", "volts_per_unit"])
