@@ -54,7 +54,7 @@ def simulate(
     Returns
     -------
         Imaging readouts in ``samples``, those labelled NOISE in ``noise``, navigators left out; just as a stored scan is
-        read back. Channel 0 is the coil, the others are sensors.
+        read back. The coils come first, then the sensors.
     """
     model = BlochSignalModel(scanner, scenario, n_threads=n_threads)
     filter_ = ReceiveFilter(scan.readouts, scan.clock_hz)
@@ -69,7 +69,7 @@ def simulate(
                 channels.append([])
             channels[channel].extend(rows)
         end_s = segment.start_s + segment.end_tick / scan.clock_hz
-    return _raw_scan(scan, placement, channels, name)
+    return _raw_scan(scan, placement, channels, name, model.n_coils)
 
 
 def _playback(segment: Segment, scan: CompiledScan, idle_s: float) -> Playback:
@@ -133,7 +133,7 @@ def _decimated(readouts: Readouts, windows: Sequence[NDArray[np.complex64]], n_c
     return raw
 
 
-def _raw_scan(scan: CompiledScan, placement: Placement, channels: list[_Rows], name: str) -> RawScan:
+def _raw_scan(scan: CompiledScan, placement: Placement, channels: list[_Rows], name: str, n_coils: int) -> RawScan:
     readouts, n = scan.readouts, len(scan.readouts)
     is_noise = readouts.label("NOISE") != 0
     is_imaging = ~is_noise & (readouts.label("NAV") == 0)
@@ -164,7 +164,7 @@ def _raw_scan(scan: CompiledScan, placement: Placement, channels: list[_Rows], n
         trajectory_per_m=trajectory,
         evolution_s=scan.evolution_s[chosen] if len(scan.evolution_s) else scan.evolution_s,
         noise=noise,
-        sensor_channels=tuple(range(1, len(channels))),
+        sensor_channels=tuple(range(n_coils, len(channels))),
     )
 
 

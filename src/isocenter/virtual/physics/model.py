@@ -103,22 +103,27 @@ class BlochSignalModel:
 
     @property
     def n_channels(self) -> int:
-        """The coil and all sensors."""
+        """All coils and sensors."""
         return self._chain.n_channels
 
+    @property
+    def n_coils(self) -> int:
+        """Receive coils: the first channels."""
+        return self._chain.n_coils
+
     def play(self, playback: Playback) -> list[NDArray[np.complex64]]:
-        """What the coil hears in each receive window, then what the first sensor hears in each of its windows."""
+        """What the first coil hears in each receive window, then what the first sensor hears in each of its windows."""
         signals, frame = self._simulate(playback)
         heard = self._chain.hear(playback, frame, playback.windows, signals, (0,))
-        if playback.sensor_windows and self.n_channels > 1:
+        if playback.sensor_windows and self.n_channels > self.n_coils:
             # The spins are only simulated at the coil's windows; a sensor's window is the same or hears no leak.
             induced = {_place(window): signal for window, signal in zip(playback.windows, signals, strict=True)}
             theirs = [induced.get(_place(window)) for window in playback.sensor_windows]
-            heard += self._chain.hear(playback, frame, playback.sensor_windows, theirs, (1,))
+            heard += self._chain.hear(playback, frame, playback.sensor_windows, theirs, (self.n_coils,))
         return [channels[0] for channels in heard]
 
     def play_channels(self, playback: Playback) -> list[NDArray[np.complex64]]:
-        """What the coil and all sensors hear in each receive window of the coil, shape ``(n_channels, n)`` each."""
+        """What all coils and sensors hear in each receive window of the coil, shape ``(n_channels, n)`` each."""
         signals, frame = self._simulate(playback)
         return self._chain.hear(playback, frame, playback.windows, signals, range(self.n_channels))
 

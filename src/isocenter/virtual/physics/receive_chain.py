@@ -39,16 +39,17 @@ _DROPOUT_BLOCK_S: Final = 1.0
 
 
 class ReceiveChain:
-    """All receive channels of a virtual scanner: those of the coil first, then the sensors.
+    """All receive channels of a virtual scanner: the coils first, then the sensors.
 
     Parameters
     ----------
     n_sensors
-        Channels beside the coil's; as many as the scenario says if not given.
+        Channels beside the coils'; as many as the scenario says if not given.
     """
 
     def __init__(self, scanner: Scanner, scenario: Scenario, *, n_sensors: int | None = None) -> None:
-        self.n_channels = 1 + (scenario.n_sensors if n_sensors is None else n_sensors)
+        self.n_coils = scenario.coil.n_receive
+        self.n_channels = self.n_coils + (scenario.n_sensors if n_sensors is None else n_sensors)
         self._scenario = scenario
         self._ether = Ether(
             scenario.interference,
@@ -81,9 +82,10 @@ class ReceiveChain:
         windows
             Of this run.
         signals
-            What the spins induce in the coil at each window's sample ticks; None where nobody has computed it.
+            What the spins induce in the coils at each window's sample ticks, shape ``(n,)`` for one coil, else
+            ``(n_coils, n)``; None where nobody has computed it.
         channels
-            0 is the coil.
+            0 is the first coil.
 
         Returns
         -------
@@ -104,12 +106,12 @@ class ReceiveChain:
         self, row: Complex, channel: int, signal: Signal | None, ringing: "Ringing | None", window: RxWindow
     ) -> None:
         """Add what the spins and the transmitter induce, in place."""
-        if channel:
+        if channel >= self.n_coils:
             if signal is not None and self._scenario.receiver.sensor_leak:
-                row += self._scenario.receiver.sensor_leak * signal
+                row += self._scenario.receiver.sensor_leak * np.atleast_2d(signal)[0]
         elif not self._scenario.coil.is_disconnected:
             if signal is not None:
-                row += signal
+                row += np.atleast_2d(signal)[channel]
             if ringing is not None:
                 ringing.add(row, window)
 
