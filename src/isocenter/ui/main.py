@@ -198,6 +198,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="isocenter", description="Open Isocenter's window.")
     parser.add_argument("--scanner", help="name of a hardware file, or its path (ISOCENTER_SCANNER)")
     parser.add_argument("--console", help="virtual, hardware, HOST or HOST:PORT (ISOCENTER_CONSOLE)")
+    parser.add_argument("--scenario", help="virtual console: which phantom lies in which field (ISOCENTER_SCENARIO)")
     return parser.parse_args(argv)
 
 
@@ -205,7 +206,11 @@ def _factory(options: argparse.Namespace) -> ServiceFactory:
     def make() -> "ScannerService":
         from isocenter.app.window import choice_from, open_service
 
-        chosen = {"ISOCENTER_SCANNER": options.scanner, "ISOCENTER_CONSOLE": options.console}
+        chosen = {
+            "ISOCENTER_SCANNER": options.scanner,
+            "ISOCENTER_CONSOLE": options.console,
+            "ISOCENTER_SCENARIO": options.scenario,
+        }
         return open_service(choice_from({**os.environ, **{key: text for key, text in chosen.items() if text}}))
 
     return make
