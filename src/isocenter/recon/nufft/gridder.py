@@ -50,20 +50,20 @@ class Gridder:
         self._kernels: Any = kernels
         self._shape, self._n_samples = shape, len(cycles)
         self._n_threads = n_threads if len(cycles) * WIDTH ** len(shape) > _FEW_TAPS else 1
-        self._n_grid = tuple(_even_fast(max(int(np.ceil(OVERSAMPLING * n)), 2 * WIDTH), fft.next_fast_len) for n in shape)
-        padded = tuple(n + WIDTH + (n + WIDTH + 1) % 2 for n in self._n_grid)
+        self.n_grid = tuple(_even_fast(max(int(np.ceil(OVERSAMPLING * n)), 2 * WIDTH), fft.next_fast_len) for n in shape)
+        padded = tuple(n + WIDTH + (n + WIDTH + 1) % 2 for n in self.n_grid)
         self._buffer = np.zeros((*padded[:-1], 2 * padded[-1]), dtype=np.float32)
         strides = np.array(self._buffer.strides, dtype=np.int64)[:-1] // self._buffer.itemsize
         self._strides = np.append(strides, 2)
         tile = np.array(_TILE[-len(shape) :] if len(shape) == 3 else (16, 32), dtype=np.int64)
-        n_tiles = -(-np.array(self._n_grid, dtype=np.int64) // tile)
-        located = kernels.locate(cycles, np.array(self._n_grid, dtype=np.int64), self._strides, tile, n_tiles)
+        n_tiles = -(-np.array(self.n_grid, dtype=np.int64) // tile)
+        located = kernels.locate(cycles, np.array(self.n_grid, dtype=np.int64), self._strides, tile, n_tiles)
         self._first, self._fractions, self._order, self._slabs = located
         self._table = window_table()
-        axes = np.ix_(*(correction(n, grid) for n, grid in zip(shape, self._n_grid, strict=True)))
+        axes = np.ix_(*(correction(n, grid) for n, grid in zip(shape, self.n_grid, strict=True)))
         self._correction = np.asarray(np.prod(np.broadcast_arrays(*axes), axis=0), dtype=np.float32)
         self._image = tuple(
-            slice(grid // 2 - n // 2, grid // 2 - n // 2 + n) for n, grid in zip(shape, self._n_grid, strict=True)
+            slice(grid // 2 - n // 2, grid // 2 - n // 2 + n) for n, grid in zip(shape, self.n_grid, strict=True)
         )
 
     def forward(self, image: Complex) -> Complex:
@@ -135,19 +135,19 @@ class Gridder:
 
     def _grid(self) -> Complex:
         """The part that is transformed, as complex numbers, without a copy."""
-        return self._buffer.view(np.complex64)[tuple(slice(n) for n in self._n_grid)]
+        return self._buffer.view(np.complex64)[tuple(slice(n) for n in self.n_grid)]
 
     def _fold_edges(self) -> None:
         """Add what was spread beyond the far end to the near end, axis by axis."""
         whole = self._buffer.view(np.complex64)
-        for axis, n in enumerate(self._n_grid):
+        for axis, n in enumerate(self.n_grid):
             edge = whole[(slice(None),) * axis + (slice(n, n + WIDTH),)]
             whole[(slice(None),) * axis + (slice(0, WIDTH),)] += edge
 
     def _copy_edges(self) -> None:
         """Repeat the near end beyond the far end."""
         whole = self._buffer.view(np.complex64)
-        for axis, n in enumerate(self._n_grid):
+        for axis, n in enumerate(self.n_grid):
             near = whole[(slice(None),) * axis + (slice(0, WIDTH),)]
             whole[(slice(None),) * axis + (slice(n, n + WIDTH),)] = near
 
