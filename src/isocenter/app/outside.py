@@ -8,8 +8,9 @@ sentence says why.
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Event
 from typing import Any, Final
 
 import numpy as np
@@ -94,12 +95,12 @@ class OutsideTap:
         self._n_sent = 0
         self._problem = ""
 
-    def begin(self, request: ScanRequest, scan: CompiledScan, channel_names: tuple[str, ...] = ()) -> None:
+    def begin(self, request: ScanRequest, scan: CompiledScan) -> None:
         """Open the link, in threads of its own, for a scan that is about to start."""
         self._n_sent, self._problem = 0, ""
         try:
-            header = make_header(request, scan, channel_names, is_for_others=True)
-            self._heads = make_heads(scan, request.placement, max(len(channel_names), 1))
+            header = make_header(request, scan, is_for_others=True)
+            self._heads = make_heads(scan, request.placement)
             self._trajectories = scan_trajectories(scan, self._heads, request.placement)
             self._link = OutsideLink(self.address, header)
         except StorageError as error:  # the scan itself is none the worse for it
@@ -111,8 +112,17 @@ class OutsideTap:
         self._n_sent += len(readouts)
         if self._link is None:
             return
+        try:
+            self._send(first, samples)
+        except (ValueError, IndexError, MemoryError) as error:  # a mistake here must not touch the scan
+            _log.exception("Lines cannot be sent to an outside reconstruction.")
+            self._link.abort()
+            self._link, self._problem = None, f"The lines could not be sent to {self.address} ({error})."
+
+    def _send(self, first: int, samples: Samples) -> None:
+        assert self._link is not None
         heads = self._heads[first : self._n_sent]
-        flat = [for_others(np.asarray(row)).view(np.float32).ravel() for row in samples]
+        flat = [for_others(_of_coil(row)).view(np.float32).ravel() for row in samples]
         nothing = np.zeros(0, np.float32)
         trajectories = [nothing if k is None else k.ravel() for k in self._trajectories[first : self._n_sent]] or None
         self._link.send(heads, flat, trajectories)
@@ -122,11 +132,11 @@ class OutsideTap:
         if self._link is not None:
             self._link.abort()
 
-    def finish(self, scan_folder: Path) -> OutsideOutcome:
-        """Wait for the images until the deadline and write them beside ours."""
+    def finish(self, scan_folder: Path, cancel: Event | None = None) -> OutsideOutcome:
+        """Wait for the images until the deadline, or until ``cancel``, and write them beside ours."""
         if self._link is None:
             return OutsideOutcome(volumes=(), files=(), note=self._problem, is_complete=False)
-        return _write(scan_folder, self.address, self._link.finish())
+        return _write(scan_folder, self.address, self._link.finish(cancel))
 
 
 def reconstruct_outside(scan_folder: Path, address: OutsideAddress) -> OutsideOutcome:
@@ -138,20 +148,25 @@ def reconstruct_outside(scan_folder: Path, address: OutsideAddress) -> OutsideOu
         It is no scan, or cannot be read.
     """
     recover(scan_folder)
-    raw = read_raw(scan_folder)
+    raw = _turned(read_raw(scan_folder))
     link = OutsideLink(address, header_of_raw(raw, is_for_others=True))
-    heads, rows, trajectories = lines_of_raw(_turned(raw))
+    heads, rows, trajectories = lines_of_raw(raw)
     for start in range(0, len(heads), _LINES_PER_SEND):
         part = slice(start, start + _LINES_PER_SEND)
         link.send(heads[part], rows[part], None if trajectories is None else trajectories[part])
     return _write(scan_folder, address, link.finish())
 
 
-def _turned(raw: RawScan) -> RawScan:
-    from dataclasses import replace
+def _of_coil(row: NDArray[np.complex64]) -> NDArray[np.complex64]:
+    """Without the sensors, which hear no signal; a scanner has one coil, on its first receiver."""
+    return np.ascontiguousarray(row if row.ndim == 1 else row[0])
 
-    noise = None if raw.noise is None else for_others(raw.noise)
-    return replace(raw, samples=for_others(raw.samples), noise=noise)
+
+def _turned(raw: RawScan) -> RawScan:
+    """For others, without channels that hear no signal."""
+    coils = [channel for channel in range(raw.samples.shape[1]) if channel not in raw.sensor_channels]
+    noise = None if raw.noise is None else for_others(raw.noise[:, coils])
+    return replace(raw, samples=for_others(raw.samples[:, coils]), noise=noise, sensor_channels=())
 
 
 def _write(scan_folder: Path, address: OutsideAddress, answer: OutsideAnswer) -> OutsideOutcome:

@@ -10,14 +10,16 @@ from threading import Event
 from isocenter.app.catalogue import find, parse_assignments
 from isocenter.app.exams import new_exam, phantom_patient
 from isocenter.app.files import no_empty_folder
+from isocenter.app.outside import OutsideOutcome, OutsideTap
 from isocenter.app.prepare import prepare
 from isocenter.app.prescan import find_frequency
 from isocenter.app.session import ScannerSession, ScanOutcome
 from isocenter.domain.errors import SequenceError
 from isocenter.domain.geometry import PatientPosition
 from isocenter.domain.patient import Patient
-from isocenter.domain.scan import Prescription, Protocol, ScanProgress
+from isocenter.domain.scan import EndReason, Prescription, Protocol, ScanProgress
 from isocenter.domain.scanner import Scanner, nominal_calibration
+from isocenter.storage.outside import OutsideAddress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +97,12 @@ def scan_once(
     cancel: Event,
     say: Callable[[str], None],
     on_progress: Callable[[ScanProgress], None],
-) -> ScanOutcome:
+    outside: OutsideAddress | None = None,
+) -> tuple[ScanOutcome, OutsideOutcome | None]:
     """Connect, find the frequency, scan, make images; everything is written below ``out``.
+
+    With ``outside`` the lines go there while they are measured, and its images come beside ours; whatever it does, the scan
+    and our images are as without it.
 
     Raises
     ------
@@ -122,11 +128,19 @@ def scan_once(
         for warning in prepared.scan.warnings:
             say(f"Note: {warning}")
         say(f"Scanning {protocol.name}, {prepared.scan.facts.duration_s:.1f} s")
-        return session.scan(
+        tap = OutsideTap(outside) if outside is not None else None
+        if tap is not None:
+            stack.callback(tap.abort)
+        outcome = session.scan(
             prepared,
             exam,
             out,
             cancel=cancel,
             on_progress=on_progress,
             on_message=lambda _health, problem, remedy: say(f"Note: {problem} {remedy}"),
+            tap=tap,
         )
+        if tap is None or outcome.reason is not EndReason.COMPLETED:
+            return outcome, None
+        say(f"Waiting for the images of {outside}")
+        return outcome, tap.finish(outcome.folder, cancel)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from threading import Event
+from typing import Protocol
 
 from isocenter.acquisition.clock import Pace
 from isocenter.acquisition.contracts import Listeners, ScanResult
@@ -28,9 +29,11 @@ from isocenter.domain.errors import (
     StorageError,
     WrongState,
 )
+from isocenter.domain.events import CompiledScan, Readouts
 from isocenter.domain.patient import Exam
 from isocenter.domain.scan import EndReason, ScanProgress
 from isocenter.domain.scanner import Calibration, Scanner, nominal_calibration
+from isocenter.recon.receive import Samples
 from isocenter.storage.record import ScanRequest
 from isocenter.storage.scan_folder import ScanFolder
 from isocenter.storage.stored import find_scans
@@ -47,6 +50,27 @@ _FREQUENCY_LASTS_S = 15 * 60.0  # a permanent magnet drifts with its temperature
 
 MessageListener = Callable[[Health, str, str], None]
 ProgressListener = Callable[[ScanProgress], None]
+LinesListener = Callable[[Readouts, Samples], None]
+
+
+class LinesTap(Protocol):
+    """Takes a scan's lines as they are measured, such as ``OutsideTap``. Both methods return at once and never raise."""
+
+    def begin(self, request: ScanRequest, scan: CompiledScan) -> None:
+        """A scan is about to start."""
+        ...
+
+    def add(self, readouts: Readouts, samples: Samples) -> None:
+        """These lines are on the disk."""
+        ...
+
+
+def _both(first: LinesListener, second: LinesListener) -> LinesListener:
+    def tell(readouts: Readouts, samples: Samples) -> None:
+        first(readouts, samples)
+        second(readouts, samples)
+
+    return tell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,8 +225,9 @@ class ScannerSession:
         on_progress: ProgressListener | None = None,
         on_volumes: VolumesListener | None = None,
         on_message: MessageListener | None = None,
+        tap: LinesTap | None = None,
     ) -> tuple[Path, ScanResult]:
-        """Play a prepared scan into a folder of its own in ``parent``.
+        """Play a prepared scan into a folder of its own in ``parent``; ``tap`` gets its lines as they come.
 
         Raises
         ------
@@ -226,6 +251,8 @@ class ScannerSession:
             console=f"{identity.family} {identity.version} ({identity.kind})",
         )
         folder = ScanFolder.create(parent, request, prepared.scan, prepared.seq)
+        if tap is not None:
+            tap.begin(request, prepared.scan)
 
         def tell(message: DeviceMessage) -> None:
             if on_message is not None and message.severity is not Severity.INFO:
@@ -233,7 +260,7 @@ class ScannerSession:
                 on_message(health, message.text, f"The console said: {message.original}")
 
         with LivePictures(prepared, on_volumes) as live:
-            listeners = Listeners(on_lines=live.add, on_message=tell)
+            listeners = Listeners(on_lines=live.add if tap is None else _both(live.add, tap.add), on_message=tell)
             if on_progress is not None:
                 listeners = replace(listeners, on_progress=on_progress)
             result: ScanResult | None = None
@@ -257,8 +284,9 @@ class ScannerSession:
         on_progress: ProgressListener | None = None,
         on_volumes: VolumesListener | None = None,
         on_message: MessageListener | None = None,
+        tap: LinesTap | None = None,
     ) -> ScanOutcome:
-        """Play a scan and make its images, also when it was stopped early.
+        """Play a scan and make its images, also when it was stopped early. Parameters as for ``measure``.
 
         Raises
         ------
@@ -266,7 +294,14 @@ class ScannerSession:
             The scan failed; what was measured is kept.
         """
         path, result = self.measure(
-            prepared, exam, parent, cancel=cancel, on_progress=on_progress, on_volumes=on_volumes, on_message=on_message
+            prepared,
+            exam,
+            parent,
+            cancel=cancel,
+            on_progress=on_progress,
+            on_volumes=on_volumes,
+            on_message=on_message,
+            tap=tap,
         )
         if result.n_readouts == 0:
             return ScanOutcome(reason=result.reason, folder=path, result=result, images=None, note="Nothing was measured.")

@@ -94,6 +94,27 @@ def scanner_for(scanner_name: str, scenario: str) -> str:
     return scanner_of(scenario, scanner_name)
 
 
+def outside_options(function: F) -> F:
+    """Options that name a reconstruction outside of this program."""
+    for option in (
+        click.option(
+            "--outside-config",
+            default="default",
+            show_default=True,
+            help="Outside reconstruction: name of a configuration that its server has, such as simplefft.",
+        ),
+        click.option(
+            "--outside",
+            default="",
+            metavar="HOST[:PORT]",
+            help="Also send the lines to this MRD streaming server (FIRE, Gadgetron) for a second series. Nothing about the "
+            "patient is sent.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
 def prescription_options(function: F) -> F:
     """Options that say where to scan."""
     for option in (

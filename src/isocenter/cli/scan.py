@@ -13,6 +13,7 @@ from isocenter.cli.options import (
     host_option,
     json_option,
     out_option,
+    outside_options,
     parameter_option,
     phantom_option,
     port_option,
@@ -46,6 +47,7 @@ from isocenter.cli.options import (
 @click.option("--patient-name", default="", metavar="FAMILY^GIVEN", help="Name, as DICOM writes it.")
 @click.option("--body-part", default="HEAD", show_default=True, help="DICOM body part examined.")
 @click.option("--side", type=click.Choice(["L", "R"]), help="Left or right, for knees and other paired parts.")
+@outside_options
 @json_option
 def command(sequence: str, scanner_name: str, out: Path, as_json: bool, **options: Any) -> None:
     r"""Run one sequence, or any Pulseq file, and write everything to a folder. Ctrl-C is Stop.
@@ -59,6 +61,7 @@ def command(sequence: str, scanner_name: str, out: Path, as_json: bool, **option
       isocenter scan gre_3d --virtual --scenario ideal-block --position FFP --orientation coronal --out block
       isocenter scan my.seq --scanner osii-one --host 192.168.1.101 --out mine
     """
+    from isocenter.app.outside import parse_outside
     from isocenter.app.paths import at_address
     from isocenter.app.scan_once import ScanOrder, scan_once
     from isocenter.app.virtual_scanner import VirtualSetup, virtual_scanner
@@ -83,6 +86,7 @@ def command(sequence: str, scanner_name: str, out: Path, as_json: bool, **option
         side=options["side"] or "",
         larmor_hz=options["frequency_mhz"] * 1e6,
     )
+    outside = parse_outside(options["outside"], options["outside_config"]) if options["outside"] else None
     cancel = Event()
     with contextlib.ExitStack() as stack:
         screen = stack.enter_context(Screen(f"Checking {sequence}", is_quiet=as_json))
@@ -100,12 +104,19 @@ def command(sequence: str, scanner_name: str, out: Path, as_json: bool, **option
             screen.begin("Starting the virtual scanner")
             scanner = stack.enter_context(virtual_scanner(scanner, setup))
             screen.begin("Connecting")
-        outcome = scan_once(
-            order, scanner, out, is_virtual=options["virtual"], cancel=cancel, say=screen.say, on_progress=screen.update
+        outcome, second = scan_once(
+            order,
+            scanner,
+            out,
+            is_virtual=options["virtual"],
+            cancel=cancel,
+            say=screen.say,
+            on_progress=screen.update,
+            outside=outside,
         )
     images = outcome.images
     if as_json:
-        summary = {
+        summary: dict[str, Any] = {
             "folder": str(outcome.folder),
             "reason": outcome.reason.value,
             "readouts": outcome.result.n_readouts,
@@ -114,12 +125,14 @@ def command(sequence: str, scanner_name: str, out: Path, as_json: bool, **option
             "nifti": [str(path) for path in images.nifti] if images else [],
             "note": outcome.note,
         }
+        if second is not None:
+            summary["outside"] = {"files": [str(path) for path in second.files], "note": second.note}
         click.echo(json.dumps(summary, indent=2))
     else:
         click.echo(f"{outcome.reason.value.capitalize()}. Everything is in {outcome.folder}.")
         if images is not None and images.dicom:
             click.echo(f"  {len(images.dicom)} DICOM files, {len(images.nifti)} NIfTI, {images.sheet}")
-        if outcome.note:
-            click.echo(f"  {outcome.note}")
+        for note in filter(None, (outcome.note, second.note if second is not None else "")):
+            click.echo(f"  {note}")
     if cancel.is_set():
         raise click.Abort

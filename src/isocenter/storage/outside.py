@@ -119,10 +119,14 @@ class OutsideLink:
             return
         self._queue.put(content)
 
-    def finish(self) -> OutsideAnswer:
-        """Say that this was all, wait for the images until the deadline, and close the link."""
+    def finish(self, cancel: threading.Event | None = None) -> OutsideAnswer:
+        """Say that this was all, wait for the images until the deadline or until ``cancel``, and close the link."""
         self._queue.put(None)
-        self._thread.join(self._address.connect_s + self._address.finish_s + 2 * self._address.stall_s)
+        until_s = time.monotonic() + self._address.connect_s + self._address.finish_s + 2 * self._address.stall_s
+        while self._thread.is_alive() and time.monotonic() < until_s:
+            if cancel is not None and cancel.is_set():
+                self._fail("was not waited for", "Send the scan again when there is time.")
+            self._thread.join(_POLL_S)
         if self._thread.is_alive():
             self._fail("is still taking lines", "Send the scan again, and wait for it longer.")
         return self._answer()
