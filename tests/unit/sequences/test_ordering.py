@@ -8,7 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isocenter.sequences.ordering import EMPTY, ORDERS, centre_echo, echo_trains, grid_lines, interleaved
+from isocenter.sequences.ordering import (
+    EMPTY,
+    ORDERS,
+    centre_echo,
+    echo_trains,
+    grid_lines,
+    grid_trains,
+    interleaved,
+    kept_from,
+    point_trains,
+    spoil_phase_deg,
+)
 
 ALL = given(st.integers(1, 256), st.integers(1, 300), st.sampled_from(ORDERS))
 
@@ -83,3 +94,51 @@ def test_interleaved_takes_every_slice_once(n):
     assert sorted(interleaved(n)) == list(range(n))
     if n > 4:
         assert min(abs(a - b) for a, b in itertools.pairwise(interleaved(n))) >= 2
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(1, 256), st.floats(0.55, 1.0))
+def test_partial_fourier_keeps_the_share_and_the_centre(n, fraction):
+    first = kept_from(n, fraction)
+    assert 0 <= first <= n // 2
+    assert n - first >= fraction * n - 1e-6
+    assert n - first - 1 < fraction * n or first == n // 2
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(1, 64), st.integers(1, 80), st.sampled_from(ORDERS), st.floats(0.55, 1.0))
+def test_trains_without_the_first_lines_have_the_others_once(n, etl, order, fraction):
+    skip = kept_from(n, fraction)
+    table = echo_trains(n, etl, order, skip)
+    assert sorted(table[table != EMPTY].tolist()) == list(range(skip, n))
+    echo = centre_echo(table, n)
+    assert echo == {"centre-out": 0, "reversed": table.shape[1] - 1}.get(order, echo)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(1, 20), st.integers(1, 12), st.integers(1, 40), st.sampled_from(ORDERS), st.booleans())
+def test_trains_over_a_grid_have_each_point_once_and_no_empty_train(n_lin, n_par, etl, order, elliptical):
+    skip = kept_from(n_lin, 0.7), kept_from(n_par, 0.6)
+    trains = grid_trains((n_lin, n_par), skip, etl, order, elliptical=elliptical)
+    points = [point for train in trains for point in train if point[0] != EMPTY]
+    assert sorted(points) == sorted(grid_lines(n_lin, n_par, elliptical=elliptical, skip=skip))
+    assert len({len(train) for train in trains}) == 1
+    assert all(any(point[0] != EMPTY for point in train) for train in trains)
+    assert (n_lin // 2, n_par // 2) in points
+
+
+def test_points_by_hand():
+    # a plus of five points, trains of two: by |LIN - 1|, then |PAR - 1|: (1,1) (1,0) | (1,2) (0,1) (2,1); bands by PAR, LIN
+    plus = [(1, 0), (0, 1), (1, 1), (2, 1), (1, 2)]
+    out = point_trains(plus, (1, 1), 2, "centre-out")
+    assert out.tolist() == [[[1, 0], [0, 1]], [[1, 1], [2, 1]], [[EMPTY, EMPTY], [1, 2]]]
+    assert point_trains(plus, (1, 1), 2, "reversed").tolist() == out[:, ::-1].tolist()
+    linear = point_trains(plus, (1, 1), 2, "linear")
+    assert linear.tolist() == [[[1, 0], [1, 1]], [[0, 1], [2, 1]], [[EMPTY, EMPTY], [1, 2]]]
+    with pytest.raises(ValueError, match="no such order"):
+        point_trains([], (0, 0), 2, "linear")
+
+
+def test_spoiling_phases_differ_by_a_growing_multiple_of_117_degrees():
+    phases = [spoil_phase_deg(count) for count in range(5)]
+    assert phases == [0, 117, 351, 702 - 360, 1170 - 3 * 360]
