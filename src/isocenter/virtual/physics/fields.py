@@ -4,6 +4,7 @@
 They belong to the scanner, not to the patient: what moves asks again at its new place.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -56,20 +57,23 @@ class ScannerFields:
 
     def offset_hz(self, position_m: Places) -> NDArray[np.float32]:
         """Deviation from the centre frequency [Hz] at places in device axes, shape ``(n, 3)`` to ``(n,)``."""
-        out = np.zeros(len(position_m), dtype=np.float32)
-        for start in range(0, len(position_m), _CHUNK):
-            places = position_m[start : start + _CHUNK]
+        out = np.empty(len(position_m), dtype=np.float32)
+        for at in _chunks(len(out)):
+            places = position_m[at]
             total = b0_offset_hz(places, peak_to_peak_hz=self._magnet.spread_hz, radius_m=self._radius_m, seed=self._seed)
             if self._keys:
                 total = total + self._coefficients @ harmonic_values(np.asarray(places) / self._radius_m, self._keys)
             if self.measured is not None:
                 total = total + self.measured.offset_hz(places)
-            out[start : start + _CHUNK] = total
+            out[at] = total
         return out
 
     def transmit(self, position_m: Places) -> NDArray[np.float32]:
         """Transmit field over its value at the isocenter, shape ``(n, 3)`` to ``(n,)``."""
-        return transmit_scale(position_m, strength=self._strength, radius_m=self._radius_m).astype(np.float32)
+        out = np.empty(len(position_m), dtype=np.float32)
+        for at in _chunks(len(out)):
+            out[at] = transmit_scale(position_m[at], strength=self._strength, radius_m=self._radius_m)
+        return out
 
     def receive(self, position_m: Places) -> NDArray[np.complex64]:
         """Complex sensitivity, shape ``(n, 3)`` to ``(n,)`` for one coil and to ``(n_receive, n)`` for several."""
@@ -77,4 +81,12 @@ class ScannerFields:
             return ring_sensitivity(
                 position_m, n_coils=self._coil.n_receive, radius_m=self._radius_m, field_axis=self._magnet.field_axis
             )
-        return receive_sensitivity(position_m, strength=self._strength, radius_m=self._radius_m).astype(np.complex64)
+        out = np.empty(len(position_m), dtype=np.complex64)
+        for at in _chunks(len(out)):
+            out[at] = receive_sensitivity(position_m[at], strength=self._strength, radius_m=self._radius_m)
+        return out
+
+
+def _chunks(n: int) -> Iterator[slice]:
+    """Pieces that stay in the cache, so that millions of places need no large temporaries."""
+    return (slice(start, start + _CHUNK) for start in range(0, n, _CHUNK))
