@@ -245,7 +245,8 @@ class _Run:
 
     def _look_for_clipping(self, raw: NDArray[np.complex64]) -> None:
         for channel, samples in enumerate(np.atleast_2d(raw)):
-            n_clipped = np.count_nonzero(np.maximum(np.abs(samples.real), np.abs(samples.imag)) >= CLIP_LEVEL)
+            # A carrier's amplitude is what meets the converter's full scale, whatever its phase.
+            n_clipped = np.count_nonzero(samples.real**2 + samples.imag**2 >= CLIP_LEVEL**2)
             if n_clipped < MIN_CLIPPED or channel in self.clipped:
                 continue
             self.clipped.add(channel)  # once a scan is enough

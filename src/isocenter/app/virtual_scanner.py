@@ -59,11 +59,14 @@ class VirtualSetup:
 def virtual_scanner(scanner: Scanner, setup: VirtualSetup) -> Iterator[Scanner]:
     """Run a virtual scanner; yields the scanner with the address at which it listens.
 
+    Where the scenario has sensors of interference, the first is connected to the console's second input.
+
     Raises
     ------
     ConnectError
         It did not start.
     """
+    scanner = _with_sensor(scanner, setup.scenario)
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve_child, args=(scanner, setup, theirs), name="virtual-scanner", daemon=True)
@@ -79,6 +82,13 @@ def virtual_scanner(scanner: Scanner, setup: VirtualSetup) -> Iterator[Scanner]:
             process.terminate()
             process.join(_STOP_TIMEOUT_S)
         process.close()
+
+
+def _with_sensor(scanner: Scanner, scenario: str) -> Scanner:
+    from isocenter.config.scenarios import load_scenario
+
+    n_sensors = max(scanner.receiver.n_sensors, min(load_scenario(scenario).n_sensors, 1))
+    return replace(scanner, receiver=replace(scanner.receiver, n_sensors=n_sensors))
 
 
 def serve(

@@ -110,7 +110,7 @@ def measure_frequency(raw: RawScan) -> Frequency | Refusal:
     raw
         One or more readouts of the same signal; they are added before the transform.
     """
-    if np.count_nonzero(_peak_part(raw.samples[:, 0]) >= CLIP_LEVEL) >= 3:
+    if np.count_nonzero(np.abs(raw.samples[:, 0]) >= CLIP_LEVEL) >= 3:
         return Refusal(
             doubt=Doubt.CLIPPED,
             problem="The signal is too strong for the receiver and was clipped.",
@@ -303,7 +303,3 @@ def _repeats(shots: NDArray[np.complex128], line: _Line, dwell_s: float) -> bool
     ) ** 2  # of phases only: strength changes on the way to a steady state
     per_shot_snr = line.snr / np.sqrt(len(shots))
     return bool(agreement > min(_AGREEMENT, 1 - 4 / per_shot_snr**2) or per_shot_snr < MIN_SNR)
-
-
-def _peak_part(samples: NDArray[np.complex64]) -> NDArray[np.float32]:
-    return np.maximum(np.abs(samples.real), np.abs(samples.imag))

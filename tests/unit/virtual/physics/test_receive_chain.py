@@ -84,6 +84,27 @@ def test_a_share_of_the_signal_may_leak_into_sensors():
     np.testing.assert_allclose(np.abs(heard).mean(axis=1), [0.3, 0.003, 0.003], rtol=1e-5)
 
 
+def test_every_coil_of_a_ring_hears_its_own_signal_noise_and_interference():
+    scenario = Scenario(
+        coil=CoilFaults(n_receive=3, ring_down_s=20e-6, ring_down_level=0.5),
+        receiver=ReceiverFaults(noise=1.0, sensor_leak=0.1),
+        interference=(HISS,),
+        n_sensors=1,
+    )
+    signal = np.array([[0.1], [0.2j], [-0.3]], dtype=np.complex64) * np.ones(400, dtype=np.complex64)
+    quiet = replace(scenario, interference=(), receiver=ReceiverFaults(sensor_leak=0.1))
+    heard = hear(quiet, signal, channels=range(4))[0]
+    np.testing.assert_allclose(heard[:, 0], [0.1, 0.2j, -0.3, 0.01], atol=1e-6)
+    ringing = hear(quiet, signal, channels=range(4), tracks=pulse(199_000))[0] - heard
+    assert np.all(np.abs(ringing[:3, 0]) > 0.1)
+    assert ringing[3, 0] == 0
+    disturbed = hear(scenario, signal, channels=range(4))[0] - heard
+    assert np.all(disturbed.std(axis=1) > 0.002)
+    assert np.abs(np.diff(disturbed, axis=0)).mean() > 0.002
+    one = hear(scenario, signal, channels=(2,))[0] - heard[2:3]
+    assert one.std() > 0.002
+
+
 def test_gain_acts_on_signal_noise_and_interference_alike():
     quiet = replace(NOISY, interference=(HISS,))
     loud = replace(quiet, receiver=ReceiverFaults(noise=1.0, gain_db=-12.0))
