@@ -140,7 +140,7 @@ def read_raw(path: Path, kind: str = "imaging") -> RawScan:
         evolution_s=evolution_s_of(heads[chosen]),
         trajectory_per_m=_trajectory(rows[chosen], length, record.request.placement),
         noise=_noise(rows, is_noise, length) if kind == "imaging" else None,
-        sensor_channels=tuple(range(1, 1 + record.request.scanner.receiver.n_sensors)),
+        sensor_channels=tuple(range(1, samples.shape[1])),  # the coil's channel is the first
     )
 
 
