@@ -34,9 +34,9 @@ class Road:
         protocol = Protocol(name=sequence, sequence=sequence, parameters=parameters)
         return prepare(protocol, self.scanner, self.session.calibration, PatientPosition.HFS)
 
-    def measure(self, prepared: PreparedScan, **listeners) -> Path:
+    def measure(self, prepared: PreparedScan, cancel: Event | None = None, **listeners) -> Path:
         exam = new_exam(phantom_patient(), PatientPosition.HFS, "HEAD")
-        return self.session.measure(prepared, exam, self.out, cancel=Event(), **listeners)[0]
+        return self.session.measure(prepared, exam, self.out, cancel=cancel or Event(), **listeners)[0]
 
 
 @pytest.fixture(scope="session")

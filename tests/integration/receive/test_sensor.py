@@ -2,6 +2,7 @@
 """A sensor of interference on the console's second input: from the hardware file to the ISMRMRD file."""
 
 from dataclasses import replace
+from threading import Event
 
 import h5py
 import ismrmrd
@@ -84,3 +85,13 @@ def test_without_a_sensor_in_the_hardware_file_a_scan_has_one_channel(open_road)
     assert raw.sensor_channels == ()
     with h5py.File(folder / "raw.h5") as file:
         assert set(file["dataset/data"]["head"]["active_channels"]) == {1}
+
+
+def test_a_scan_that_was_stopped_at_once_has_channels_that_agree(open_road, scanner):
+    with open_road(scenario(), scanner=scanner) as road:
+        stop = Event()
+        stop.set()
+        folder = road.measure(road.prepare("gre_3d", GRE), cancel=stop)
+    raw = read_raw(folder)
+    assert raw.samples.shape[0] == 0
+    assert all(channel < raw.samples.shape[1] for channel in raw.sensor_channels)
