@@ -6,6 +6,7 @@ One scan that cannot be reconstructed does not stop the others, not even one tha
 
 import multiprocessing
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -175,10 +176,15 @@ def run_here(n_workers: int = 0) -> Runner:
     return run
 
 
+def _leave_ctrl_c_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def _in_pool(jobs: list[ArchiveJob], n: int, cancel: Event, unfinished: list[ArchiveJob]) -> Iterator[ArchiveItem]:
     """Jobs done by a pool of processes; those lost with a broken pool are added to ``unfinished``."""
     waiting, running = list(reversed(jobs)), dict[Future[ArchiveItem], ArchiveJob]()
-    pool = ProcessPoolExecutor(max_workers=n, mp_context=multiprocessing.get_context("spawn"))
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(max_workers=n, mp_context=context, initializer=_leave_ctrl_c_to_the_parent)
     try:
         while (waiting or running) and not cancel.is_set():
             while waiting and len(running) < n + 1:  # one more, so that no process waits for us

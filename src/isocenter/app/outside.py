@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from isocenter.app.exams import new_exam, phantom_patient
 from isocenter.app.files import new_folder
-from isocenter.app.images import DICOM, NIFTI, SHEET
+from isocenter.app.images import DICOM, NIFTI, SHEET, is_scan_folder
 from isocenter.dicom.identifiers import new_uid
 from isocenter.dicom.series import SeriesInfo, write_series
 from isocenter.domain.errors import ConfigError, ConsoleError, StorageError
@@ -155,6 +155,17 @@ def reconstruct_outside(scan_folder: Path, address: OutsideAddress) -> OutsideOu
         part = slice(start, start + _LINES_PER_SEND)
         link.send(heads[part], rows[part], None if trajectories is None else trajectories[part])
     return _write(scan_folder, address, link.finish())
+
+
+def outside_report(scan_folder: Path, address: OutsideAddress) -> dict[str, object]:
+    """``reconstruct_outside``, and what came of it as plain values."""
+    if not is_scan_folder(scan_folder):
+        raise StorageError(
+            f"'{scan_folder}' is not a scan, and only scans are sent to an outside reconstruction.",
+            "Give the folder of a scan: it holds a file scan.json.",
+        )
+    second = reconstruct_outside(scan_folder, address)
+    return {"files": [str(path) for path in second.files], "note": second.note, "complete": second.is_complete}
 
 
 def _of_coil(row: NDArray[np.complex64]) -> NDArray[np.complex64]:

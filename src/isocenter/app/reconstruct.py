@@ -55,7 +55,7 @@ class ReconOrder:
     keep: str = ""
 
     def choice(self, raw: RawScan | None) -> PipelineChoice:
-        """The same as the pipeline wants it; ``raw`` tells which of rows and columns is read, where a matrix is asked for."""
+        """The same as the pipeline wants it; ``raw`` tells which of rows and columns is read, if a matrix is asked for."""
         options = _options(raw, self.window, parse_matrix(self.matrix))
         keep = tuple(name.strip() for name in self.keep.split(",") if name.strip())
         return PipelineChoice(options=options, file=self.pipeline, keep=keep)
@@ -91,7 +91,7 @@ def reconstruct_path(source: Path, out: Path | None, order: ReconOrder) -> dict[
             volumes = reconstruct(data, pipeline=orders, watch=Keeper(choice.keep, folder / INTERMEDIATE))
             write_used(orders, folder)
             _write_plain(volumes, source, folder)
-        return _report(volumes, source, out)
+        return {**_report(volumes, source, out), "warnings": list(data.warnings)}
     if order.window != Filter.NONE or order.pipeline is not None or order.keep:
         raise ReconError(
             "A filter or a pipeline needs to know where the field of view lies, which a plain array does not say.",

@@ -83,6 +83,14 @@ class Screen:
                 if self._progress is not None:
                     self._begin("Making images")
 
+    def count(self, n_done: int, n_all: int) -> None:
+        """Show how many of many things are done."""
+        with self._lock:
+            self._begin(f"{n_done} of {n_all} done")
+            if self._is_terminal and n_done < n_all:
+                bar = "#" * round(n_done / n_all * self._WIDTH)
+                self._draw(f"  [{bar:<{self._WIDTH}}] {n_done} of {n_all}")
+
     def _begin(self, doing: str) -> None:
         self._doing, self._progress = doing, None
         self._since_s = self._told_s = time.monotonic()
