@@ -17,6 +17,7 @@ from isocenter.domain.scan import EndReason
 from isocenter.storage.files import plain_words, write_atomic
 from isocenter.storage.journal import Journal, mend_journal, now_iso, read_journal
 from isocenter.storage.mrd_lines import evolution_s_of, labels_of, times_s, trajectory_of_file
+from isocenter.storage.mrd_quick import read_quickly
 from isocenter.storage.record import ScanEnd, ScanRecord
 from isocenter.storage.scan_folder import IMAGES, JOURNAL, RAW, RECORD, SEQUENCE, encode
 from isocenter.storage.values import from_plain
@@ -107,9 +108,7 @@ def read_raw(path: Path, kind: str = "imaging") -> RawScan:
     folder = path.parent if path.name == RAW else path
     record = _read_record(folder)
     compiled = record.compiled
-    with _opened(folder / RAW) as file:
-        rows = file["dataset/data"][:]
-    heads = rows["head"]
+    heads, data, trajectories = _read_rows(folder / RAW)
     labels = labels_of(heads, compiled.labels)
     special = np.zeros(len(heads), dtype=bool)
     for name in ("NOISE", "NAV"):
@@ -119,7 +118,7 @@ def read_raw(path: Path, kind: str = "imaging") -> RawScan:
         chosen[:] = True
     length = _length(heads[chosen], compiled.encoding.n_samples if compiled.encoding and kind == "imaging" else 0)
     chosen &= heads["number_of_samples"] == length
-    samples = _stack(rows["data"][chosen], length)
+    samples = _stack(data, chosen, length)
     is_noise = labels.get("NOISE", np.zeros(len(heads), np.int32)) != 0
     # What was not measured cannot say whether it would be an image line; the share of those measured tells.
     left_out = len(heads) - int(chosen.sum())
@@ -138,8 +137,8 @@ def read_raw(path: Path, kind: str = "imaging") -> RawScan:
         name=record.request.protocol.name,
         time_s=times_s(heads[chosen]),
         evolution_s=evolution_s_of(heads[chosen]),
-        trajectory_per_m=_trajectory(rows[chosen], length, record.request.placement),
-        noise=_noise(rows, is_noise, length) if kind == "imaging" else None,
+        trajectory_per_m=_trajectory(heads[chosen], trajectories, chosen, length, record.request.placement),
+        noise=_noise(heads, data, is_noise, length) if kind == "imaging" else None,
         sensor_channels=tuple(range(1, samples.shape[1])),  # the coil's channel is the first
     )
 
@@ -191,14 +190,29 @@ def _opened(path: Path) -> Any:
         return h5py.File(path, "r", locking=False)
 
 
-def _trajectory(rows: NDArray[Any], n_samples: int, placement: Placement) -> NDArray[np.float32] | None:
-    """Of all rows, NaN for those that have none (navigators); None when no row has one."""
-    found = np.flatnonzero(rows["head"]["trajectory_dimensions"] == 3)
-    if len(found) == 0:
+def _read_rows(path: Path) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
+    """Heads of all lines that were measured, their samples and their trajectories.
+
+    Samples are rows of one array, or objects where lines differ; trajectories are objects, or None without any.
+    """
+    quick = read_quickly(path) if path.exists() else None
+    if quick is not None:
+        return quick[0], quick[1], None
+    with _opened(path) as file:
+        rows = file["dataset/data"][:]
+    return rows["head"], rows["data"], rows["traj"]
+
+
+def _trajectory(
+    heads: NDArray[Any], rows: NDArray[Any] | None, chosen: NDArray[np.bool_], n_samples: int, placement: Placement
+) -> NDArray[np.float32] | None:
+    """Of the chosen lines, NaN for those that have none (navigators); None when no line has one."""
+    found = np.flatnonzero(heads["trajectory_dimensions"] == 3)
+    if len(found) == 0 or rows is None:
         return None
-    values = np.concatenate(rows["traj"][found].tolist()).reshape(len(found), n_samples, 3)
-    k_per_m = np.full((len(rows), n_samples, 3), np.nan, dtype=np.float32)
-    k_per_m[found] = trajectory_of_file(values, rows["head"][found[0]], placement)
+    values = np.concatenate(rows[chosen][found].tolist()).reshape(len(found), n_samples, 3)
+    k_per_m = np.full((len(heads), n_samples, 3), np.nan, dtype=np.float32)
+    k_per_m[found] = trajectory_of_file(values, heads[found[0]], placement)
     return k_per_m
 
 
@@ -209,15 +223,19 @@ def _length(heads: NDArray[Any], wanted: int) -> int:
     return wanted if np.any(lengths == wanted) else int(np.bincount(lengths).argmax())
 
 
-def _noise(rows: NDArray[Any], is_noise: NDArray[np.bool_], wanted: int) -> NDArray[np.complex64] | None:
+def _noise(
+    heads: NDArray[Any], data: NDArray[Any], is_noise: NDArray[np.bool_], wanted: int
+) -> NDArray[np.complex64] | None:
     """The scan's noise readouts, those as long as its others where there are such; None without any."""
     if not is_noise.any():
         return None
-    length = _length(rows["head"][is_noise], wanted)
-    return _stack(rows["data"][is_noise & (rows["head"]["number_of_samples"] == length)], length)
+    length = _length(heads[is_noise], wanted)
+    return _stack(data, is_noise & (heads["number_of_samples"] == length), length)
 
 
-def _stack(rows: NDArray[Any], n_samples: int) -> NDArray[np.complex64]:
+def _stack(data: NDArray[Any], chosen: NDArray[np.bool_], n_samples: int) -> NDArray[np.complex64]:
+    rows = data if chosen.all() else data[chosen]
     if len(rows) == 0:
         return np.zeros((0, 1, n_samples), dtype=np.complex64)
-    return np.stack(rows.tolist()).view(np.complex64).reshape(len(rows), -1, n_samples)
+    stacked = np.stack(rows.tolist()) if rows.dtype == object else rows
+    return stacked.view(np.complex64).reshape(len(rows), -1, n_samples)
