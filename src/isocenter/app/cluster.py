@@ -35,7 +35,8 @@ def run_on(scheduler: str) -> Runner:
         try:
             if not client.ncores():
                 raise ConnectError(f"The cluster at {scheduler} has no worker.", f"Start some: `dask worker {scheduler}`.")
-            yield from _gather(distributed, client, jobs, cancel)
+            with client.as_current():
+                yield from _gather(distributed, client, jobs, cancel)
         finally:
             client.close(timeout=_CONNECT_S)
 
