@@ -58,7 +58,10 @@ class ScanRunner:
     pace
         ``wall``: segments start on the clock on the wall. ``none``: at once, for a virtual scanner at full speed.
     grace_s
-        How long the console may take beyond the length of a segment, and to make safe [s].
+        How long the console may take beyond the length of a segment [s]. May be set between scans: a simulated console
+        may compute longer than a segment lasts.
+    safe_grace_s
+        How long it may take to bring the outputs to zero [s].
     """
 
     def __init__(
@@ -69,12 +72,13 @@ class ScanRunner:
         *,
         pace: Pace = "wall",
         grace_s: float = 10.0,
+        safe_grace_s: float = 10.0,
         late_tolerance_s: float = LATE_TOLERANCE_S,
         clock: Callable[[], Clock] | None = None,
     ) -> None:
         self.console, self.hardware, self._scanner_name = console, hardware, scanner_name
         self.make_clock: Callable[[], Clock] = clock or CLOCKS[pace]
-        self.grace_s, self.late_tolerance_s = grace_s, late_tolerance_s
+        self.grace_s, self.safe_grace_s, self.late_tolerance_s = grace_s, safe_grace_s, late_tolerance_s
         self._busy = Lock()
         self.state = ScanState.IDLE
 
@@ -288,7 +292,7 @@ class _Run:
         return safe, trouble
 
     def _make_safe(self) -> SafeReport:
-        make_safe, grace_s = self.runner.console.make_safe, self.runner.grace_s
+        make_safe, grace_s = self.runner.console.make_safe, self.runner.safe_grace_s
         try:
             safe = self.runner.hardware.call(make_safe, timeout_s=grace_s, doing="bring the outputs to zero")
         except DeviceTimeout as error:

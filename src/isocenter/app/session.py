@@ -41,6 +41,8 @@ from isocenter.storage.stored import find_scans
 _OPEN_TIMEOUT_S = 20.0
 _CLOSE_TIMEOUT_S = 5.0
 _SAFE_TIMEOUT_S = 10.0
+_GRACE_S = 10.0
+_SIMULATED_GRACE_S = 130.0  # longer than the driver waits, whose words say more
 _NOT_CONFIRMED = "The console has not confirmed that every output is at zero."
 _NO_IMAGE = (
     "No image was made: the labels LIN and PAR of the sequence do not agree with its gradients, or it is not Cartesian. "
@@ -152,6 +154,7 @@ class ScannerSession:
             raise
         self.identity, self.link_problem = identity, ""
         self.is_virtual = not identity.is_real
+        self._runner.grace_s = _GRACE_S if identity.is_real else _SIMULATED_GRACE_S
         return identity
 
     def request_safe(self) -> None:

@@ -20,7 +20,7 @@ from isocenter.domain.scanner import Scanner
 if TYPE_CHECKING:
     from isocenter.domain.scenario import Scenario
 
-_START_TIMEOUT_S = 120.0  # the first start on a machine compiles the simulation
+_START_TIMEOUT_S = 300.0  # the first start on a machine compiles the simulation
 _STOP_TIMEOUT_S = 5.0
 
 
@@ -128,13 +128,16 @@ def _serve_child(scanner: Scanner, setup: VirtualSetup, theirs: Connection) -> N
 @contextlib.contextmanager
 def _server(scanner: Scanner, setup: VirtualSetup, host: str, port: int) -> Iterator[tuple[str, int]]:
     # Imported here, in the process that simulates: it takes a second that the window does not have.
+    from isocenter.app.warm_up import warm_up
     from isocenter.virtual.console.server import VirtualConsoleServer
     from isocenter.virtual.physics.model import BlochSignalModel
 
+    scenario = scenario_of(setup)
+    warm_up(scanner, scenario)
     server = VirtualConsoleServer(
         host,
         port,
-        signal_model=BlochSignalModel(scanner, scenario_of(setup)),
+        signal_model=BlochSignalModel(scanner, scenario),
         time_scale=setup.time_scale,
         board=scanner.gradients.board,
         segment_gap_s=scanner.console.segment_gap_s,

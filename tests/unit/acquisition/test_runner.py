@@ -373,7 +373,7 @@ def test_a_console_that_hangs_is_given_up_and_told_to_stop(console, hardware, sc
 def test_a_console_that_never_answers_again_is_reported_as_not_safe(console, hardware, scan, sink):
     release, messages = threading.Event(), []
     console.script[0] = lambda prepared, cancel: (release.wait(30), console.deliver(prepared, cancel))[1]
-    runner = ScanRunner(console, hardware, "osii-one", pace="none", grace_s=0.1)
+    runner = ScanRunner(console, hardware, "osii-one", pace="none", grace_s=0.1, safe_grace_s=0.1)
     with pytest.raises(DeviceTimeout, match="0 of 24"):
         play(runner, scan, sink, threading.Event(), Listeners(on_message=messages.append))
     assert any("Switch the amplifiers off by hand" in message.text for message in messages)
