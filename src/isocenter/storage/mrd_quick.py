@@ -95,6 +95,7 @@ def _gather(content: NDArray[np.uint8], places: NDArray[np.int64], n_values: int
         if step < n_values:
             result[low:high] = numbers[starts[low:high, np.newaxis] + np.arange(n_values)]
             continue
-        rows = np.lib.stride_tricks.as_strided(numbers[starts[low] :], shape=(high - low, n_values), strides=(4 * step, 4))
-        result[low:high] = rows
+        first, last = int(starts[low]), int(starts[high - 1])
+        result[low : high - 1] = numbers[first:last].reshape(-1, step)[:, :n_values]
+        result[high - 1] = numbers[last : last + n_values]
     return result

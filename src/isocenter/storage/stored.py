@@ -119,15 +119,14 @@ def read_raw(path: Path, kind: str = "imaging") -> RawScan:
     length = _length(heads[chosen], compiled.encoding.n_samples if compiled.encoding and kind == "imaging" else 0)
     chosen &= heads["number_of_samples"] == length
     samples = _stack(data, chosen, length)
+    lines = heads if chosen.all() else heads[chosen]
     is_noise = labels.get("NOISE", np.zeros(len(heads), np.int32)) != 0
     # What was not measured cannot say whether it would be an image line; the share of those measured tells.
     left_out = len(heads) - int(chosen.sum())
     return RawScan(
         samples=samples,
         labels={name: values[chosen] for name, values in labels.items()},
-        dwell_s=float(np.median(heads["sample_time_us"][chosen].astype(np.float64))) * 1e-6
-        if chosen.any()
-        else float("nan"),
+        dwell_s=float(np.median(lines["sample_time_us"].astype(np.float64))) * 1e-6 if len(lines) else float("nan"),
         lo_hz=compiled.lo_hz,
         encoding=compiled.encoding,
         placement=record.request.placement,
@@ -135,9 +134,9 @@ def read_raw(path: Path, kind: str = "imaging") -> RawScan:
         definitions=compiled.definitions,
         n_expected=max(compiled.n_expected - left_out, len(samples)),
         name=record.request.protocol.name,
-        time_s=times_s(heads[chosen]),
-        evolution_s=evolution_s_of(heads[chosen]),
-        trajectory_per_m=_trajectory(heads[chosen], trajectories, chosen, length, record.request.placement),
+        time_s=times_s(lines),
+        evolution_s=evolution_s_of(lines),
+        trajectory_per_m=_trajectory(lines, trajectories, chosen, length, record.request.placement),
         noise=_noise(heads, data, is_noise, length) if kind == "imaging" else None,
         sensor_channels=tuple(range(1, samples.shape[1])),  # the coil's channel is the first
     )

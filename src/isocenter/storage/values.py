@@ -2,6 +2,7 @@
 """Domain values as plain JSON and back, by their type annotations. NaN is null, since JSON has no other word for unknown."""
 
 import dataclasses
+import functools
 import math
 import types
 from collections.abc import Mapping
@@ -74,10 +75,15 @@ def _decode_checked(kind: Any, plain: Any, where: str) -> Any:
         scalar = get_args(arguments[1])[0]
         return np.array(plain, dtype=scalar)
     if dataclasses.is_dataclass(kind):
-        hints = get_type_hints(kind)
+        hints = _hints(kind)  # type: ignore[arg-type]  # a class here, and classes have a hash
         names = [item.name for item in dataclasses.fields(kind) if item.name in plain]
         return kind(**{name: _decode(hints[name], plain[name], f"{where}.{name}") for name in names})  # type: ignore[operator]
     return _decode_leaf(kind, plain)
+
+
+@functools.cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return get_type_hints(kind)
 
 
 def _decode_union(kinds: tuple[Any, ...], plain: Any, where: str) -> Any:
