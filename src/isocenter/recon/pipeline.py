@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isocenter.domain.errors import ConsoleError, ReconError, SequenceError
 from isocenter.domain.parameters import format_value, make_parameters, parameters_of
@@ -123,7 +124,7 @@ def _do(work: Work, item: PlannedStep) -> Work:
         return noted(item.step.run(work, item.parameters), item)
     try:
         done = item.step.run(work, item.parameters)
-        _require_finite(done)
+        _require_finite(done, work)
     except _MISHAPS as error:
         reason = error.problem if isinstance(error, ConsoleError) else f"{type(error).__name__}: {error}"
         if not isinstance(error, ConsoleError):
@@ -132,11 +133,17 @@ def _do(work: Work, item: PlannedStep) -> Work:
     return noted(done, item)
 
 
-def _require_finite(work: Work) -> None:
-    items: list[Picture | Grid] = [*work.pictures, *work.grids]
-    arrays = [item.data for item in items] or [work.raw.samples]
+def _require_finite(work: Work, before: Work) -> None:
+    """Raise ReconError unless what a step changed is made of numbers."""
+    old = {id(array) for array in _arrays(before)}
+    arrays = [array for array in _arrays(work) if id(array) not in old]
     if not all(np.isfinite(array.sum(dtype=np.complex128)) for array in arrays):
         raise ReconError("It gave values that are not numbers.", "Look at the raw data; they may be damaged.")
+
+
+def _arrays(work: Work) -> list[NDArray[Any]]:
+    items: list[Picture | Grid] = [*work.pictures, *work.grids]
+    return [item.data for item in items] or [work.raw.samples]
 
 
 def noted(work: Work, item: PlannedStep, skipped: str = "") -> Work:

@@ -14,9 +14,9 @@ from isocenter.domain.raw import RawScan
 from isocenter.recon.fourier import Complex, to_image, to_kspace
 from isocenter.recon.ghost import LinePhase, phase_between, phase_by_entropy
 from isocenter.recon.plan import encoded_axes
-from isocenter.recon.steps.base import VOLUME_LABELS, Stage, Step, Work
+from isocenter.recon.steps.base import Stage, Step, Work
 from isocenter.recon.steps.readouts import is_imaging
-from isocenter.recon.steps.sort import forward_lines
+from isocenter.recon.steps.sort import forward_lines, volumes_of
 from isocenter.recon.trains import TrainFit, echo_numbers, fit_background, fit_reference
 
 _MOST_IMAGES: Final = 8
@@ -71,10 +71,9 @@ def ghost(work: Work, p: Ghost) -> Work:
 def _of_mixed_volumes(raw: RawScan, is_reversed: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Lines of the image that belong to a volume with lines of both polarities."""
     imaging = is_imaging(raw)
-    keys = np.stack([raw.label(name) for name in VOLUME_LABELS], axis=1)
     mixed = np.zeros_like(imaging)
-    for key in np.unique(keys[imaging], axis=0):
-        rows = imaging & (keys == key).all(axis=1)
+    for _key, chosen in volumes_of(raw) if is_reversed.any() else []:
+        rows = imaging & chosen
         mixed |= rows & bool(is_reversed[rows].any() and not is_reversed[rows].all())
     return mixed
 

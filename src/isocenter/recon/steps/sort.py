@@ -43,9 +43,8 @@ class Sums:
                 f"Readouts of {raw.samples.shape[1]} channels follow others with a different number.",
                 "Check the receiver's settings and scan again.",
             )
-        keys = np.stack([raw.label(name) for name in VOLUME_LABELS], axis=1)
-        for key in np.unique(keys, axis=0):
-            self._accumulate(tuple(int(value) for value in key), only(raw, (keys == key).all(axis=1)), axes)
+        for key, chosen in volumes_of(raw):
+            self._accumulate(key, only(raw, chosen), axes)
         self.n_lines += len(raw.samples)
         return len(raw.samples)
 
@@ -87,17 +86,31 @@ class Sums:
             self._counts[key] = np.zeros((n_slices, par.n_samples, lin.n_samples), dtype=np.int32)
         counts = self._counts[key]
         where = tuple(raw.label(name) for name in ("SLC", "PAR", "LIN"))
-        flat = np.ravel_multi_index(where, counts.shape)
-        into = (where[0], slice(None), where[1], where[2])
-        seen = np.bincount(flat, minlength=counts.size)
+        seen = np.bincount(np.ravel_multi_index(where, counts.shape), minlength=counts.size)
         lines = forward_lines(raw)
-        if seen.max() > 1:  # several averages of a line in one batch
-            np.add.at(self._sums[key], into, lines)  # type: ignore[arg-type]  # the stubs know no mixed index
-        elif is_new:
-            self._sums[key][into] = lines
-        else:
-            self._sums[key][into] += lines
+        for channel in range(lines.shape[1]):
+            into = self._sums[key][:, channel]
+            if seen.max() > 1:  # several averages of a line in one batch
+                np.add.at(into, where, lines[:, channel])
+            elif is_new:
+                into[where] = lines[:, channel]
+            else:
+                into[where] += lines[:, channel]
         counts += seen.reshape(counts.shape).astype(np.int32)
+
+
+def volumes_of(raw: RawScan) -> list[tuple[tuple[int, ...], NDArray[np.bool_]]]:
+    """Values of VOLUME_LABELS that some readout has, in order, and which readouts have them."""
+    everything = np.ones(len(raw.samples), dtype=bool)
+    found: list[tuple[tuple[int, ...], NDArray[np.bool_]]] = [((), everything)]
+    for name in VOLUME_LABELS:
+        values = raw.label(name)
+        parts = []
+        for key, chosen in found:
+            some = np.unique(values[chosen]).tolist() if values.any() else [0]
+            parts += [((*key, int(value)), chosen & (values == value) if len(some) > 1 else chosen) for value in some]
+        found = parts
+    return found
 
 
 def sort(work: Work, _: object) -> Work:
