@@ -7,7 +7,6 @@ Each shot: 90° (phase 0), then a train of 180° pulses (phase 90°, CPMG), one 
 - Phase encodes are rewound before the next 180°; crushers of equal area stand on both sides of each 180°.
 - All shots of a partition measure the same band of lines at the same echo, see ``echo_trains``.
 - Every second average has the 90° and the receiver turned by 180°, which cancels what the 180° pulses alone give.
-- With partial Fourier the first lines or partitions are left out; the elliptical shutter leaves out the corners of k-space.
 - With a TI a 180° pulse and a spoiler come first: T1 weighting, or no fluid (FLAIR).
 - Navigators are one more echo at the end of every train, without phase encoding, of which every so many are received (NAV).
 - With a readout shift each train is played twice, the second time (SET 1) with all readouts that much after the spin
@@ -20,6 +19,7 @@ from typing import Any
 from isocenter.sequences.kit import (
     DWELL_RASTER_S,
     EMPTY,
+    EVERY_ECHO,
     ORDERS,
     RASTER_S,
     Player,
@@ -89,8 +89,9 @@ class Parameters:
     order: str = choice(
         "linear",
         "Order",
-        choices=ORDERS,
-        help="When the centre of k-space is measured: in mid-train, first or last. This sets the effective echo time.",
+        choices=(*ORDERS, EVERY_ECHO),
+        help="When the centre of k-space is measured: in mid-train, first or last. This sets the effective echo time. Or at "
+        "every echo, which gives an image for each (ECO), for a map of T2.",
         group="Contrast",
     )
     ti_s: float = number(
@@ -211,20 +212,21 @@ class Plan:
 
 def build(p: Parameters, system: System) -> Any:
     """Sequence for one scanner."""
-    plan = _plan(p, system)
-    player = Player(system)
+    plan, player = _plan(p, system), Player(system)
     shot = _Shot(p, system, plan, player)
     n_echoes, centre = len(plan.trains[0]), (p.n_phase // 2, p.n_slab // 2)
     for _ in range(p.dummy_shots):
         shot.play([(EMPTY, centre[1])] * n_echoes, 0, {}, navigate=False)
-    sets = (0, 1) if plan.timing.shift_s else (0,)
+    sets = range(2 if plan.timing.shift_s else 1)
     trains = [(average, train, number_of) for average in range(p.averages) for train in plan.trains for number_of in sets]
     for count, (average, train, number_of) in enumerate(trains):
         labels = {"AVG": average} | ({"SET": number_of} if len(sets) > 1 else {})
         navigate = bool(p.navigator_every) and count % p.navigator_every == 0
         shot.play(train, number_of, labels, navigate=navigate)
     echo_s = round((next(train.index(centre) for train in plan.trains if centre in train) + 1) * plan.spacing_s, 9)
-    extra = {"InversionTime": plan.ti_s} if plan.ti_s else {}
+    extra: Any = {"InversionTime": plan.ti_s} if plan.ti_s else {}
+    if p.order == EVERY_ECHO:
+        extra["EchoTimes"] = [round((echo + 1) * plan.spacing_s, 9) for echo in range(n_echoes)]
     if plan.timing.shift_s:
         extra["EvolutionTimes"] = [0.0, plan.timing.shift_s]
     return player.define(
@@ -290,6 +292,7 @@ class _Shot:
 
     def __init__(self, p: Parameters, system: System, plan: Plan, player: Player) -> None:
         self._plan, self._player, self._has_navigator = plan, player, p.navigator_every > 0
+        self._is_every_echo = p.order == EVERY_ECHO
         self._centre, crusher, largest, readout = (
             (p.n_phase // 2, p.n_slab // 2),
             _crusher(p),
@@ -313,17 +316,17 @@ class _Shot:
 
     def play(self, train: list[tuple[int, int]], number_of: int, labels: dict[str, int], *, navigate: bool) -> None:
         """Add one shot; an echo without a line, or without labels, is played but not received."""
-        plan, player = self._plan, self._player
+        plan, player, shift_s = self._plan, self._player, number_of * self._plan.timing.shift_s
         excite, adc = self._turned[labels.get("AVG", 0) % 2]
-        shift_s = number_of * plan.timing.shift_s
         if plan.ti_s:
             player.block(plan.refocus.block_s, self._invert)
             player.block(plan.wait_s, self._spoil)
         player.block(plan.excite.block_s, excite)
         player.block(plan.timing.prephase_s, self._gx_pre, self._gz_pre)
         nav = {"NAV": 0} if self._has_navigator else {}
-        for line, par in train:
-            taken = [adc, *player.labels(LIN=line, PAR=par, **labels, **nav)] if labels and line != EMPTY else []
+        for echo, (line, par) in enumerate(train):
+            eco = {"ECO": echo} if self._is_every_echo else {}
+            taken = [adc, *player.labels(LIN=line, PAR=par, **labels, **nav, **eco)] if labels and line != EMPTY else []
             self._echo(line, par, shift_s, taken)
         if self._has_navigator:
             line, par = self._centre

@@ -14,6 +14,7 @@ from isocenter.sequences.catalogue import get_sequence
 from isocenter.sequences.lazy import pp
 from isocenter.sequences.ordering import (
     EMPTY,
+    EVERY_ECHO,
     ORDERS,
     centre_echo,
     echo_trains,
@@ -43,6 +44,7 @@ from isocenter.sequences.system import (
 __all__ = [
     "DWELL_RASTER_S",
     "EMPTY",
+    "EVERY_ECHO",
     "GAMMA_HZ_PER_T",
     "GUARD_DWELLS",
     "ORDERS",

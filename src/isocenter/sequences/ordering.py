@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 ORDERS: Final[tuple[str, ...]] = ("linear", "centre-out", "reversed")
+EVERY_ECHO: Final = "every echo"
+"""Not an order but none: each line is measured at all echoes, which makes one image for each."""
 EMPTY: Final = -1
 """Marks an echo of a train that measures no line."""
 _GOLDEN: Final = (math.sqrt(5) - 1) / 2
@@ -94,6 +96,8 @@ def grid_trains(
         Lines and partitions, and how many of each are left out at the start.
     """
     n_lin, n_par = size
+    if order == EVERY_ECHO:
+        return [[point] * train_length for point in grid_lines(n_lin, n_par, elliptical=elliptical, skip=skip)]
     if elliptical:
         points = grid_lines(n_lin, n_par, elliptical=True, skip=skip)
         table = point_trains(points, (n_lin // 2, n_par // 2), train_length, order)

@@ -17,6 +17,7 @@ from isocenter.sequences.catalogue import catalogue, list_sequences, parameters
 
 SHIPPED = [
     "b0_map",
+    "bssfp_3d",
     "epi_2d",
     "fid",
     "frequency",
@@ -27,9 +28,10 @@ SHIPPED = [
     "radial_2d",
     "spin_echo_2d",
     "spiral_2d",
+    "t2_map",
     "tse_3d",
 ]
-CLINICAL = {"gre_3d", "localizer", "petra_3d", "radial_2d", "spin_echo_2d", "tse_3d"}
+CLINICAL = {"gre_3d", "localizer", "petra_3d", "radial_2d", "spin_echo_2d", "t2_map", "tse_3d"}
 
 GOOD = """
 from dataclasses import dataclass

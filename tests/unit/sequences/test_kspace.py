@@ -404,3 +404,46 @@ def test_epi_lines_lie_on_one_grid_in_both_directions(n, shots, scanner_name, tm
     e = played.encoding
     assert (e.centre_sample, e.centre_lin) == (pytest.approx(n[0] // 2, abs=1e-2), pytest.approx(n[1] // 2, abs=1e-2))
     assert (e.n_samples, e.n_lin) == n
+
+
+@pytest.mark.parametrize("scanner_name", SCANNERS)
+def test_t2_map_measures_each_line_at_every_echo(scanner_name, tmp_path):
+    values = {"n_read": 16, "n_phase": 6, "n_slab": 3, "echo_train_length": 5, "elliptical": False, "averages": 2}
+    scan = Scan("t2_map", values, scanner_name, tmp_path)
+    scan.check_grid((0.22, 0.22, 0.18), (16, 6, 3))
+    names = ("AVG", "ECO", "PAR", "LIN")
+    measured = sorted(zip(*(scan.labels[name].tolist() for name in names), strict=True))
+    assert measured == [(a, e, z, y) for a in range(2) for e in range(5) for z in range(3) for y in range(6)]
+    times = [float(word) for word in scan.built.report["EchoTimes"].split()]
+    echo_s = scan.t[:, 8] - np.array(scan.excited_s)[np.searchsorted(scan.excited_s, scan.t[:, 0]) - 1]
+    np.testing.assert_allclose(echo_s, np.array(times)[scan.labels["ECO"]], rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("scanner_name", SCANNERS)
+@pytest.mark.parametrize("step_rad", [np.pi, 2.0])
+def test_bssfp_is_balanced_with_the_echo_in_the_middle(step_rad, scanner_name, tmp_path):
+    values = {"n_read": 16, "n_phase": 6, "n_slab": 3, "dummy_shots": 4, "phase_step_rad": step_rad, "tr_s": 0.012}
+    scan = Scan("bssfp_3d", values, scanner_name, tmp_path)
+    scan.check_grid((0.22, 0.22, 0.18), (16, 6, 3))
+    seq = read(scan.built, tmp_path)
+    clock, pulses, phases, received = 0.0, [], [], []
+    for number in seq.block_events:
+        block = seq.get_block(number)
+        if block.rf is not None:
+            pulses.append(clock + block.rf.delay + block.rf.center)
+            phases.append(block.rf.phase_offset)
+        if block.adc is not None:
+            received.append(block.adc.phase_offset - phases[-1])
+        clock += seq.block_durations[number]
+    assert pulses[1] - pulses[0] == pytest.approx(0.006, abs=1e-9)
+    np.testing.assert_allclose(np.diff(pulses[1:]), 0.012, rtol=0, atol=1e-9)
+    turn = np.exp(1j * np.diff(phases[1:]))
+    np.testing.assert_allclose(turn, np.exp(1j * step_rad), atol=1e-5)
+    np.testing.assert_allclose(received, 0, atol=1e-9)
+    echo_s = scan.t[:, 8] - np.array(scan.excited_s)[np.searchsorted(scan.excited_s, scan.t[:, 0]) - 1]
+    np.testing.assert_allclose(echo_s, 0.006, rtol=0, atol=1e-9)
+    # from pulse to pulse the moment of each axis is zero
+    for waveform in seq.waveforms_and_times()[0]:
+        t, g = np.asarray(waveform, dtype=float)
+        moment = np.concatenate([[0], np.cumsum(0.5 * (g[1:] + g[:-1]) * np.diff(t))])
+        assert np.abs(np.interp(pulses, t, moment)).max() < 1e-3 * 16 / 0.22

@@ -26,8 +26,11 @@ SMALL = {
     "averages": 2,
     "n_samples": 600,
     "windows": 3,
-    "slices": 6,
-    "n_spokes": 60,
+    "slices": 4,
+    "dummy_shots": 10,
+    "n_interleaves": 20,
+    "shots": 8,
+    "n_spokes": 50,
     "n_matrix": 36,
 }
 
@@ -51,7 +54,7 @@ def some_values(name: str, seed: int) -> dict[str, float | int | str | bool]:
     share = rng.choice((0.15, 0.4, 1.0))
     values = {item.name: draw(item, rng) for item in parameters(name) if rng.random() < share or item.name in SMALL}
     if rng.random() < 0.6 and "tr_s" in {item.name for item in parameters(name)}:
-        values["tr_s"] = {"gre_3d": 0.2}.get(name, 1.5)
+        values["tr_s"] = {"gre_3d": 0.2, "bssfp_3d": 0.05}.get(name, 1.5)
     return values
 
 
