@@ -8,8 +8,8 @@ import pytest
 
 from isocenter.domain.geometry import Orientation, PatientPosition
 from isocenter.domain.scan import Prescription, Protocol
+from isocenter.virtual.phantoms.simple import MARKER_LPS_M
 from isocenter.virtual.physics.phantoms import density_map
-from isocenter.virtual.physics.shapes import MARKER_LPS_M
 
 TR_S, ECHO_SPACING_S = 2.0, 0.012
 QUICK = {
