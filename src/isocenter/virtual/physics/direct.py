@@ -23,6 +23,8 @@ from isocenter.virtual.physics.model import BlochSignalModel
 
 LO_RESET_TICK = 51
 """From here on the oscillator runs in each segment, as the driver for MaRCoS sets it."""
+RUN_LEAD_TICKS = 20
+"""A segment's tick 0 comes this long after the start of the run in which that driver plays it."""
 
 _Rows = list[NDArray[np.complex64]]
 
@@ -82,7 +84,7 @@ def _playback(segment: Segment, scan: CompiledScan, idle_s: float) -> Playback:
         windows=tuple(_windows(segment.readouts)),
         end_tick=segment.end_tick,
         clock_hz=scan.clock_hz,
-        start_s=segment.start_s,
+        start_s=segment.start_s + RUN_LEAD_TICKS / scan.clock_hz,
         idle_s=idle_s,
     )
 

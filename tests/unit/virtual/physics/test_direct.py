@@ -84,3 +84,14 @@ def test_shape_type_and_times_follow_the_compiled_scan(scanner, gre):
     assert raw.time_s[0] == pytest.approx(gre.readouts.first_sample_tick[0] / gre.clock_hz)
     assert np.diff(raw.time_s) == pytest.approx(gre.facts.tr_s, rel=1e-6)
     assert (raw.name, raw.sensor_channels, raw.noise) == ("GRE", (), None)
+
+
+def test_twelve_sensors_beside_four_coils(scanner, gre):
+    crowd = small("noisy-ward")
+    crowd = replace(crowd, n_sensors=12, coil=replace(crowd.coil, n_receive=4))
+    raw = simulate(gre, scanner, crowd, PLACE)
+    assert raw.samples.shape[:2] == (8, 16)
+    assert raw.sensor_channels == tuple(range(4, 16))
+    assert np.all(np.abs(raw.samples).mean(axis=(0, 2)) > 5e-4)
+    few = simulate(gre, scanner, replace(crowd, n_sensors=2), PLACE)
+    np.testing.assert_array_equal(few.samples, raw.samples[:, :6])
