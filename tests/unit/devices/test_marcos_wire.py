@@ -269,6 +269,8 @@ def test_large_reply_arrives_whole_and_in_time():
         {"rx0_i": [[1]], "rx0_q": [[0]]},
         {"rx0_i": 3, "rx0_q": 3},
         {"rx0_i": [1.5], "rx0_q": [0.5]},
+        {"rx0_i": [1], "rx0_q": [1], "rx1_i": [1], "rx1_q": []},
+        {"rx0_i": [1], "rx0_q": [1], "rx1_i": ["a"], "rx1_q": [1]},
         {"rx7_i": []},
         "text",
         None,
