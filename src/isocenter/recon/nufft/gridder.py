@@ -75,7 +75,7 @@ class Gridder:
         np.multiply(image, self._correction, out=grid[self._image])
         for axis in range(len(self._shape)):
             part = grid[(slice(None),) * (axis + 1) + self._image[axis + 1 :]]
-            _into(part, fft.ifft(part, axis=axis, norm="forward", overwrite_x=True, workers=self._n_threads))
+            into(part, fft.ifft(part, axis=axis, norm="forward", overwrite_x=True, workers=self._n_threads))
         self._copy_edges()
         return self.collect()
 
@@ -87,7 +87,7 @@ class Gridder:
         grid = self._grid()
         for axis in reversed(range(len(self._shape))):
             part = grid[(slice(None),) * (axis + 1) + self._image[axis + 1 :]]
-            _into(part, fft.fft(part, axis=axis, overwrite_x=True, workers=self._n_threads))
+            into(part, fft.fft(part, axis=axis, overwrite_x=True, workers=self._n_threads))
         return np.multiply(grid[self._image], self._correction)
 
     def spread(self, samples: Complex) -> None:
@@ -157,7 +157,7 @@ def _even_fast(size: int, next_fast_len: Callable[[int], int]) -> int:
     return 2 * next_fast_len(-(-size // 2))
 
 
-def _into(part: Complex, result: Complex) -> None:
+def into(part: Complex, result: Complex) -> None:
     """Most transforms are done in place; copy those that were not."""
     if not np.may_share_memory(part, result):
         part[...] = result

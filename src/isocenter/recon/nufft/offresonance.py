@@ -78,8 +78,11 @@ def split_field(b0_hz: NDArray[np.floating], time_s: NDArray[np.floating], *, to
             f"The field differs by {high_hz - low_hz:.4g} Hz within the image, {turns:.0f} turns during a readout.",
             "Use a higher bandwidth, or cut outliers off the field map.",
         )
-    grid_s = np.linspace(first_s, last_s, max(64, round(8 * turns) + 1))
-    counts, edges = np.histogram(field, bins=_BINS)
+    # What the middle frequency does at all times, and the middle time to all frequencies, is exact and no part of the sum.
+    middle_hz, middle_s = 0.5 * (low_hz + high_hz), 0.5 * (first_s + last_s) if times.size else 0.0
+    span_hz, span_s = high_hz - low_hz, max(last_s - first_s, 0.0)
+    grid_s = np.linspace(-0.5, 0.5, max(64, round(8 * turns) + 1)) * span_s
+    counts, edges = np.histogram(field - middle_hz, bins=_BINS)
     is_used = counts > 0
     bins_hz, share = 0.5 * (edges[:-1] + edges[1:])[is_used], np.sqrt(counts[is_used] / field.size)
     left, values, right = np.linalg.svd(_turned(grid_s, bins_hz) * share, full_matrices=False)
@@ -87,14 +90,15 @@ def split_field(b0_hz: NDArray[np.floating], time_s: NDArray[np.floating], *, to
     rank = max(int(np.count_nonzero(energy > tolerance**2 * energy[0])), 1)
     # The singular vectors continue to any time and any frequency, so that neither needs to lie on the grid.
     continued = share[:, np.newaxis] * right[:rank].conj().T / values[:rank]
-    moments, which = np.unique(times, return_inverse=True)
-    in_time = (_turned(moments, bins_hz) @ continued).T[:, which]
-    lines_hz = np.linspace(low_hz, high_hz, max(2, round(300 * turns) + 2))
+    moments, which = np.unique(times - middle_s, return_inverse=True)
+    in_time = (_turned(moments, bins_hz) @ continued).T * np.exp(2j * np.pi * middle_hz * (moments + middle_s))
+    lines_hz = np.linspace(-0.5, 0.5, max(2, round(300 * turns) + 2)) * span_hz
     on_lines = left[:, :rank].conj().T @ _turned(grid_s, lines_hz)
+    offset_hz = field - middle_hz
     in_space = np.stack(
-        [np.interp(field, lines_hz, row.real) + 1j * np.interp(field, lines_hz, row.imag) for row in on_lines]
-    )
-    return FieldSplit(in_time=in_time.astype(np.complex64), in_space=in_space.astype(np.complex64))
+        [np.interp(offset_hz, lines_hz, row.real) + 1j * np.interp(offset_hz, lines_hz, row.imag) for row in on_lines]
+    ) * np.exp(2j * np.pi * offset_hz * middle_s)
+    return FieldSplit(in_time=in_time[:, which].astype(np.complex64), in_space=in_space.astype(np.complex64))
 
 
 def _turned(times_s: NDArray[np.float64], frequencies_hz: NDArray[np.float64]) -> NDArray[np.complex128]:

@@ -5,15 +5,17 @@
 each axis it is a product with a real array, since it is Hermitian.
 """
 
-from typing import cast
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isocenter.recon.nufft.gridder import Complex, n_processors
+from isocenter.recon.nufft.gridder import Complex, into, n_processors
 from isocenter.recon.nufft.transform import Nufft
 
-_SMALL = 1 << 20  # grid points below which a second thread is not worth starting
+_SMALL: Final = 1 << 20  # grid points below which two threads for one transform are not worth starting
 
 
 class Toeplitz:
@@ -41,7 +43,7 @@ class Toeplitz:
 
         double = tuple(2 * n for n in shape)
         self._shape = shape
-        self._n_threads = (n_threads or n_processors()) if np.prod(double) >= _SMALL else 1
+        self._n_threads = n_threads or n_processors()
         spread = Nufft(points_per_m, double, voxel_m, engine=engine, n_threads=n_threads).adjoint(
             np.asarray(weights, dtype=np.complex64)
         )
@@ -49,16 +51,37 @@ class Toeplitz:
             spread[(slice(None),) * axis + (0,)] = 0
         kernel = cast(Complex, fft.fftn(fft.ifftshift(spread), workers=self._n_threads))
         self._kernel = np.ascontiguousarray(kernel.real, dtype=np.float32)
+        self._buffers: list[Complex] = []
 
     def __call__(self, images: Complex) -> Complex:
-        """The operator applied to images of shape ``(..., *shape)``."""
+        """The operator applied to images of shape ``(..., *shape)``. One caller at a time, since buffers are kept."""
+        found = np.empty_like(images)
+        pairs = list(zip(images.reshape(-1, *self._shape), found.reshape(-1, *self._shape), strict=True))
+        n_workers = min(self._n_threads, len(pairs))
+        while len(self._buffers) < n_workers:
+            self._buffers.append(np.empty(self._kernel.shape, dtype=np.complex64))
+        if n_workers == 1:
+            self._convolve(pairs, self._buffers[0], self._n_threads)
+        elif n_workers > 1:  # an image for each thread, rather than all threads for each image
+            with ThreadPoolExecutor(n_workers) as pool:
+                for _ in pool.map(lambda i: self._convolve(pairs[i::n_workers], self._buffers[i], 1), range(n_workers)):
+                    pass
+        return found
+
+    def _convolve(self, pairs: Sequence[tuple[Complex, Complex]], work: Complex, n_threads: int) -> None:
         from scipy import fft
 
-        n_dim, double, many = len(self._shape), self._kernel.shape, images
-        for axis in range(-1, -n_dim - 1, -1):
-            many = fft.fft(many, n=double[axis], axis=axis, workers=self._n_threads)
-        many *= self._kernel
-        for axis in range(-n_dim, 0):
-            many = fft.ifft(many, axis=axis, overwrite_x=True, workers=self._n_threads)
-            many = many[(..., slice(self._shape[axis]), *(slice(None),) * (-axis - 1))]
-        return many
+        n_dim = len(self._shape)
+        corner = tuple(slice(n) for n in self._shape)
+        n_threads = n_threads if work.size > _SMALL else 1
+        for image, result in pairs:
+            work.fill(0)
+            work[corner] = image
+            for axis in reversed(range(n_dim)):  # what is zero still, or not needed any more, is not transformed
+                part = work[corner[:axis]]
+                into(part, fft.fft(part, axis=axis, overwrite_x=True, workers=n_threads))
+            np.multiply(work, self._kernel, out=work)
+            for axis in range(n_dim):
+                part = work[corner[:axis]]
+                into(part, fft.ifft(part, axis=axis, overwrite_x=True, workers=n_threads))
+            result[...] = work[corner]

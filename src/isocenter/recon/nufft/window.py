@@ -10,6 +10,7 @@ Beatty, Nishimura, Pauly, IEEE TMI 24:799 (2005), for the choice of beta; the va
 beta, found numerically (docs/nufft.md).
 """
 
+from functools import cache
 from typing import Final, cast
 
 import numpy as np
@@ -36,6 +37,7 @@ def window(distance: NDArray[np.float64]) -> NDArray[np.float64]:
     return cast(NDArray[np.float64], np.where(inside > 0, np.i0(BETA * np.sqrt(inside)) / np.i0(BETA), 0.0))
 
 
+@cache
 def window_table() -> NDArray[np.float32]:
     """The six values for a sample at each of ``N_ROWS + 1`` places between two grid points.
 
@@ -53,8 +55,5 @@ def window_table() -> NDArray[np.float32]:
 
 def correction(n_voxels: int, n_grid: int) -> NDArray[np.float64]:
     """One over the window's transform at each voxel of an axis, shape ``(n_voxels,)``."""
-    nodes, weights = np.polynomial.legendre.leggauss(64)
-    distance = nodes * WIDTH / 2
-    turns = np.outer(distance, np.arange(n_voxels) - n_voxels // 2) / n_grid
-    transform: NDArray[np.float64] = (window(distance) * weights * WIDTH / 2) @ np.cos(2 * np.pi * turns)
-    return 1 / transform
+    root = np.sqrt(BETA**2 - (np.pi * WIDTH * (np.arange(n_voxels) - n_voxels // 2) / n_grid) ** 2)
+    return np.asarray(root * np.i0(BETA) / (WIDTH * np.sinh(root)))

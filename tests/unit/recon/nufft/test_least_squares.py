@@ -86,6 +86,16 @@ def test_split_field_is_the_exponential_with_few_terms(turns, rank):
     assert far(split.in_time.T @ split.in_space.reshape(split.rank, -1), exact) < 6e-4
 
 
+@pytest.mark.parametrize(("low_s", "high_s"), [(2e-3, 2e-3), (40e-3, 40.5e-3), (-1e-3, 1e-3)])
+@pytest.mark.parametrize("middle_hz", [0.0, 30e3])
+def test_times_and_frequencies_may_lie_far_from_zero(low_s, high_s, middle_hz):
+    b0_hz, time_s = middle_hz + np.linspace(-1500, 1500, 600).reshape(30, 20), np.linspace(low_s, high_s, 77)
+    split = split_field(b0_hz, time_s)
+    exact = np.exp(2j * np.pi * np.outer(time_s, b0_hz.reshape(-1)))
+    assert far(split.in_time.T @ split.in_space.reshape(split.rank, -1), exact) < 6e-4
+    assert split.rank <= 3e3 * (high_s - low_s) + 6
+
+
 def test_an_even_field_takes_one_term():
     split = split_field(np.full((4, 4), 77.0), np.linspace(0, 0.01, 9))
     assert split.rank == 1
