@@ -21,7 +21,7 @@ from isocenter.recon.fourier import Complex
 from isocenter.recon.options import ReconOptions
 from isocenter.recon.pipeline import Watcher, check_pipeline, finish, noted, run_all, run_pipeline
 from isocenter.recon.plan import CartesianPlan, plan_cartesian
-from isocenter.recon.steps.base import Notes, Work
+from isocenter.recon.steps.base import MeasuredField, Notes, Work
 from isocenter.recon.steps.sort import Sums
 
 Labels: TypeAlias = Mapping[str, NDArray[np.int32]]
@@ -34,6 +34,7 @@ def reconstruct(
     *,
     options: ReconOptions | None = None,
     pipeline: Iterable[StepOrder] = (),
+    field: MeasuredField | None = None,
     watch: Watcher | None = None,
 ) -> tuple[Volume, ...]:
     """Images of a scan, complete or cut short.
@@ -47,6 +48,8 @@ def reconstruct(
         A person's choices, before what the pipeline says; None for none.
     pipeline
         Steps; empty for the usual ones of Cartesian scans.
+    field
+        Map of the main field for the step ``b0``; None when there is none beside the scan's own.
     watch
         Called after each step, to look at what it left.
 
@@ -61,7 +64,7 @@ def reconstruct(
     ReconError
         A required step cannot be done: no Cartesian encoding, no imaging readout, labels outside the encoding ...
     """
-    return run_all(raw, adjusted(tuple(pipeline) or CARTESIAN, options), watch=watch)
+    return run_all(raw, adjusted(tuple(pipeline) or CARTESIAN, options), field=field, watch=watch)
 
 
 class LiveReconstruction:

@@ -14,6 +14,8 @@ CARTESIAN: Final = tuple(
     StepOrder(step=name)
     for name in (
         "receive",
+        "interference",
+        "drift",
         "whiten",
         "ghost",
         "average",
@@ -29,7 +31,12 @@ CARTESIAN: Final = tuple(
 )
 """The usual way of Cartesian scans."""
 
-PIPELINES: Final = {"cartesian": CARTESIAN}
+NONCARTESIAN: Final = tuple(
+    StepOrder(step=name) for name in ("receive", "interference", "whiten", "average", "nufft", "combine", "output")
+)
+"""The usual way of radial, spiral and PETRA scans."""
+
+PIPELINES: Final = {"cartesian": CARTESIAN, "noncartesian": NONCARTESIAN}
 """By what a sequence declares as RECON."""
 
 

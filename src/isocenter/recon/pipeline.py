@@ -21,7 +21,7 @@ from isocenter.domain.pipeline import StepOrder
 from isocenter.domain.raw import RawScan
 from isocenter.domain.volume import SKIPPED, Volume
 from isocenter.recon.steps import STEPS
-from isocenter.recon.steps.base import Grid, Notes, Picture, Stage, Step, Work
+from isocenter.recon.steps.base import Grid, MeasuredField, Notes, Picture, Stage, Step, Work, without_oversampling
 
 _log = logging.getLogger(__name__)
 
@@ -202,7 +202,7 @@ def _volume(picture: Picture) -> Volume:
         raise ReconError(
             f"The pipeline ends with images of {len(picture.data)} channels.", "Add the steps 'combine' and 'output'."
         )
-    display = picture.stack.display
+    picture, display = without_oversampling(picture), picture.stack.display
     flips = " and ".join(n for n, flip in zip(("slices", "rows", "columns"), display.flip, strict=True) if flip)
     said = f"transposed {'yes' if display.transpose else 'no'}, flipped {flips or 'nothing'}"
     return Volume(
@@ -215,8 +215,8 @@ def _volume(picture: Picture) -> Volume:
 
 
 def run_all(
-    raw: RawScan, orders: Iterable[StepOrder], *, source: str = "the pipeline", watch: Watcher | None = None
+    raw: RawScan, orders: Iterable[StepOrder], *, field: MeasuredField | None = None, watch: Watcher | None = None
 ) -> tuple[Volume, ...]:
     """Volumes of a scan by a pipeline."""
-    planned = check_pipeline(orders, source)
-    return finish(run_pipeline(Work(raw=raw), planned, watch=watch))
+    planned = check_pipeline(orders)
+    return finish(run_pipeline(Work(raw=raw, field=field), planned, watch=watch))

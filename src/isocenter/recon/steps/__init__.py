@@ -3,12 +3,32 @@
 
 from typing import Final
 
-from isocenter.recon.steps import echoes, grid, image, partial, readouts, sort
+from isocenter.recon.steps import (
+    distortion,
+    disturbances,
+    echoes,
+    grid,
+    image,
+    noncartesian,
+    partial,
+    readouts,
+    second,
+    sort,
+)
 from isocenter.recon.steps.base import Step
 
-STEPS: Final[dict[str, Step]] = {
-    step.name: step
-    for family in (readouts.STEPS, echoes.STEPS, sort.STEPS, partial.STEPS, grid.STEPS, image.STEPS)
-    for step in family
-}
+_FAMILIES: Final = (
+    readouts.STEPS,
+    disturbances.STEPS,
+    echoes.STEPS,
+    sort.STEPS,
+    noncartesian.STEPS,
+    partial.STEPS,
+    grid.STEPS,
+    distortion.STEPS,
+    image.STEPS,
+    second.STEPS,
+)
+
+STEPS: Final[dict[str, Step]] = {step.name: step for family in _FAMILIES for step in family}
 """By name, in the order in which they are usually done."""

@@ -5,7 +5,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,13 @@ VOLUME_LABELS: Final = ("ECO", "SET", "PHS", "REP")
 """Each combination of these gives volumes of its own, in this order of significance."""
 
 Notes = tuple[tuple[str, str], ...]
+
+
+class MeasuredField(Protocol):
+    """A map of the main field, anywhere in the magnet."""
+
+    def frequency_hz(self, position_m: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Offset from the receiver's frequency [Hz] at places in device axes of shape ``(..., 3)`` [m]."""
 
 
 class Stage(StrEnum):
@@ -77,6 +84,8 @@ class Picture:
         float32.
     stack
         Which slices these are and where they lie.
+    read_kept
+        The voxels along the readout to which ``stack`` refers, while ``data`` still has the whole readout; None for all.
     kind, label
         As in ``domain.volume.Volume``.
     """
@@ -84,6 +93,7 @@ class Picture:
     key: tuple[int, ...]
     data: NDArray[Any]
     stack: Stack
+    read_kept: slice | None = None
     kind: str = "complex"
     label: str = ""
     notes: Notes = ()
@@ -103,6 +113,8 @@ class Work:
     ----------
     raw
         The readouts as the steps so far left them, with all that the scan says of itself.
+    field
+        Map of the main field that was measured before, for the corrections that need one; None without.
     grids, pictures
         Empty until a step makes them.
     notes, said
@@ -110,6 +122,7 @@ class Work:
     """
 
     raw: RawScan
+    field: MeasuredField | None = None
     grids: tuple[Grid, ...] = ()
     pictures: tuple[Picture, ...] = ()
     notes: Notes = ()
@@ -159,8 +172,15 @@ def each_grid(work: Work, change: Callable[[Grid], Grid]) -> Work:
 
 
 def each_picture(work: Work, change: Callable[[Picture], Picture]) -> Work:
-    """The work with every original picture changed alike; those with a label of their own stay."""
-    return dataclasses.replace(work, pictures=tuple(change(item) if not item.label else item for item in work.pictures))
+    """The work with every picture changed alike."""
+    return dataclasses.replace(work, pictures=tuple(change(picture) for picture in work.pictures))
+
+
+def without_oversampling(picture: Picture) -> Picture:
+    """The picture with only the voxels to which its place refers."""
+    if picture.read_kept is None:
+        return picture
+    return dataclasses.replace(picture, data=picture.data[..., picture.read_kept], read_kept=None)
 
 
 def only(raw: RawScan, chosen: NDArray[np.bool_]) -> RawScan:

@@ -139,7 +139,18 @@ def oversampling(work: Work, p: Oversampling) -> Work:
     return each_grid(work, change)
 
 
-def transform(work: Work, _: object) -> Work:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transform:
+    """What the transform leaves."""
+
+    keeps_readout: bool = switch(
+        False,
+        "Keep the whole readout",
+        help="Leave the columns of the oversampling until the end, for corrections that move things along the readout.",
+    )
+
+
+def transform(work: Work, p: Transform) -> Work:
     """Images of every grid. Takes the grids' memory: they are void afterwards."""
     pictures: list[Picture] = []
     encoding, _axes = encoded_axes(work.raw.encoding)
@@ -148,23 +159,25 @@ def transform(work: Work, _: object) -> Work:
         sizes = " x ".join(str(axis.n_image) for axis in (grid.read, grid.lin, grid.par))
         centres = ", ".join(f"{axis.centre:g}" for axis in (grid.read, grid.lin, grid.par))
         said = f"forward FFT to {sizes}, k-space centre at {centres}"
-        image = _image_of(grid)
+        image, kept = _image_of(grid, keeps_readout=p.keeps_readout)
         for stack in stacks:
             data = image[stack.slices[0]] if grid.is_3d else _slices(image, stack)
-            pictures.append(Picture(key=grid.key, data=data, stack=stack, notes=grid.notes, said=said))
+            pictures.append(Picture(key=grid.key, data=data, stack=stack, read_kept=kept, notes=grid.notes, said=said))
     return dataclasses.replace(work, grids=(), pictures=tuple(pictures))
 
 
-def _image_of(grid: Grid) -> Complex:
-    """All axes of a grid transformed, shape ``(n_slices, n_channels, n_z, n_y, n_x)``."""
+def _image_of(grid: Grid, *, keeps_readout: bool) -> tuple[Complex, slice | None]:
+    """All axes of a grid transformed, shape ``(n_slices, n_channels, n_z, n_y, n_x)``, and what is left to cut off it."""
     read, lin, par = grid.read, grid.lin, grid.par
     axes = [(3, lin.n_image, lin.centre)]
     if grid.is_3d:
         axes.append((2, par.n_image, par.centre))
     if read.n_kept == read.n_image == read.n_samples:
-        return to_images(grid.data, [(4, read.n_image, read.centre), *axes], overwrite=True)
+        return to_images(grid.data, [(4, read.n_image, read.centre), *axes], overwrite=True), None
     image = to_image(grid.data, 4, size=read.n_image, centre=read.centre)
-    return to_images(np.ascontiguousarray(image[..., read.kept]), axes, overwrite=True)
+    if keeps_readout:
+        return to_images(image, axes, overwrite=True), read.kept
+    return to_images(np.ascontiguousarray(image[..., read.kept]), axes, overwrite=True), None
 
 
 def _slices(image: Complex, stack: Stack) -> Complex:
@@ -217,6 +230,7 @@ STEPS: Final = (
         takes=Stage.GRID,
         gives=Stage.IMAGE,
         run=transform,
+        parameters=Transform,
         is_required=True,
     ),
 )

@@ -14,6 +14,8 @@ from isocenter.recon.coils import combine_adaptively, root_sum_of_squares
 from isocenter.recon.fourier import Complex
 from isocenter.recon.steps.base import Picture, Stage, Step, Work, each_picture
 
+_DARK: Final = 1e-3  # of the brightest square: no phase can be told
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Combine:
@@ -105,16 +107,18 @@ def phase(image: Complex) -> NDArray[np.float32]:
 def real_part(image: Complex, fraction: float) -> NDArray[np.float32]:
     """Real part once the smooth phase is taken away; tissue that is opposite to most of its surroundings stays negative.
 
-    The smooth phase is that of the squared image's low frequencies, halved: the square does not know the sign of the
-    magnetisation, so inverted tissue does not turn it. The sign of the whole is chosen so that its sum is positive.
+    The smooth phase is that of the squared image's low frequencies, without its jumps, halved: the square does not know the
+    sign of the magnetisation, so inverted tissue does not turn it. The sign of the whole is chosen so that its sum is
+    positive.
     """
-    squared = (image.astype(np.complex128)) ** 2
-    smooth = low_frequencies(squared, fraction)
-    angle = np.unwrap(np.unwrap(np.angle(smooth), axis=-1), axis=-2) / 2
-    # Halving leaves a sign to choose for each slice
-    flat = np.real(image * np.exp(-1j * angle))
-    signs = np.where(flat.reshape(len(flat), -1).sum(axis=1) < 0, -1.0, 1.0)
-    return np.asarray(flat * signs[:, np.newaxis, np.newaxis], dtype=np.float32)
+    from isocenter.recon.correct.unwrap import unwrap
+
+    smooth = low_frequencies(image.astype(np.complex128) ** 2, fraction)
+    quality = np.abs(smooth) / max(float(np.abs(smooth).max()), np.finfo(np.float32).tiny)
+    quality[quality < _DARK] = 0
+    angle = unwrap(np.angle(smooth).astype(np.float32), quality.astype(np.float32)) / 2
+    flat: NDArray[np.float64] = np.real(image * np.exp(-1j * angle))
+    return np.asarray(flat if flat.sum() >= 0 else -flat, dtype=np.float32)
 
 
 def low_frequencies(image: NDArray[np.complex128], fraction: float) -> NDArray[np.complex128]:

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: MIT
+"""Steps that put things where they belong: an uneven main field, gradients that bend."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isocenter.domain.errors import ReconError
+from isocenter.domain.parameters import choice, integer, number
+from isocenter.recon.places import voxel_positions_m, voxel_steps_m
+from isocenter.recon.steps.base import VOLUME_LABELS, MeasuredField, Picture, Stage, Step, Work, each_picture
+from isocenter.recon.steps.readouts import is_imaging
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class B0:
+    """How the distortion by the main field is undone."""
+
+    method: str = choice(
+        "auto",
+        "Method",
+        choices=("auto", "conjugate-phase", "model"),
+        help="conjugate-phase: one pass, for mild distortion; model: the image that explains the samples, for kilohertz.",
+    )
+    n_order: int = integer(5, "Order", low=1, high=8, help="Highest order of the solid harmonics of the field's map.")
+    n_rounds: int = integer(4, "Steps", low=1, high=50, help="model: steps of the search; more fit noise.")
+
+
+def b0(work: Work, p: B0) -> Work:
+    """Images without the distortion of the main field, by a map measured before or by two echoes of the scan itself."""
+    from isocenter.recon.correct.b0 import Undistortion, shift_px, undistort
+
+    field = work.field if work.field is not None else field_of_echoes(work, p.n_order)
+    dwell_s = work.raw.dwell_s
+
+    def change(picture: Picture) -> Picture:
+        if not np.iscomplexobj(picture.data):
+            raise ReconError("The phase of the image is gone.", "Put the step 'b0' before 'combine' and 'output'.")
+        places = _positions(picture)
+        n_columns = picture.data.shape[-1]
+        shift = shift_px(field.frequency_hz(places), dwell_s, n_columns)
+        data = picture.data if picture.has_channels else picture.data[np.newaxis]
+        done = [undistort(image, shift, method=Undistortion(p.method), n_steps=p.n_rounds) for image in data]
+        image = np.stack([one.image for one in done]) if picture.has_channels else done[0].image
+        folded = f", {done[0].n_folded} voxels folded onto others" if done[0].n_folded else ""
+        said = f"{done[0].method}, moved by up to {done[0].largest_shift_px:.1f} voxels{folded}; {done[0].figure}"
+        return dataclasses.replace(picture, data=image, said=said)
+
+    return each_picture(work, change)
+
+
+def field_of_echoes(work: Work, order: int) -> MeasuredField:
+    """The main field from two volumes of one scan whose spins turned freely for different times.
+
+    Raises
+    ------
+    ReconError
+        There are none.
+    """
+    from isocenter.recon.correct.b0 import shift_px
+    from isocenter.recon.correct.b0_map import fit_at_true_places, measure_field
+
+    times_s = _evolution_by_volume(work)
+    pictures = [picture for picture in work.pictures if picture.key in times_s and np.iscomplexobj(picture.data)]
+    pairs = [
+        (first, second)
+        for index, first in enumerate(pictures)
+        for second in pictures[index + 1 :]
+        if abs(times_s[second.key] - times_s[first.key]) > 1e-6 and first.data.shape == second.data.shape
+    ]
+    if not pairs:
+        raise ReconError(
+            "There is no map of the main field, nor two echoes at different times in the scan to make one of.",
+            "Measure a field map (sequence b0_map) and name it with --field-map.",
+        )
+    first, second = pairs[0]
+    found = measure_field(first.data, second.data, times_s[second.key] - times_s[first.key])
+    places = _positions(first)
+    _, steps = voxel_steps_m(first.stack.display, _shape(first))
+    moved = shift_px(found.frequency_hz, work.raw.dwell_s, first.data.shape[-1])
+    return fit_at_true_places(found, places, steps[2], moved, order=order)
+
+
+def _evolution_by_volume(work: Work) -> dict[tuple[int, ...], float]:
+    """For how long phase has grown at the centre of each volume's readouts [s]."""
+    raw = work.raw
+    if len(raw.evolution_s) != len(raw.samples):
+        return {}
+    rows = is_imaging(raw) & (raw.label("REV") == 0)
+    keys = np.stack([raw.label(name) for name in VOLUME_LABELS], axis=1)
+    found = {}
+    for key in {picture.key for picture in work.pictures}:
+        here = rows & (keys == np.array(key)).all(axis=1) if len(key) == len(VOLUME_LABELS) else np.zeros_like(rows)
+        if here.any() and np.isfinite(raw.evolution_s[here]).all():
+            found[key] = float(np.median(raw.evolution_s[here]))
+    return found
+
+
+def _shape(picture: Picture) -> tuple[int, int, int]:
+    """Voxels to which the picture's place refers."""
+    n_z, n_y, n_x = picture.data.shape[-3:]
+    return (n_z, n_y, n_x if picture.read_kept is None else picture.read_kept.stop - picture.read_kept.start)
+
+
+def _positions(picture: Picture) -> NDArray[np.float64]:
+    return voxel_positions_m(picture.stack.display, _shape(picture), picture.read_kept, picture.data.shape[-1])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gradients:
+    """How the gradients bend: their loss at the radius of the imaging sphere, along their own axis."""
+
+    x_share: float = number(0.0, "Loss of x", unit="%", low=-0.5, high=0.5, help="Device axis x.")
+    y_share: float = number(0.0, "Loss of y", unit="%", low=-0.5, high=0.5, help="Device axis y.")
+    z_share: float = number(0.0, "Loss of z", unit="%", low=-0.5, high=0.5, help="Device axis z.")
+    radius_m: float = number(0.1, "Radius", unit="mm", low=0.01, high=1.0, help="Of the imaging sphere.")
+
+
+def gradients(work: Work, p: Gradients) -> Work:
+    """Images on a straight grid."""
+    from isocenter.recon.correct.nonlinearity import ThirdOrderCoils, straighten
+
+    shares = (p.x_share, p.y_share, p.z_share)
+    if not any(shares):
+        return dataclasses.replace(work, said="the gradients are said to be straight")
+    coils = ThirdOrderCoils(shares=shares, radius_m=p.radius_m)
+    is_2d = work.raw.encoding is not None and work.raw.encoding.n_par <= 1
+
+    def change(picture: Picture) -> Picture:
+        first, steps = voxel_steps_m(picture.stack.display, _shape(picture))
+        if picture.read_kept is not None:
+            first = first - picture.read_kept.start * steps[2]
+        data = picture.data if picture.has_channels else picture.data[np.newaxis]
+        done = [straighten(image, first, steps, coils, in_plane_only=is_2d) for image in data]
+        return dataclasses.replace(picture, data=np.stack(done) if picture.has_channels else done[0])
+
+    return each_picture(work, change)
+
+
+STEPS: Final = (
+    Step(
+        name="b0",
+        title="Main field",
+        help="Undoes the distortion that an uneven main field makes along the readout. Needs a map of the field (sequence "
+        "b0_map), or two echoes at different times in the scan. Set keeps_readout of 'transform' with it.",
+        takes=Stage.IMAGE,
+        gives=Stage.IMAGE,
+        run=b0,
+        parameters=B0,
+        is_live=False,
+    ),
+    Step(
+        name="gradients",
+        title="Gradient non-linearity",
+        help="Puts the image on a straight grid where the gradients are known to bend.",
+        takes=Stage.IMAGE,
+        gives=Stage.IMAGE,
+        run=gradients,
+        parameters=Gradients,
+        is_live=False,
+    ),
+)

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: MIT
+"""Step from readouts along any trajectory to images."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Final
+
+from isocenter.domain.parameters import choice, integer, number
+from isocenter.domain.volume import Volume
+from isocenter.recon.display import Display
+from isocenter.recon.options import MAX_MATRIX
+from isocenter.recon.plan import Stack
+from isocenter.recon.steps.base import Picture, Stage, Step, Work
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nufft:
+    """How an image is made of samples that lie on no grid."""
+
+    method: str = choice(
+        "cg",
+        "Method",
+        choices=("gridding", "cg", "cg-sense"),
+        help="gridding: weighted adjoint, a quick preview; cg: least squares; cg-sense: least squares of one image that all "
+        "channels see, for scans with directions left out.",
+    )
+    n_rounds: int = integer(10, "Steps", low=1, high=200, help="Most steps of the least squares.")
+    fraction: float = number(
+        0.001, "Tolerance", unit="%", low=0.0, high=0.5, help="The least squares end at this part of the first residual."
+    )
+    factor: float = number(
+        0.0, "Damping", unit="", low=0.0, high=10.0, help="Weight of the image's own energy: less noise, smoother."
+    )
+    density: str = choice(
+        "auto",
+        "Density",
+        choices=("auto", "spokes", "iterated"),
+        help="Weights of samples: from the geometry of spokes, from the positions alone, or the first where it can be.",
+    )
+    n_matrix: int = integer(0, "Matrix", low=0, high=MAX_MATRIX, help="Voxels along every axis; 0: as the sequence says.")
+    engine: str = choice(
+        "auto", "Engine", choices=("auto", "finufft", "ducc0", "numba"), help="Of the transform; auto: the fastest here."
+    )
+
+
+def nufft(work: Work, p: Nufft) -> Work:
+    """Images of readouts along any trajectory."""
+    from isocenter.recon.nufft.gather import Density
+    from isocenter.recon.nufft.inverse import InverseOptions, Method
+    from isocenter.recon.nufft.layout import lay_out
+    from isocenter.recon.nufft.noncartesian import NonCartesianOptions, reconstruct_noncartesian
+
+    inverse = InverseOptions(
+        method=Method(p.method), n_iterations=p.n_rounds, tolerance=p.fraction, damping=p.factor, engine=p.engine
+    )
+    matrix = (p.n_matrix,) * lay_out(work.raw).n_dim if p.n_matrix else None
+    options = NonCartesianOptions(inverse=inverse, matrix=matrix, density=Density(p.density))
+    found = reconstruct_noncartesian(work.raw, options=options)
+    pictures = []
+    for index, image in enumerate(found):
+        said = "; ".join(f"{name}: {text}" for name, text in image.volume.provenance)
+        pictures.append(_picture(image.volume, index, work, said))
+    return dataclasses.replace(work, pictures=tuple(pictures))
+
+
+def _picture(volume: Volume, index: int, work: Work, said: str) -> Picture:
+    """A volume that is in display order already."""
+    display = Display(transpose=False, flip=(False, False, False), geometry=volume.geometry)
+    stack = Stack(slices=tuple(range(len(volume.data))), display=display)
+    return Picture(key=(index,), data=volume.data, stack=stack, notes=work.notes, said=said)
+
+
+STEPS: Final = (
+    Step(
+        name="nufft",
+        title="Non-uniform Fourier transform",
+        help="Images of radial, spiral and PETRA scans, from the place of every sample in k-space.",
+        takes=Stage.READOUTS,
+        gives=Stage.IMAGE,
+        run=nufft,
+        parameters=Nufft,
+        is_live=False,
+        is_required=True,
+    ),
+)
