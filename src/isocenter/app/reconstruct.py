@@ -20,7 +20,7 @@ from isocenter.recon.options import ReconOptions
 from isocenter.recon.pipeline_file import steps_text
 from isocenter.recon.plan import plan_cartesian
 from isocenter.recon.windows import Filter
-from isocenter.storage.foreign import read_foreign
+from isocenter.storage.foreign import read_any, read_foreign
 from isocenter.storage.nifti import write_nifti
 from isocenter.storage.png import contact_sheet
 from isocenter.storage.stored import open_scan, read_raw
@@ -44,6 +44,8 @@ class ReconOrder:
         File with a pipeline of one's own.
     keep
         Names of steps whose result is to be kept, separated by commas.
+    field_map
+        Folder of a scan of the main field.
     """
 
     variable: str = ""
@@ -53,12 +55,13 @@ class ReconOrder:
     channel_axis: int | None = None
     pipeline: Path | None = None
     keep: str = ""
+    field_map: Path | None = None
 
     def choice(self, raw: RawScan | None) -> PipelineChoice:
         """The same as the pipeline wants it; ``raw`` tells which of rows and columns is read, if a matrix is asked for."""
         options = _options(raw, self.window, parse_matrix(self.matrix))
         keep = tuple(name.strip() for name in self.keep.split(",") if name.strip())
-        return PipelineChoice(options=options, file=self.pipeline, keep=keep)
+        return PipelineChoice(options=options, file=self.pipeline, keep=keep, field_map=self.field_map)
 
 
 def reconstruct_path(source: Path, out: Path | None, order: ReconOrder) -> dict[str, Any]:
@@ -82,16 +85,18 @@ def reconstruct_path(source: Path, out: Path | None, order: ReconOrder) -> dict[
     _require_file(source)
     if out is None:
         raise ReconError("Nobody said where the images should go.", "Add --out FOLDER.")
-    data = read_foreign(source, order.variable)
+    found = read_any(source, order.variable)
+    data = found.data
     if isinstance(data, RawScan):
         _refuse_axes(order)
         choice = order.choice(data)
         orders = choice.orders((), _kind_of(data))
         with new_folder(out) as folder:
-            volumes = reconstruct(data, pipeline=orders, watch=Keeper(choice.keep, folder / INTERMEDIATE))
+            keeper = Keeper(choice.keep, folder / INTERMEDIATE)
+            volumes = reconstruct(data, pipeline=orders, field=choice.field(), watch=keeper)
             write_used(orders, folder)
             _write_plain(volumes, source, folder)
-        return {**_report(volumes, source, out), "warnings": list(data.warnings)}
+        return {**_report(volumes, source, out), "warnings": list(found.warnings)}
     if order.window != Filter.NONE or order.pipeline is not None or order.keep:
         raise ReconError(
             "A filter or a pipeline needs to know where the field of view lies, which a plain array does not say.",
@@ -101,7 +106,7 @@ def reconstruct_path(source: Path, out: Path | None, order: ReconOrder) -> dict[
     plain = (plain_volume(images, source.name),)
     with new_folder(out) as folder:
         _write_plain(plain, source, folder)
-    return _report(plain, source, out)
+    return {**_report(plain, source, out), "warnings": list(found.warnings)}
 
 
 def all_steps_text() -> str:

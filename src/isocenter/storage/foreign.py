@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""K-space that other programs wrote: MATLAB, NumPy and ISMRMRD files."""
+"""K-space that other programs wrote: MATLAB, NumPy, Tecmag and ISMRMRD files."""
 
+import math
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -20,19 +24,35 @@ KspaceArray: TypeAlias = NDArray[np.complex64]
 MAX_ELEMENTS: Final = 2**30
 """8 GB as complex64; a file that claims more is refused before memory is asked for."""
 
+_BOMB_BYTES: Final = 2**30
+_BOMB_RATIO: Final = 100
 _HDF5_MAGIC: Final = b"\x89HDF\r\n\x1a\n"
 _NPY_MAGIC: Final = b"\x93NUMPY"
 _BROKEN: Final = (OSError, ValueError, TypeError, KeyError, IndexError, EOFError, MemoryError, NotImplementedError)
-_BROKEN_ALL: Final = (*_BROKEN, zlib.error, zipfile.BadZipFile, UnicodeError, OverflowError, RuntimeError, AttributeError)
+_BROKEN_MORE: Final = (zlib.error, zipfile.BadZipFile, UnicodeError, OverflowError, RuntimeError, AttributeError)
+_BROKEN_ALL: Final = (*_BROKEN, *_BROKEN_MORE, struct.error, tokenize.TokenError, SyntaxError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foreign:
+    """What a file held, and plain sentences that a person should see about it."""
+
+    data: KspaceArray | RawScan
+    warnings: tuple[str, ...] = ()
 
 
 def read_foreign(path: Path, variable: str = "") -> KspaceArray | RawScan:
+    """``read_any`` without the warnings; those of a scan are in the scan."""
+    return read_any(path, variable).data
+
+
+def read_any(path: Path, variable: str = "") -> Foreign:
     """K-space from a file of another program; its kind is told from its first bytes, not its name.
 
     Parameters
     ----------
     path
-        MATLAB 5 to 7.3 (``.mat``), NumPy (``.npy``, ``.npz``), or ISMRMRD (``.h5``).
+        MATLAB 5 to 7.3 (``.mat``), NumPy (``.npy``, ``.npz``), Tecmag (``.tnt``) or ISMRMRD (``.h5``).
     variable
         Name of the array in a MATLAB, HDF5 or ``.npz`` file; may be empty when there is only one array. For ISMRMRD: the
         group, ``dataset`` when empty.
@@ -54,21 +74,37 @@ def read_foreign(path: Path, variable: str = "") -> KspaceArray | RawScan:
         raise StorageError(f"{path} cannot be read: {error.strerror or error}.", "Check the name of the file.") from error
     try:
         if head.startswith(_HDF5_MAGIC) or head[512:520] == _HDF5_MAGIC:  # MATLAB 7.3 puts 512 bytes of text before it
-            return _read_hdf5(path, variable)
+            return _with_warnings(_read_hdf5(path, variable))
         if head.startswith(_NPY_MAGIC):
-            return _complex64(np.load(path, allow_pickle=False, mmap_mode="r"), path.name)
+            return Foreign(data=_complex64(np.load(path, allow_pickle=False, mmap_mode="r"), path.name))
         if head.startswith(b"PK"):
-            return _read_npz(path, variable)
+            return Foreign(data=_read_npz(path, variable))
+        if head.startswith(b"TNT1."):
+            return _read_tecmag(path)
         if len(head) >= 128 and head[126:128] in {b"IM", b"MI"}:
-            return _read_matlab5(path, variable)
+            return Foreign(data=_read_matlab5(path, variable))
     except _BROKEN_ALL as error:
         raise StorageError(
             f"{path.name} is damaged, or not what it claims to be ({type(error).__name__}: {str(error)[:120]}).",
             "Copy or export the file again.",
         ) from error
     raise StorageError(
-        f"{path.name} is not a MATLAB, NumPy or HDF5 file.", "Give a .mat, .npy, .npz or ISMRMRD .h5 file with k-space."
+        f"{path.name} is not a MATLAB, NumPy or HDF5 file, nor a Tecmag file.",
+        "Give a .mat, .npy, .npz, .tnt or ISMRMRD .h5 file with k-space.",
     )
+
+
+def _with_warnings(data: KspaceArray | RawScan) -> Foreign:
+    return Foreign(data=data, warnings=data.warnings if isinstance(data, RawScan) else ())
+
+
+def _read_tecmag(path: Path) -> Foreign:
+    from isocenter.storage.tecmag import read_tecmag
+
+    found = read_tecmag(path)
+    n_all = found.samples.size
+    cut = f"{found.n_missing} of {n_all} samples are missing at the end of {path.name}; they are taken as zero."
+    return Foreign(data=_complex64(found.samples, path.name), warnings=(cut,) if found.n_missing else ())
 
 
 def _choose(names: dict[str, str], variable: str, path: Path) -> str:
@@ -89,15 +125,19 @@ def _read_matlab5(path: Path, variable: str) -> KspaceArray:
 
     arrays = list_arrays(path)
     name = _choose({key: _shape_text(array.shape) for key, array in arrays.items()}, variable, path)
-    _check_size(arrays[name].shape, name)
-    return _complex64(arrays[name].read(), name)
+    array = arrays[name]
+    _check_size(array.shape, name)
+    if is_bomb(16 * math.prod(array.shape), len(array.content)):
+        raise StorageError(f"The array '{name}' is larger than it can be.", "Export the file again.")
+    return _complex64(array.read(), name)
 
 
 def _read_npz(path: Path, variable: str) -> KspaceArray:
     with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:  # np.load leaves a broken file open itself
         name = _choose(dict.fromkeys(archive.files, "array"), variable, path)
         member = f"{name}.npy" if f"{name}.npy" in archive.zip.namelist() else name
-        if archive.zip.getinfo(member).file_size > 16 * MAX_ELEMENTS:
+        info = archive.zip.getinfo(member)
+        if info.file_size > 16 * MAX_ELEMENTS or is_bomb(info.file_size, info.compress_size):
             raise StorageError(f"The array '{name}' is larger than this program reads.", "Give a smaller part of it.")
         return _complex64(archive[name], name)
 
@@ -137,6 +177,11 @@ def _table(load: Callable[[str], NDArray[Any]]) -> MrdTable:
         trajectory=load("traj"),
         trajectory_lengths=load("traj_lengths"),
     )
+
+
+def is_bomb(n_bytes: int, n_packed: int) -> bool:
+    """True for more than a gigabyte out of next to nothing: no measurement packs like that, but a trap does."""
+    return n_bytes > _BOMB_BYTES and n_bytes > _BOMB_RATIO * max(n_packed, 1)
 
 
 def _shape_text(shape: tuple[int, ...]) -> str:

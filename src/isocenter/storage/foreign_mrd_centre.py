@@ -39,7 +39,7 @@ def read_centre(
         Of the trajectory along which is read.
     """
     n_samples = samples.shape[2]
-    power = (samples.real**2 + samples.imag**2).sum(axis=1)
+    power = _power(samples).sum(axis=1)
     by_line = power.sum(axis=1)
     strongest = np.argsort(by_line)[-max(int(_STRONGEST * len(by_line)), 1) :]
     found = peak(power[strongest].sum(axis=0, dtype=np.float64))
@@ -74,7 +74,7 @@ def step_centre(name: str, values: NDArray[np.int32], samples: NDArray[np.comple
         Of the header's matrix.
     """
     lowest, highest = int(values.min()), int(values.max())
-    energy = (samples.real**2 + samples.imag**2).sum(axis=(1, 2), dtype=np.float64)
+    energy = _power(samples).sum(axis=(1, 2), dtype=np.float64)
     sums = np.bincount(values - lowest, weights=energy)
     counts = np.bincount(values - lowest)
     found = peak(np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0))
@@ -88,6 +88,14 @@ def step_centre(name: str, values: NDArray[np.int32], samples: NDArray[np.comple
     if said is not None and said != index:
         warnings = (f"The header puts the centre of k-space at {name} {said}; in the data it is at {name} {index}.",)
     return Centre(index=index, warnings=warnings)
+
+
+def _power(samples: NDArray[np.complex64]) -> NDArray[np.float32]:
+    """Of each sample, 2 at most, so that nothing overflows."""
+    largest = np.float32(max(np.abs(samples.real).max(initial=0), np.abs(samples.imag).max(initial=0)))
+    if not largest > 0:
+        return np.zeros(samples.shape, dtype=np.float32)
+    return np.asarray((samples.real / largest) ** 2 + (samples.imag / largest) ** 2, dtype=np.float32)
 
 
 def peak(profile: NDArray[np.float64]) -> int | None:

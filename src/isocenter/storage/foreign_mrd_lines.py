@@ -27,6 +27,8 @@ _NOT_IMAGE: Final = (19, 23, 24, 26, 27, 28, 29, 30, 31)
 """Noise, navigation, phase correction, feedbacks, dummies, coil correction, phase stabilisation."""
 _CALIBRATION, _REVERSED = 20, 22
 _MAX_BAD_SHARE: Final = 0.5
+_FARTHEST: Final = 1e12
+"""No k-space reaches that far, whatever its unit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +167,7 @@ def _telling_trajectory(table: MrdTable, rows: NDArray[np.intp], n_samples: int)
     """The trajectories, unless some are missing, are not numbers, or nothing but zeros (a field that nobody filled)."""
     n_axes = table.trajectory_lengths[rows] // n_samples
     values = table.trajectories(rows, n_samples, int(n_axes[0]) if len(n_axes) else 0)
-    if values is None or values.shape[2] > 3 or not np.all(np.isfinite(values)) or not np.any(values):
+    if values is None or values.shape[2] > 3 or not np.any(values) or not np.all(np.abs(values) < _FARTHEST):
         return None
     return values
 

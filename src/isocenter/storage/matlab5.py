@@ -47,8 +47,11 @@ class MatlabArray:
         if len(parts) < wanted:
             raise ValueError("an array ends early")
         real = _values(parts[3], self.order, n_values)
-        flat = real + 1j * _values(parts[4], self.order, n_values) if self.is_complex else real
-        return np.asarray(flat).reshape(self.shape, order="F")
+        if not self.is_complex:
+            return real.reshape(self.shape, order="F")
+        flat = np.empty(n_values, dtype=np.complex64 if real.dtype == np.float32 else np.complex128)
+        flat.real, flat.imag = real, _values(parts[4], self.order, n_values)  # a sum would turn infinities into NaN
+        return flat.reshape(self.shape, order="F")
 
 
 def list_arrays(path: Path) -> dict[str, MatlabArray]:

@@ -60,6 +60,49 @@ def test_npy_and_single_variables_need_no_name(tmp_path):
     assert read_foreign(ULF / "flair_kspace.mat").shape == (128, 126, 4)
 
 
+def test_matlab_73_cells_structures_and_text(tmp_path):
+    """As MATLAB lays them out: cells and structure arrays are references into #refs#, text is numbers of class char."""
+    path = tmp_path / "a.mat"
+    save_73(path, {"other": ARRAY})
+    cells = [ARRAY, 2 * ARRAY]
+    with h5py.File(path, "r+") as file:
+        kind = file["other"].dtype
+        refs = file.create_group("#refs#")
+        references = np.empty((2, 1), h5py.ref_dtype)
+        for number, cell in enumerate(cells):
+            stored = np.zeros(cell.shape[::-1], kind)
+            stored["real"], stored["imag"] = cell.T.real, cell.T.imag
+            node = refs.create_dataset(f"c{number}", data=stored)
+            node.attrs["MATLAB_class"] = np.bytes_("double")
+            references[number, 0] = node.ref
+        file.create_dataset("coils", data=references).attrs["MATLAB_class"] = np.bytes_("cell")
+        text = file.create_dataset("comment", data=np.array([[72], [105]], np.uint16))
+        text.attrs["MATLAB_class"] = np.bytes_("char")
+        group = file.create_group("scan")
+        group.attrs["MATLAB_class"] = np.bytes_("struct")
+        single = file["other"][()]["real"].astype("f4")
+        group.create_dataset("kspace", data=single).attrs["MATLAB_class"] = np.bytes_("single")
+        empty = file.create_dataset("nothing", data=np.array([0, 0], np.uint64))
+        empty.attrs["MATLAB_class"], empty.attrs["MATLAB_empty"] = np.bytes_("double"), 1
+    np.testing.assert_allclose(read_foreign(path, "coils{2}"), 2 * ARRAY, rtol=1e-6)
+    np.testing.assert_allclose(read_foreign(path, "coils"), np.stack(cells, axis=-1), rtol=1e-6)
+    np.testing.assert_allclose(read_foreign(path, "scan/kspace"), ARRAY.real, rtol=1e-6)
+    with pytest.raises(StorageError) as caught:
+        read_foreign(path)
+    for shown in ("coils (6 x 5 x 2 x 2)", "coils{1} (6 x 5 x 2)", "other (6 x 5 x 2)", "scan/kspace (6 x 5 x 2)"):
+        assert shown in caught.value.problem
+    assert "comment" not in caught.value.problem
+    assert "nothing" not in caught.value.problem
+
+
+def test_matlab_73_single_complex_variable_among_scalars_needs_no_name(tmp_path):
+    path = tmp_path / "a.mat"
+    save_73(path, {"kspace": ARRAY})
+    with h5py.File(path, "r+") as file:
+        file.create_dataset("TR", data=np.array([[0.5]])).attrs["MATLAB_class"] = np.bytes_("double")
+    np.testing.assert_allclose(read_foreign(path), ARRAY, rtol=1e-6)
+
+
 @pytest.mark.parametrize("name", list(WRITERS))
 def test_wrong_variable_names_those_that_exist(name, tmp_path):
     WRITERS[name](tmp_path / name)
