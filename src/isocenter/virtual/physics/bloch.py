@@ -22,10 +22,10 @@ from isocenter.virtual.physics.engine_diffusion import normal_quantiles
 from isocenter.virtual.physics.engine_faults import EngineFaults
 from isocenter.virtual.physics.engine_fields import ConcomitantMoments
 from isocenter.virtual.physics.engine_gradients import GradientPlayer
-from isocenter.virtual.physics.engine_pieces import Decompositions
 from isocenter.virtual.physics.engine_time import cuts_for_motion, pulse_frequencies_hz
-from isocenter.virtual.physics.kernels import TableArrays, play_blocks
+from isocenter.virtual.physics.kernels import SkeletonArrays, TableArrays, play_blocks
 from isocenter.virtual.physics.pulses import Pulse, find_pulses, steps_of
+from isocenter.virtual.physics.sampling import Shapes
 from isocenter.virtual.physics.simtable import Setting, SimTable, build_table
 from isocenter.virtual.physics.spins import BLOCK, SpinSet
 from isocenter.virtual.physics.waveforms import Waveforms, waveforms
@@ -84,27 +84,27 @@ class Simulator:
         self._n_threads = n_threads or os.cpu_count() or 1
         self._body = Body(spins, scanner, self.faults)
         self._n_blocks = self._body.n_blocks
-        self.n_channels = len(self._body.arrays.weight_re)
+        self.n_channels = len(self._body.arrays.weight)
         self._player = GradientPlayer(scanner, self.faults.gradients)
         self._quantiles = normal_quantiles() if len(self._diffusion) else np.zeros(1, dtype=np.float32)
-        self._magnetisation = np.zeros((3, self._n_blocks * BLOCK), dtype=np.float32)
+        self._magnetisation = np.zeros((self._n_blocks, 3 * BLOCK), dtype=np.float32)
         self._capacity = max(min(CACHE_BYTES // (self._n_blocks * BLOCK * 36), MOST_PULSES), 1)
-        self._rotations = np.empty((self._capacity, self._n_blocks, 9, BLOCK), dtype=np.float32)
+        self._rotations = np.empty((self._capacity, self._n_blocks, 9 * BLOCK), dtype=np.float32)
         self._slots: dict[bytes, int] = {}
         self._known: list[Pulse] = []
-        self._decompositions: Decompositions = {}
+        self._shapes = Shapes(margin=1.25 if self.faults.motion else 1.02)
         self.reset()
 
     def reset(self) -> None:
         """Bring all spins to equilibrium and forget everything, so that the next run is as the first was."""
         self._magnetisation[:] = 0.0
-        self._magnetisation[2] = 1.0
+        self._magnetisation[:, 2 * BLOCK :] = 1.0
         self._player.reset()
         self._keys = np.random.default_rng([self.faults.seed, 0xD1FF])
         self._body.reset()
         self._slots.clear()
         self._known.clear()
-        self._decompositions.clear()
+        self._shapes.clear()
 
     def play(
         self,
@@ -172,8 +172,8 @@ class Simulator:
             t1_s=self._t1_s,
             t2_s=self._t2_s,
             diffusion_m2_per_s=self._diffusion,
-            extent=self._body.extent,
-            decompositions=self._decompositions,
+            shapes=self._shapes,
+            block_half=self._body.half_widths(),
             concomitant=self._concomitant(waves),
             cut_ticks=cuts_for_motion(waves, sample_ticks, end_tick) if self.faults.motion else np.zeros(0, dtype=np.int64),
             pulse_turns_error=error_turns,
@@ -193,9 +193,9 @@ class Simulator:
     def _play_table(
         self, table: SimTable, used: Sequence[Pulse], pulse_hz: NDArray[np.float64], waves: Waveforms, start_s: float
     ) -> NDArray[np.complex128]:
-        """Signal of all computed samples, shape ``(n_channels, n_computed)``."""
+        """Signal of all raw samples but for their common phase, shape ``(n_channels, n)``."""
         n_chunks = min(CHUNKS, self._n_blocks)
-        signal = np.zeros((n_chunks, self.n_channels, table.n_computed), dtype=np.complex128)
+        signal = np.zeros((n_chunks, self.n_channels, len(table.common_turns)), dtype=np.complex128)
         keys = [pulse.key + frequency.tobytes() for pulse, frequency in zip(used, pulse_hz, strict=True)]
         arrays = table.arrays
         if len(arrays.gap_wander):
@@ -210,16 +210,19 @@ class Simulator:
             slots = {int(w): self._slot(keys[w], used[w], float(pulse_hz[w]), waves) for w in windows if w >= 0}
             gap_pulse = arrays.gap_pulse.copy()
             gap_pulse[first:last] = [slots.get(int(w), -1) for w in windows]
-            self._play_gaps((first, last), arrays._replace(gap_pulse=gap_pulse), signal)
+            skeletons = self._shapes.arrays(table.shapes, self._body.half_widths())
+            self._play_gaps((first, last), arrays._replace(gap_pulse=gap_pulse), skeletons, signal)
         return np.asarray(signal.sum(axis=0))
 
-    def _play_gaps(self, gaps: tuple[int, int], arrays: TableArrays, signal: NDArray[np.complex128]) -> None:
+    def _play_gaps(
+        self, gaps: tuple[int, int], arrays: TableArrays, skeletons: SkeletonArrays, signal: NDArray[np.complex128]
+    ) -> None:
         def work(chunk: int, first: int, last: int) -> None:
             play_blocks(
                 (first, last),
                 gaps,
                 self._body.arrays,
-                arrays,
+                (arrays, skeletons),
                 self._rotations,
                 self._magnetisation,
                 self._quantiles,
@@ -263,21 +266,20 @@ class Simulator:
 
     def _compose(self, slot: int, steps: NDArray[np.float64]) -> None:
         """Compose one pulse for every spin."""
-        body, waves_hz = self._body, np.hypot(steps[:, 1], steps[:, 2])
-        extra = np.zeros((len(steps), 0))
+        parts = [steps[:, 3:6], np.ones((len(steps), 1))]
         if self.faults.concomitant is not None:
-            extra = self.faults.concomitant.products(steps[:, 3:6])
-        offset_hz = np.abs(steps[:, 3:6]) @ body.reach_m + body.reach_hz + np.abs(steps[:, 6])
-        offset_hz += np.abs(extra) @ body.reach_extra
-        half_rad = np.pi * steps[:, 0] * np.hypot(waves_hz * body.largest_b1, offset_hz)
+            parts.append(self.faults.concomitant.products(steps[:, 3:6]))
+        moves = np.concatenate(parts, axis=1)
+        body = self._body
+        offset_hz = np.abs(moves) @ body.reach() + np.abs(steps[:, 6])
+        b1_hz = np.hypot(steps[:, 1], steps[:, 2]) * float(np.abs(body.arrays.b1).max())
+        half_rad = np.pi * steps[:, 0] * np.hypot(b1_hz, offset_hz)
         repeats = np.maximum(np.ceil(half_rad / LARGEST_HALF_ANGLE_RAD), 1).astype(np.int64)
-        divided = steps.copy()
-        divided[:, 0] /= repeats
-        rows = np.column_stack([divided, np.ones(len(steps)), extra]).astype(np.float32)
+        divided = np.stack([steps[:, 0] / repeats, steps[:, 1], steps[:, 2], steps[:, 6]], axis=1)
         rotation = self._rotations[slot]
 
         def work(_: int, first: int, last: int) -> None:
-            compose_blocks(first, last, body.arrays, rows, repeats, rotation)
+            compose_blocks((first, last), body.arrays, divided, moves, repeats, rotation)
 
         self._share(work)
 

@@ -104,21 +104,11 @@ class WanderMoments:
         passed = ((ticks - self._start_tick[gap]) * self._tick_s)[:, None]
         return k - k0, first - first0 - k0 * passed, second - second0 - 2 * k0 * (first - first0) + k0**2 * passed
 
-    def row_loss(
-        self, gap: NDArray[np.int64], time_s: NDArray[np.float64], piece_n: NDArray[np.int64]
-    ) -> NDArray[np.float64] | float:
-        """Exponent of the loss up to each row of the readouts, shape (n_rows, n_tissues), or 0.
-
-        ``piece_n`` is the number of samples for a row that is a step from one sample to the next, and 0 for others; the row
-        before a step is where its piece starts.
-        """
+    def row_loss(self, gap: NDArray[np.int64], time_s: NDArray[np.float64]) -> NDArray[np.float64] | float:
+        """Exponent of the loss from the start of a gap to a time after it, shape (n, n_tissues), or 0."""
         if not self.is_on or not len(gap):
             return 0.0
-        is_step = piece_n > 0
-        start_s = np.where(is_step, np.roll(time_s, 1) + time_s * (piece_n - 1), time_s)
-        ticks = self._start_tick[gap] + np.maximum(start_s, 0.0) / self._tick_s
-        k, first, second = self._since(gap, ticks)
-        since_s = (np.maximum(start_s, 0.0) + self._before_s[gap])[:, None]
+        k, first, second = self._since(gap, self._start_tick[gap] + np.maximum(time_s, 0.0) / self._tick_s)
+        since_s = (np.maximum(time_s, 0.0) + self._before_s[gap])[:, None]
         b = _FOUR_PI_SQUARED * np.maximum((k**2 * since_s - 2 * k * first + second).sum(axis=1), 0.0)
-        b = np.where(is_step, (b - np.roll(b, 1)) / np.maximum(piece_n - 1, 1), b)
         return np.asarray(b[:, None] * self._diffusion)

@@ -72,10 +72,10 @@ class Concomitant:
     axis: int
     larmor_hz: float
 
-    def functions_m2(self, channel_m: Places) -> NDArray[np.float32]:
+    def functions_m2(self, channel_m: Places) -> NDArray[np.float64]:
         """The functions at places in channel axes, shape ``(N_MAXWELL, n)`` [m2]."""
         x, y, z = (np.asarray(channel_m[:, (self.axis + step) % 3], dtype=np.float64) for step in (1, 2, 0))
-        return np.stack([z * z, (x * x + y * y) / 4, -x * z, -y * z]).astype(np.float32)
+        return np.stack([z * z, (x * x + y * y) / 4, -x * z, -y * z])
 
     def products(self, gradient: NDArray[np.floating]) -> NDArray[np.float64]:
         """Their strengths [Hz/m2] for gradients of three channels [Hz/m], shape ``(n, 3)`` to ``(n, N_MAXWELL)``."""

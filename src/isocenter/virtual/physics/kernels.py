@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: MIT
 """The hot loops of the Bloch engine: blocks of spins walk through a simulation table, in single precision.
 
-A block of ``BLOCK`` spins of one tissue stays in the first-level cache while the sequence streams past. All angles are
-turns, reduced to half a turn before the polynomial, since the compiler vectorises that and not the library's sine.
-Polynomials are Chebyshev fits; largest errors 1.3e-8 (sine), 2e-10 (cosine), 4e-9 (quaternion).
+A block of ``BLOCK`` neighbours of one tissue stays in the first-level cache while the sequence streams past. What the middle
+of a block does is computed once, in double precision; its spins differ from it by a few turns at most. That is also why a
+few samples of a readout say all about a block: the others follow from a matrix that ``sampling`` has found.
+
+All angles are turns, reduced to half a turn before the polynomial, since the compiler vectorises that and not the library's
+sine. Polynomials are Chebyshev fits; largest errors 1.3e-8 (sine), 2e-10 (cosine), 4e-9 (quaternion). Several rows of a
+block lie in one flat array, since only then the compiler knows that they do not overlap.
 
 The kernels release the interpreter lock, so that plain threads run them side by side.
 """
@@ -19,52 +23,66 @@ from isocenter.virtual.physics.spins import BLOCK
 F32 = np.float32
 Float: TypeAlias = np.float32
 Float32: TypeAlias = NDArray[np.float32]
+Float64: TypeAlias = NDArray[np.float64]
+
+N_FIXED = 4
+"""Coordinates of a spin that there always are: three places [m] and its frequency [Hz]; extra functions of space follow."""
 
 
 class SpinArrays(NamedTuple):
-    """Fields of ``spins.BlockedSpins`` that the kernels read.
+    """Spins in blocks.
 
-    ``weight_*`` have one row a receive channel. ``extra`` has one row for each further function of space that a phase may
-    be proportional to; usually none.
+    ``place`` are coordinates less those of the block's middle, shape (n_blocks, n_coordinates * BLOCK); ``middle`` has shape
+    (n_blocks, n_coordinates). ``weight`` holds real, then imaginary parts, shape (n_channels, n_blocks, 2 * BLOCK).
     """
 
-    x: NDArray[np.float32]
-    y: NDArray[np.float32]
-    z: NDArray[np.float32]
-    offset: NDArray[np.float32]
-    b1: NDArray[np.float32]
-    weight_re: NDArray[np.float32]
-    weight_im: NDArray[np.float32]
+    place: Float32
+    middle: Float64
+    b1: Float32
+    weight: Float32
     tissue: NDArray[np.int64]
-    extra: NDArray[np.float32]
 
 
 class TableArrays(NamedTuple):
-    """A simulation table in the form that the kernels read. Rows of ``move`` are (kx, ky, kz, phase, time).
+    """A simulation table in the form that the kernels read.
 
-    k in cycles/m of the three channels, phase in turns (the same for all spins), time in seconds. ``gap_*`` has one row
-    for each stretch between two pulses, ``row_*`` what the pieces of the readouts point to. ``*_extra`` are the moments that
-    go with the extra functions of space. ``gap_wander`` is how far spins diffuse in a gap [m], one column a tissue, and
-    ``gap_lever`` the mean of k at the end of a gap minus k in it [1/m]; both have no rows when nothing diffuses.
+    A move is what the phase is proportional to: k in cycles/m of three channels, time in seconds, extra moments; its phase
+    in turns is the same for all spins. ``gap_*`` has one row for each stretch between two pulses; ``row_*`` belongs to the
+    raw samples, ``row_move`` has shape (n_coordinates, n_rows). ``gap_wander`` is how far spins diffuse in a gap [m], one
+    column a tissue, and ``gap_lever`` the mean of k at the end of a gap minus k in it [1/m]; no rows when nothing diffuses.
     """
 
-    gap_move: NDArray[np.float32]
-    gap_e1: NDArray[np.float32]
-    gap_recovery: NDArray[np.float32]
-    gap_e2: NDArray[np.float32]
+    gap_move: Float64
+    gap_phase: Float64
+    gap_e1: Float32
+    gap_recovery: Float32
+    gap_e2: Float32
     gap_pulse: NDArray[np.int64]
     gap_first_piece: NDArray[np.int64]
-    piece_first_row: NDArray[np.int64]
+    piece_row: NDArray[np.int64]
     piece_n: NDArray[np.int64]
-    piece_uniform: NDArray[np.bool_]
-    piece_out: NDArray[np.int64]
-    row_move: NDArray[np.float32]
-    row_e2: NDArray[np.float32]
-    gap_extra: NDArray[np.float32]
-    row_extra: NDArray[np.float32]
-    gap_wander: NDArray[np.float32]
-    gap_lever: NDArray[np.float32]
+    piece_shape: NDArray[np.int64]
+    row_move: Float64
+    row_phase: Float64
+    row_e2: Float32
+    gap_wander: Float32
+    gap_lever: Float32
     gap_key: NDArray[np.uint32]
+
+
+class SkeletonArrays(NamedTuple):
+    """Samples that say all, for each shape of a piece and each block.
+
+    ``of_block[shape, block]`` is the number of a skeleton, -1: every sample is computed. A skeleton has ``n`` samples,
+    ``node[first : first + n]``, and a matrix of shape (n, n_samples), flat in ``matrix`` from ``offset`` on.
+    """
+
+    of_block: NDArray[np.int64]
+    n: NDArray[np.int64]
+    first: NDArray[np.int64]
+    offset: NDArray[np.int64]
+    node: NDArray[np.int64]
+    matrix: Float32
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, inline="always")
@@ -82,30 +100,48 @@ def _cos_sin(turns: Float) -> tuple[Float, Float]:
     return F32(1.0) - F32(2.0) * s * s, F32(2.0) * s * c
 
 
+@numba.njit(cache=True, nogil=True)
+def middle_turns(middle: Float64, move: Float64, phase: float) -> Float:
+    """Phase of a block's middle after a move, reduced to a turn."""
+    turns = phase
+    for j in range(len(move)):
+        turns += middle[j] * move[j]
+    return F32(turns - np.floor(turns + 0.5))
+
+
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def turns_of(lo: int, spins: SpinArrays, move: Float32, extra: Float32, turns: Float32) -> None:
+def turns_of(place: Float32, move: Float64, phase: Float, turns: Float32) -> None:
     """Phase of each spin of a block after a move, in turns."""
-    kx, ky, kz, phase, time = move[0], move[1], move[2], move[3], move[4]
-    x, y, z = spins.x[lo : lo + BLOCK], spins.y[lo : lo + BLOCK], spins.z[lo : lo + BLOCK]
-    offset = spins.offset[lo : lo + BLOCK]
+    kx, ky, kz, time = F32(move[0]), F32(move[1]), F32(move[2]), F32(move[3])
     for i in range(BLOCK):
-        turns[i] = x[i] * kx + y[i] * ky + z[i] * kz + offset[i] * time + phase
-    for j in range(len(extra)):
-        factor, place = extra[j], spins.extra[j, lo : lo + BLOCK]
+        turns[i] = place[i] * kx + place[BLOCK + i] * ky + place[2 * BLOCK + i] * kz + place[3 * BLOCK + i] * time + phase
+    for j in range(N_FIXED, len(move)):
+        factor, more = F32(move[j]), place[j * BLOCK : (j + 1) * BLOCK]
         for i in range(BLOCK):
-            turns[i] += factor * place[i]
+            turns[i] += factor * more[i]
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _free(lo: int, magnetisation: Float32, turns: Float32, e1: float, recovery: float, e2: float) -> None:
+def _free(magnetisation: Float32, turns: Float32, e1: Float, recovery: Float, e2: Float) -> None:
     """Precession and relaxation of one block over a whole gap."""
-    mx, my, mz = magnetisation[0, lo : lo + BLOCK], magnetisation[1, lo : lo + BLOCK], magnetisation[2, lo : lo + BLOCK]
     for i in range(BLOCK):
         c, s = _cos_sin(turns[i])
-        re = e2 * (c * mx[i] - s * my[i])
-        my[i] = e2 * (s * mx[i] + c * my[i])
-        mx[i] = re
-        mz[i] = e1 * mz[i] + recovery
+        x, y = magnetisation[i], magnetisation[BLOCK + i]
+        magnetisation[i] = e2 * (c * x - s * y)
+        magnetisation[BLOCK + i] = e2 * (s * x + c * y)
+        magnetisation[2 * BLOCK + i] = e1 * magnetisation[2 * BLOCK + i] + recovery
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _rotate(magnetisation: Float32, rotation: Float32) -> None:
+    """One pulse on one block; rotation holds row-major 3x3 matrices, flat."""
+    for i in range(BLOCK):
+        x, y, z = magnetisation[i], magnetisation[BLOCK + i], magnetisation[2 * BLOCK + i]
+        magnetisation[i] = rotation[i] * x + rotation[BLOCK + i] * y + rotation[2 * BLOCK + i] * z
+        magnetisation[BLOCK + i] = rotation[3 * BLOCK + i] * x + rotation[4 * BLOCK + i] * y + rotation[5 * BLOCK + i] * z
+        magnetisation[2 * BLOCK + i] = (
+            rotation[6 * BLOCK + i] * x + rotation[7 * BLOCK + i] * y + rotation[8 * BLOCK + i] * z
+        )
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
@@ -118,7 +154,7 @@ def _mix(value: np.uint32) -> np.uint32:
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
 def _wander(
-    lo: int, place: Float32, wander: float, lever: float, key: NDArray[np.uint32], quantiles: Float32, turns: Float32
+    lo: int, place: Float32, wander: Float, lever: Float, key: NDArray[np.uint32], quantiles: Float32, turns: Float32
 ) -> None:
     """Let a block diffuse along one axis.
 
@@ -133,110 +169,95 @@ def _wander(
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _rotate(lo: int, magnetisation: Float32, rotation: Float32) -> None:
-    """One pulse on one block; rotation has shape (9, BLOCK), row-major 3x3 matrices."""
-    mx, my, mz = magnetisation[0, lo : lo + BLOCK], magnetisation[1, lo : lo + BLOCK], magnetisation[2, lo : lo + BLOCK]
-    for i in range(BLOCK):
-        x, y, z = mx[i], my[i], mz[i]
-        mx[i] = rotation[0, i] * x + rotation[1, i] * y + rotation[2, i] * z
-        my[i] = rotation[3, i] * x + rotation[4, i] * y + rotation[5, i] * z
-        mz[i] = rotation[6, i] * x + rotation[7, i] * y + rotation[8, i] * z
-
-
-@numba.njit(cache=True, nogil=True, fastmath=True)
-def _weigh(lo: int, channel: int, spins: SpinArrays, magnetisation: Float32, weighted: Float32) -> None:
+def _weigh(weight: Float32, magnetisation: Float32, weighted: Float32) -> None:
     """Weighted transverse magnetisation at the start of the gap."""
-    mx, my = magnetisation[0, lo : lo + BLOCK], magnetisation[1, lo : lo + BLOCK]
-    weight_re, weight_im = spins.weight_re[channel, lo : lo + BLOCK], spins.weight_im[channel, lo : lo + BLOCK]
-    re, im = weighted[0], weighted[1]
     for i in range(BLOCK):
-        re[i] = weight_re[i] * mx[i] - weight_im[i] * my[i]
-        im[i] = weight_re[i] * my[i] + weight_im[i] * mx[i]
+        weighted[i] = weight[i] * magnetisation[i] - weight[BLOCK + i] * magnetisation[BLOCK + i]
+        weighted[BLOCK + i] = weight[i] * magnetisation[BLOCK + i] + weight[BLOCK + i] * magnetisation[i]
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _start(weighted: Float32, turns: Float32, e2: float, state: Float32) -> None:
-    """Weighted transverse magnetisation after a move from the start of the gap, into state[0], state[1]."""
-    from_re, from_im = weighted[0], weighted[1]
-    re, im = state[0], state[1]
-    for i in range(BLOCK):
-        c, s = _cos_sin(turns[i])
-        re[i] = e2 * (c * from_re[i] - s * from_im[i])
-        im[i] = e2 * (s * from_re[i] + c * from_im[i])
-
-
-@numba.njit(cache=True, nogil=True, fastmath=True)
-def _step(turns: Float32, e2: float, state: Float32) -> None:
-    """Factor from one sample to the next, into state[2], state[3]."""
-    re, im = state[2], state[3]
-    for i in range(BLOCK):
-        c, s = _cos_sin(turns[i])
-        re[i] = e2 * c
-        im[i] = e2 * s
-
-
-@numba.njit(cache=True, nogil=True, fastmath=True)
-def _sum_uniform(n: int, state: Float32, signal: NDArray[np.complex128], out: int) -> None:
-    """Sum the state at n samples, one factor apart, four at a time since loads and stores are what it costs."""
-    re, im, zr, zi = state[0], state[1], state[2], state[3]
-    for first in range(0, n, 4):
-        s0r = s0i = s1r = s1i = s2r = s2i = s3r = s3i = F32(0.0)
-        for i in range(BLOCK):
-            c, s = zr[i], zi[i]
-            r0, i0 = re[i], im[i]
-            r1, i1 = r0 * c - i0 * s, r0 * s + i0 * c
-            r2, i2 = r1 * c - i1 * s, r1 * s + i1 * c
-            r3, i3 = r2 * c - i2 * s, r2 * s + i2 * c
-            s0r += r0
-            s0i += i0
-            s1r += r1
-            s1i += i1
-            s2r += r2
-            s2i += i2
-            s3r += r3
-            s3i += i3
-            re[i] = r3 * c - i3 * s
-            im[i] = r3 * s + i3 * c
-        sums = (complex(s0r, s0i), complex(s1r, s1i), complex(s2r, s2i), complex(s3r, s3i))
-        for k in range(min(4, n - first)):
-            signal[out + first + k] += sums[k]
-
-
-@numba.njit(cache=True, nogil=True, fastmath=True)
-def _sum_once(weighted: Float32, turns: Float32) -> complex:
-    """Sum of the weighted transverse magnetisation after one move from the start of the gap, without its relaxation."""
-    re, im = weighted[0], weighted[1]
+def _sum(weighted: Float32, turns: Float32) -> tuple[Float, Float]:
+    """Sum of the weighted transverse magnetisation, turned."""
     total_re = total_im = F32(0.0)
     for i in range(BLOCK):
         c, s = _cos_sin(turns[i])
-        total_re += c * re[i] - s * im[i]
-        total_im += s * re[i] + c * im[i]
-    return complex(total_re, total_im)
+        total_re += c * weighted[i] - s * weighted[BLOCK + i]
+        total_im += s * weighted[i] + c * weighted[BLOCK + i]
+    return total_re, total_im
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _carrier(middle: Float64, table: TableArrays, row: int, n: int, turns: Float64, carrier: Float32) -> None:
+    """Phase of the block's middle at each sample of a piece, in turns."""
+    phase = table.row_phase[row : row + n]
+    for k in range(n):
+        turns[k] = phase[k]
+    for j in range(len(middle)):
+        factor, move = middle[j], table.row_move[j, row : row + n]
+        for k in range(n):
+            turns[k] += factor * move[k]
+    for k in range(n):
+        carrier[k] = F32(turns[k] - np.floor(turns[k] + 0.5))
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _expand(matrix: Float32, nodes: Float32, n_nodes: int, n: int, sums: Float32) -> None:
+    """Samples of a piece from those at its nodes; sums holds n real, then n imaginary parts."""
+    re, im = sums[:n], sums[n : 2 * n]
+    for k in range(n):
+        re[k] = F32(0.0)
+    for k in range(n):
+        im[k] = F32(0.0)
+    for p in range(n_nodes):
+        column, a, b = matrix[p * n : (p + 1) * n], nodes[2 * p], nodes[2 * p + 1]
+        for k in range(n):
+            re[k] += a * column[k]
+        for k in range(n):
+            im[k] += b * column[k]
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _add(sums: Float32, carrier: Float32, e2: Float32, n: int, signal: NDArray[np.complex128]) -> None:
+    """Put samples of a block on the carrier of its middle and add them to the signal."""
+    for k in range(n):
+        c, s = _cos_sin(carrier[k])
+        re, im = e2[k] * (c * sums[k] - s * sums[n + k]), e2[k] * (s * sums[k] + c * sums[n + k])
+        signal[k] += complex(re, im)
 
 
 @numba.njit(cache=True, nogil=True)
 def _readout(
-    lo: int,
-    tissue: int,
-    piece: int,
+    at: tuple[int, int],
     spins: SpinArrays,
     table: TableArrays,
+    skeletons: SkeletonArrays,
     weighted: Float32,
-    state: Float32,
+    turns: Float32,
+    scratch: tuple[Float64, Float32, Float32, Float64],
     signal: NDArray[np.complex128],
 ) -> None:
-    """One piece of a readout for one block and one channel."""
-    row, n, out, turns = table.piece_first_row[piece], table.piece_n[piece], table.piece_out[piece], state[4]
-    if table.piece_uniform[piece]:
-        turns_of(lo, spins, table.row_move[row], table.row_extra[row], turns)
-        _start(weighted, turns, table.row_e2[row, tissue], state)
-        turns_of(lo, spins, table.row_move[row + 1], table.row_extra[row + 1], turns)
-        _step(turns, table.row_e2[row + 1, tissue], state)
-        _sum_uniform(n, state, signal, out)
-    else:
-        for k in range(row, row + n):
-            turns_of(lo, spins, table.row_move[k], table.row_extra[k], turns)
-            signal[out + k - row] += table.row_e2[k, tissue] * _sum_once(weighted, turns)
+    """One piece of a readout for one block (both in ``at``) and one channel; the carrier is there already."""
+    block, piece = at
+    row, n, shape = table.piece_row[piece], table.piece_n[piece], table.piece_shape[piece]
+    _, carrier, sums, move = scratch
+    skeleton = skeletons.of_block[shape, block] if shape >= 0 else -1
+    n_nodes = n if skeleton < 0 else skeletons.n[skeleton]
+    nodes = sums[2 * n :]
+    for p in range(n_nodes):
+        k = p if skeleton < 0 else skeletons.node[skeletons.first[skeleton] + p]
+        for j in range(len(move)):
+            move[j] = table.row_move[j, row + k]
+        turns_of(spins.place[block], move, F32(0.0), turns)
+        re, im = _sum(weighted, turns)
+        if skeleton < 0:
+            sums[p], sums[n + p] = re, im
+        else:
+            nodes[2 * p], nodes[2 * p + 1] = re, im
+    if skeleton >= 0:
+        offset = skeletons.offset[skeleton]
+        _expand(skeletons.matrix[offset : offset + n_nodes * n], nodes, n_nodes, n, sums)
+    _add(sums, carrier, table.row_e2[spins.tissue[block], row : row + n], n, signal[row : row + n])
 
 
 @numba.njit(cache=True, nogil=True)
@@ -244,7 +265,7 @@ def play_blocks(
     blocks: tuple[int, int],
     gaps: tuple[int, int],
     spins: SpinArrays,
-    table: TableArrays,
+    tables: tuple[TableArrays, SkeletonArrays],
     rotations: Float32,
     magnetisation: Float32,
     quantiles: Float32,
@@ -257,39 +278,39 @@ def play_blocks(
     blocks, gaps
         First, and one behind the last.
     rotations
-        One per pulse and spin, shape ``(n_pulses, n_blocks, 9, BLOCK)``, float32.
+        One per pulse and spin, shape ``(n_pulses, n_blocks, 9 * BLOCK)``, float32.
     magnetisation
-        Rows x, y, z, shape ``(3, n_blocks * BLOCK)``, float32; changed in place. So are the spins' places if they diffuse.
+        Rows x, y, z, shape ``(n_blocks, 3 * BLOCK)``, float32; changed in place. So are the spins' places if they diffuse.
     quantiles
         Of the normal distribution, float32, shape (4096,).
     signal
-        complex128, shape ``(n_channels, n_simulated)``; added to.
+        complex128, shape ``(n_channels, n_rows)``; added to.
     """
-    state = np.empty((5, BLOCK), dtype=np.float32)
-    weighted = np.empty((2, BLOCK), dtype=np.float32)
+    table, skeletons = tables
+    turns, weighted = np.empty(BLOCK, dtype=np.float32), np.empty(2 * BLOCK, dtype=np.float32)
+    longest = max(table.piece_n.max(), 1) if len(table.piece_n) else 1
+    scratch = (
+        np.empty(longest, dtype=np.float64),
+        np.empty(longest, dtype=np.float32),
+        np.empty(4 * longest, dtype=np.float32),
+        np.empty(spins.middle.shape[1], dtype=np.float64),
+    )
     for block in range(blocks[0], blocks[1]):
-        lo, tissue, turns = block * BLOCK, spins.tissue[block], state[4]
+        tissue, place, middle, state = spins.tissue[block], spins.place[block], spins.middle[block], magnetisation[block]
         for gap in range(gaps[0], gaps[1]):
-            first_piece, last_piece = table.gap_first_piece[gap], table.gap_first_piece[gap + 1]
-            if last_piece > first_piece:
+            for piece in range(table.gap_first_piece[gap], table.gap_first_piece[gap + 1]):
+                _carrier(middle, table, table.piece_row[piece], table.piece_n[piece], scratch[0], scratch[1])
                 for channel in range(len(signal)):
-                    _weigh(lo, channel, spins, magnetisation, weighted)
-                    for piece in range(first_piece, last_piece):
-                        _readout(lo, tissue, piece, spins, table, weighted, state, signal[channel])
-            turns_of(lo, spins, table.gap_move[gap], table.gap_extra[gap], turns)
+                    _weigh(spins.weight[channel, block], state, weighted)
+                    _readout((block, piece), spins, table, skeletons, weighted, turns, scratch, signal[channel])
+            phase = middle_turns(middle, table.gap_move[gap], table.gap_phase[gap])
+            turns_of(place, table.gap_move[gap], phase, turns)
             if len(table.gap_wander):
                 wander, lever, key = table.gap_wander[gap, tissue], table.gap_lever[gap], table.gap_key[gap]
-                _wander(lo, spins.x[lo : lo + BLOCK], wander, lever[0], key[0:2], quantiles, turns)
-                _wander(lo, spins.y[lo : lo + BLOCK], wander, lever[1], key[2:4], quantiles, turns)
-                _wander(lo, spins.z[lo : lo + BLOCK], wander, lever[2], key[4:6], quantiles, turns)
-            _free(
-                lo,
-                magnetisation,
-                turns,
-                table.gap_e1[gap, tissue],
-                table.gap_recovery[gap, tissue],
-                table.gap_e2[gap, tissue],
-            )
+                for axis in range(3):
+                    along = place[axis * BLOCK : (axis + 1) * BLOCK]
+                    _wander(block * BLOCK, along, wander, lever[axis], key[2 * axis : 2 * axis + 2], quantiles, turns)
+            _free(state, turns, table.gap_e1[gap, tissue], table.gap_recovery[gap, tissue], table.gap_e2[gap, tissue])
             pulse = table.gap_pulse[gap]
             if pulse >= 0:
-                _rotate(lo, magnetisation, rotations[pulse, block])
+                _rotate(state, rotations[pulse, block])

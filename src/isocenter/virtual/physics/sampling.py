@@ -1,214 +1,181 @@
 # SPDX-License-Identifier: MIT
-"""Where the signal is really computed, and how raw samples follow from that.
+"""Which samples of a readout say all about a block of spins, and the matrix from them to the others.
 
-The receiver delivers several raw samples for each one that the image needs. Within a stretch of constant gradient the
-signal is a sum of exponentials whose frequencies lie between known bounds, so fewer samples say all there is: about
-1.3 x bandwidth x time + 15, on an even grid that reaches a little over both ends. The matrix from there to the raw
-samples is a least-squares fit over the whole band, its error is measured, and the grid refined until it is below
-``TOLERANCE``. On ramps, where samples are uneven in k, an interpolative decomposition over spins from the edge and the
-inside of the object picks those samples that determine the rest.
+The spins of a block are neighbours. On the carrier of its middle their phases differ by few turns over a whole readout,
+whatever the gradients do in it: constant, on a ramp, with eddy currents. So their sum is one of few functions of time, and
+an interpolative decomposition picks as many samples as there are such functions. It is made once for readouts of one *shape*
+(the path through k-space and time from its first sample) and blocks of about one size, over spins from the corners and the
+inside of such a block, and its largest error there is below ``TOLERANCE``.
 
-Source of the decomposition: Cheng, Gimbutas, Martinsson, Rokhlin, SIAM J. Sci. Comput. 26 (2005) 1389, by pivoted QR.
+Source of the decomposition: Cheng, Gimbutas, Martinsson, Rokhlin, SIAM J. Sci. Comput. 26 (2005) 1389, by pivoted QR of a
+random sketch, as in Halko, Martinsson, Tropp, SIAM Review 53 (2011) 217.
 """
 
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import qr, solve_triangular
 
-TOLERANCE: Final = 4e-5
-"""Largest error of an interpolated sample relative to the sum of the spins' magnitudes."""
-BEYOND: Final = 4
-"""Points of the coarse grid beyond either end of a stretch."""
-SHORTEST_UNIFORM: Final = 12
-"""Fewer samples than this at constant gradient are computed one by one."""
-LONGEST: Final = 1024
-"""Longer stretches are cut [raw samples]."""
-LONGEST_NODES: Final = 96
-"""Longer uneven stretches are cut [raw samples]."""
-BAND_STEP: Final = 1.03
-"""Bandwidths are rounded up to powers of this, so that one matrix serves many readouts."""
+from isocenter.virtual.physics.kernels import SkeletonArrays
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Extent:
-    """Spins that stand for all: corners of the object in position and frequency, and some from inside.
-
-    Attributes
-    ----------
-    place
-        Channel axes [m] and extra functions of space, float64, shape (n, 3 + n_extra).
-    offset_hz
-        Frequency [Hz], shape (n,).
-    damping_hz
-        Bandwidth that relaxation adds on either side [Hz].
-    """
-
-    place: NDArray[np.float64]
-    offset_hz: NDArray[np.float64]
-    damping_hz: float
-
-    def band_hz(self, rate: NDArray[np.float64], duration_s: float) -> tuple[float, float]:
-        """Centre and half width of the band of all spins [Hz] under a gradient [Hz/m, and Hz per extra function]."""
-        frequency = self.place @ rate
-        low = float(frequency.min() + self.offset_hz.min())
-        high = float(frequency.max() + self.offset_hz.max())
-        return (low + high) / 2, 1.03 * (high - low) / 2 + self.damping_hz + 0.5 / duration_s
-
-
-def extent_of(
-    position_m: NDArray[np.floating],
-    offset_hz: NDArray[np.floating],
-    shortest_t2_s: float,
-    *,
-    extra: NDArray[np.floating] | None = None,
-    stretch: float = 1.0,
-) -> Extent:
-    """Corners of an object along 128 directions, each with the extremes of frequency, and 64 spins from inside.
-
-    ``extra`` are further functions of space, shape ``(n_extra, n)``. A ``stretch`` of more than 1 makes the object larger
-    about its middle, as room to move in.
-    """
-    rng = np.random.default_rng(1)
-    position = np.asarray(position_m, dtype=np.float64)
-    directions = np.concatenate([np.eye(3), rng.normal(size=(61, 3))])
-    # Float32 matrix product in slabs: a million spins times 64 directions would otherwise be half a gigabyte.
-    slabs = [position_m[first : first + 65536] @ directions.T.astype(np.float32) for first in range(0, len(position), 65536)]
-    starts = np.arange(len(slabs)) * 65536
-    best: list[int] = []
-    for pick in (np.argmax, np.argmin):
-        rows = np.stack([pick(slab, axis=0) for slab in slabs])
-        values = np.stack([slab[row, np.arange(64)] for slab, row in zip(slabs, rows, strict=True)])
-        slab_of = pick(values, axis=0)
-        best.extend((rows[slab_of, np.arange(64)] + starts[slab_of]).tolist())
-    corners = position[np.unique(best)]
-    inside = rng.integers(0, len(position), 64)
-    low, high = float(offset_hz.min()), float(offset_hz.max())
-    place = np.concatenate([corners, corners, position[inside]])
-    middle, offset_middle = (place.max(axis=0) + place.min(axis=0)) / 2, (low + high) / 2
-    offset = np.concatenate(
-        [np.full(len(corners), low), np.full(len(corners), high), np.asarray(offset_hz, dtype=np.float64)[inside]]
-    )
-    chosen = np.concatenate([np.unique(best), np.unique(best), inside])
-    functions = np.zeros((len(place), 0)) if extra is None else np.asarray(extra, dtype=np.float64)[:, chosen].T * stretch**2
-    return Extent(
-        place=np.column_stack([middle + stretch * (place - middle), functions]),
-        offset_hz=offset_middle + stretch * (offset - offset_middle),
-        damping_hz=1 / (np.pi * shortest_t2_s),
-    )
+TOLERANCE: Final = 1e-4
+"""Largest error of an interpolated sample of a new skeleton relative to the sum of its spins' magnitudes."""
+ACCEPTED: Final = 2e-4
+"""The same for a skeleton that was made for a slightly different path."""
+SHORTEST: Final = 12
+"""Pieces of fewer samples are computed sample by sample."""
+LONGEST: Final = 600
+"""Longer stretches are cut [samples]."""
+FEWEST_BLOCKS: Final = 16
+"""For fewer blocks than this a skeleton costs more than it saves."""
+MOST_SHAPES: Final = 256
+"""Shapes that are kept from run to run."""
+_TRIED: Final = 4
+_WORTH: Final = 0.6  # of the samples; more nodes than that save nothing
+_CUT: Final = 2e-5  # of the largest singular value, about
+_SMALLEST_TURNS: Final = 0.05
+_STEP: Final = 1.35
+_INSIDE: Final = 56
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
-    """Coarse even grid for some raw samples.
+class Skeleton:
+    """Samples that say all about blocks up to a size.
 
     Attributes
     ----------
-    places
-        Where it is, in units of the raw spacing from the first raw sample, shape ``(n,)``.
+    half
+        Largest half width of a block in each coordinate, shape (n_coordinates,).
+    node
+        The samples, int64, shape (m,); none: every sample has to be computed.
     matrix
-        From there to the raw samples, shape ``(n_raw, n)``.
+        From them to all, float32, shape (m, n).
     """
 
-    places: NDArray[np.float64]
-    matrix: NDArray[np.float64]
+    half: NDArray[np.float64]
+    node: NDArray[np.int64]
+    matrix: NDArray[np.float32]
 
-    @property
-    def first(self) -> float:
-        """Its first place."""
-        return float(self.places[0])
-
-    @property
-    def step(self) -> float:
-        """Its spacing."""
-        return float(self.places[1] - self.places[0])
-
-    @property
-    def n(self) -> int:
-        """Its number of points."""
-        return len(self.places)
+    def error(self, path: NDArray[np.float64]) -> float:
+        """Largest error on spins of such a block for a path, shape (n, n_coordinates)."""
+        waves = _waves(path, self.half)
+        return float(np.abs(waves[:, self.node] @ self.matrix - waves).max())
 
 
-def grid(n: int, half_band: float) -> Grid | None:
-    """Grid for ``n`` even raw samples of a band of +-``half_band`` [cycles per raw sample], None if it saves nothing."""
-    exponent = int(np.ceil(np.log(max(half_band, 1e-5)) / np.log(BAND_STEP)))
-    return _grid(n, exponent)
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    path: NDArray[np.float64]
+    skeletons: tuple[Skeleton, ...]
 
 
-@lru_cache(maxsize=256)
-def _grid(n: int, exponent: int) -> Grid | None:
-    half_band = BAND_STEP**exponent
-    n_coarse = int(2.3 * half_band * (n - 1)) + 2 * BEYOND + 4
-    while n_coarse < 0.8 * n:
-        step = (n - 1) / (n_coarse - 1 - 2 * BEYOND)
-        matrix, error = _fit(n, n_coarse, step, half_band)
-        if error < TOLERANCE:
-            return Grid((np.arange(n_coarse, dtype=np.float64) - BEYOND) * np.float64(step), matrix)
-        n_coarse += max(2, n_coarse // 16)
-    return None
+@dataclass(slots=True)
+class Shapes:
+    """Shapes of readouts that were met, and their skeletons.
 
-
-def _fit(n: int, n_coarse: int, step: float, half_band: float) -> tuple[NDArray[np.float64], float]:
-    """Least-squares matrix from coarse to raw samples over a band, and its largest error between the fitted points."""
-    raw = np.arange(n) - (n - 1) / 2
-    coarse = (np.arange(n_coarse) - (n_coarse - 1) / 2) * step
-    fitted = half_band * np.cos((np.arange(2 * n_coarse) + 0.5) * np.pi / (4 * n_coarse))
-
-    def waves(places: NDArray[np.floating]) -> NDArray[np.float64]:
-        angle = 2 * np.pi * places[:, None] * fitted
-        return np.concatenate([np.cos(angle), np.sin(angle)], axis=1, dtype=np.float64)
-
-    left, singular, right = np.linalg.svd(waves(coarse), full_matrices=False)
-    keep = singular > 1e-5 * singular[0]
-    matrix = (waves(raw) @ right[keep].T / singular[keep]) @ left[:, keep].T
-    between = np.linspace(0, half_band, 3 * n_coarse + 1)
-    exact = np.exp(2j * np.pi * raw[:, None] * between)
-    error = float(np.abs(exact - matrix @ np.exp(2j * np.pi * coarse[:, None] * between)).max())
-    return matrix, error
-
-
-def band_nodes(n: int, half_band: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Raw samples that determine all ``n`` of a band of +-``half_band`` [cycles per raw sample], and the matrix to all."""
-    return _band_nodes(n, int(np.ceil(np.log(max(half_band, 1e-5)) / np.log(BAND_STEP))))
-
-
-@lru_cache(maxsize=256)
-def _band_nodes(n: int, exponent: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    half_band = BAND_STEP**exponent
-    n_waves = int(4 * half_band * n) + 16
-    turns = np.arange(n) * (half_band * np.cos((np.arange(n_waves) + 0.5) * np.pi / (2 * n_waves)))[:, None]
-    chosen, matrix = _skeleton(np.concatenate([np.cos(2 * np.pi * turns), np.sin(2 * np.pi * turns)]))
-    return chosen, np.asarray(matrix, dtype=np.float64)
-
-
-def decompose(
-    moment: NDArray[np.float64], time_s: NDArray[np.float64], extent: Extent
-) -> tuple[NDArray[np.int64], NDArray[np.complex128]]:
-    """Samples that determine all of an uneven stretch, and the matrix from them to all.
-
-    Parameters
+    Attributes
     ----------
-    moment, time_s
-        Of each sample, shapes ``(n, 3 + n_extra)`` and ``(n,)``.
-
-    Returns
-    -------
-        Indices of the chosen samples, shape ``(m,)``, and the matrix, shape ``(n, m)``.
+    margin
+        How much larger than now blocks may become before a new skeleton is needed.
     """
-    turns = extent.place @ (moment - moment[0]).T + extent.offset_hz[:, None] * (time_s - time_s[0])
-    chosen, matrix = _skeleton(np.exp(2j * np.pi * turns))
-    return chosen, np.asarray(matrix, dtype=np.complex128)
+
+    margin: float = 1.02
+    _shapes: list[_Shape] = field(default_factory=list)
+    _by_length: dict[int, list[int]] = field(default_factory=dict)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._shapes.clear()
+        self._by_length.clear()
+
+    def forget_if_many(self) -> None:
+        """Forget all when there are too many; call it between runs."""
+        if len(self._shapes) > MOST_SHAPES:
+            self.clear()
+
+    def find(self, path: NDArray[np.float64], half: NDArray[np.float64]) -> int:
+        """Number of the shape of a path (counted from its first sample), shape (n, n_coordinates); -1 if it is too short.
+
+        ``half`` are half widths of all blocks, shape (n_blocks, n_coordinates).
+        """
+        n = len(path)
+        if n < SHORTEST or len(half) < FEWEST_BLOCKS:
+            return -1
+        largest = half.max(axis=0)
+        numbers = self._by_length.setdefault(n, [])
+        for number in numbers:
+            if np.abs((self._shapes[number].path - path) @ largest).max() < TOLERANCE / (2 * np.pi):
+                return number
+        for number in numbers[-_TRIED:]:
+            if all(skeleton.error(path) < ACCEPTED for skeleton in self._shapes[number].skeletons if len(skeleton.node)):
+                return number
+        self._shapes.append(_Shape(path, _skeletons(path, half, self.margin)))
+        numbers.append(len(self._shapes) - 1)
+        return len(self._shapes) - 1
+
+    def arrays(self, used: NDArray[np.int64], half: NDArray[np.float64]) -> SkeletonArrays:
+        """Skeletons of some shapes in the form that the kernels read; shapes are counted as in ``used``."""
+        of_block = np.full((len(used), len(half)), -1, dtype=np.int64)
+        found: list[Skeleton] = []
+        for row, number in enumerate(used.tolist()):
+            for skeleton in sorted(self._shapes[number].skeletons, key=lambda s: -len(s.node)):
+                if len(skeleton.node):
+                    of_block[row, (half <= skeleton.half).all(axis=1)] = len(found)
+                    found.append(skeleton)
+        n = np.array([len(skeleton.node) for skeleton in found], dtype=np.int64)
+        size = np.array([skeleton.matrix.size for skeleton in found], dtype=np.int64)
+        nothing = np.zeros(0)
+        return SkeletonArrays(
+            of_block=of_block,
+            n=n,
+            first=np.cumsum(n) - n,
+            offset=np.cumsum(size) - size,
+            node=np.concatenate([nothing.astype(np.int64), *(skeleton.node for skeleton in found)]),
+            matrix=np.concatenate([nothing.astype(np.float32), *(skeleton.matrix.ravel() for skeleton in found)]),
+        )
 
 
-def _skeleton(signals: NDArray[np.inexact]) -> tuple[NDArray[np.int64], NDArray[np.inexact]]:
-    """Columns that span all columns, and the matrix from them to all."""
-    _, triangle, order = qr(signals, mode="economic", pivoting=True)
-    size = np.abs(np.diag(triangle))
-    rank = int(np.count_nonzero(size > TOLERANCE * size[0]))
-    matrix = np.zeros((signals.shape[1], rank), dtype=signals.dtype)
-    matrix[order[:rank]] = np.eye(rank)
-    matrix[order[rank:]] = solve_triangular(triangle[:rank, :rank], triangle[:rank, rank:]).T
-    return order[:rank].astype(np.int64), matrix
+def _skeletons(path: NDArray[np.float64], half: NDArray[np.float64], margin: float) -> tuple[Skeleton, ...]:
+    """A skeleton for each class of blocks of about the same spread of phases."""
+    swing = half @ np.ptp(path, axis=0)
+    level = np.ceil(np.log(np.maximum(swing, _SMALLEST_TURNS) / _SMALLEST_TURNS) / np.log(_STEP)).astype(np.int64)
+    classes = [half[level == each].max(axis=0) * margin for each in np.unique(level)]
+    return tuple(_skeleton(path, largest) for largest in classes)
+
+
+def _skeleton(path: NDArray[np.float64], half: NDArray[np.float64]) -> Skeleton:
+    waves = _waves(path, half)
+    n = len(path)
+    rows = int(2.2 * float(half @ np.ptp(path, axis=0))) + 36
+    rng = np.random.default_rng(2)
+    while True:
+        sketch = rng.normal(size=(rows, len(waves))) @ waves if rows < len(waves) else waves
+        _, triangle, order = qr(sketch, mode="economic", pivoting=True)
+        size = np.abs(np.diag(triangle))
+        rank = int(np.count_nonzero(size > _CUT * size[0]))
+        if rank < len(size) or rows >= n:
+            matrix = np.zeros((rank, n))
+            matrix[:, order[:rank]] = np.eye(rank)
+            matrix[:, order[rank:]] = solve_triangular(triangle[:rank, :rank], triangle[:rank, rank:])
+            found = Skeleton(half, order[:rank].astype(np.int64), matrix.astype(np.float32))
+            if rank < _WORTH * n and found.error(path) < TOLERANCE:
+                return found
+        if rows >= min(len(waves), n):
+            break
+        rows *= 2
+    return Skeleton(half, np.zeros(0, dtype=np.int64), np.zeros((0, n), dtype=np.float32))
+
+
+def _waves(path: NDArray[np.float64], half: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Real and imaginary parts of the signals of spins all over a block, shape (2 n_spins, n)."""
+    swing = half * np.ptp(path, axis=0)
+    places = [np.random.default_rng(1).uniform(-1, 1, (_INSIDE, len(half))) * half]
+    for axis in np.flatnonzero(swing > 1e-6):
+        n = 2 * int(np.ceil(swing[axis])) + 8
+        along = np.zeros((n, len(half)))
+        along[:, axis] = half[axis] * np.cos(np.pi * np.arange(n) / (n - 1))
+        places.append(along)
+    signs = np.random.default_rng(3).choice([-1.0, 1.0], (16, len(half)))
+    turns = 2 * np.pi * np.concatenate([*places, signs * half]) @ path.T
+    return np.concatenate([np.cos(turns), np.sin(turns)])

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from isocenter.domain.scanner import GradientBoard
+from isocenter.virtual.physics import sampling
 from isocenter.virtual.physics.bloch import Simulator
 from isocenter.virtual.physics.pulses import find_pulses
-from isocenter.virtual.physics.sampling import TOLERANCE, grid
-from isocenter.virtual.physics.spins import spin_set
+from isocenter.virtual.physics.sampling import TOLERANCE, Shapes
+from isocenter.virtual.physics.spins import BLOCK, block_layout, spin_set
 from isocenter.virtual.physics.waveforms import waveforms
 
 from .lab import CLOCK_HZ, LARMOR_HZ, Table, make_scanner, reference, sampled, tick
@@ -66,16 +67,83 @@ def test_pulses_whose_gradient_differs_by_a_code_keep_their_moment():
     assert np.abs(got - truth).max() < 5e-3
 
 
-@pytest.mark.parametrize(("n", "half_band"), [(512, 0.05), (100, 0.02), (900, 0.01), (60, 0.12)])
-def test_coarse_grids_are_smaller_and_exact(n, half_band):
-    coarse = grid(n, half_band)
-    assert coarse is not None
-    assert coarse.n < 0.8 * n
+def ramped_path(n=300):
+    """A readout with its ramps: k along x, time, from the first sample."""
+    gradient = np.clip(np.minimum(np.arange(n), np.arange(n)[::-1]) / 20, 0, 1) * 5e4
+    time_s = np.arange(n) * 12e-6
+    k = np.cumsum(gradient) * 12e-6
+    return np.stack([k - k[0], 0 * k, 0 * k, time_s], 1)
+
+
+@pytest.mark.parametrize("half_m", [0.003, 0.01, 0.03])
+def test_a_few_samples_say_all_about_a_block(half_m, monkeypatch):
+    monkeypatch.setattr(sampling, "FEWEST_BLOCKS", 1)
+    path, half = ramped_path(), np.array([[half_m, half_m, half_m, 40.0]])
+    shapes = Shapes()
+    number = shapes.find(path, half)
+    arrays = shapes.arrays(np.array([number]), half)
+    n, node = int(arrays.n[0]), arrays.node
+    assert n < 0.2 * len(path)
     rng = np.random.default_rng(0)
-    for frequency in rng.uniform(-half_band, half_band, 20):
-        places = coarse.first + coarse.step * np.arange(coarse.n)
-        error = coarse.matrix @ np.exp(2j * np.pi * frequency * places) - np.exp(2j * np.pi * frequency * np.arange(n))
-        assert np.abs(error).max() < 1.5 * TOLERANCE
+    spins = rng.uniform(-1, 1, (200, 4)) * half
+    waves = np.exp(2j * np.pi * spins @ path.T)
+    assert np.abs(waves[:, node] @ arrays.matrix.reshape(n, -1) - waves).max() < 2 * TOLERANCE
+
+
+def test_skeletons_are_shared_by_like_readouts_and_fit_the_blocks_they_are_used_for(monkeypatch):
+    monkeypatch.setattr(sampling, "FEWEST_BLOCKS", 1)
+    path, half = ramped_path(), np.array([[0.01] * 3 + [40.0], [0.002] * 3 + [10.0], [0.03] * 3 + [40.0]])
+    shapes = Shapes()
+    first = shapes.find(path, half)
+    assert shapes.find(path + 1e-4, half) == first
+    bent = path.copy()
+    bent[:, 0] += 0.5 * np.exp(-path[:, 3] / 2e-3)  # what an eddy current does
+    assert shapes.find(bent, half) == first
+    other = shapes.find(path * [2.0, 1, 1, 1], half)
+    nothing = shapes.find(path[:8], half)
+    assert (other, nothing) == (first + 1, -1)
+    arrays = shapes.arrays(np.array([first]), half)
+    assert len(set(arrays.of_block[0])) == 3
+    assert arrays.n[arrays.of_block[0, 1]] < arrays.n[arrays.of_block[0, 0]] < arrays.n[arrays.of_block[0, 2]]
+    grown = shapes.arrays(np.array([first]), half * 1.3)
+    assert grown.of_block[0, 2] == -1  # the largest block fits no skeleton any more: all samples are computed
+    assert grown.of_block[0, 1] >= 0
+
+
+def test_a_readout_from_skeletons_is_that_of_all_samples(monkeypatch):
+    rng = np.random.default_rng(8)
+    n = 20_000
+    spins = spin_set(
+        rng.uniform(-0.1, 0.1, (n, 3)),
+        t2_s=0.07,
+        weight=np.exp(1j * rng.uniform(0, 1, n)) / n,
+        offset_hz=rng.normal(size=n) * 50,
+    )
+    table, windows = Table(), []
+    table.hard(1e-3, np.pi / 2, 0.0, 25e-6)
+    for axis in range(3):
+        for i in range(8):  # steps all over the readouts
+            table.set_grad(axis, 1.2e-3 + 0.4e-3 * i + 0.1e-3 * axis, rng.uniform(-1e4, 1e4))
+    windows = [sampled(1.1e-3, 6e-6, 700), sampled(5.5e-3, 20e-6, 100)]
+    results = []
+    for fewest in (1, 10**6):
+        monkeypatch.setattr(sampling, "FEWEST_BLOCKS", fewest)
+        simulator = Simulator(spins, make_scanner())
+        results.append(simulator.play(table.tracks(), windows, end_tick=tick(8e-3), lo_hz=LARMOR_HZ))
+    for got, truth in zip(*results, strict=True):
+        assert np.abs(got - truth).max() < TOLERANCE
+        assert np.linalg.norm(got - truth) < 2e-3 * np.linalg.norm(truth)
+
+
+def test_blocks_hold_neighbours_of_one_tissue():
+    rng = np.random.default_rng(0)
+    spins = spin_set(rng.uniform(-0.1, 0.1, (40_000, 3)), t2_s=rng.choice([0.05, 0.1], 40_000), weight=1.0)
+    layout = block_layout(spins)
+    block = layout.slot // BLOCK
+    assert len(np.unique(layout.slot)) == 40_000
+    assert all(len(set(spins.tissue[block == b])) == 1 for b in range(layout.n_blocks))
+    width = [np.ptp(spins.position_m[block == b], axis=0) for b in range(layout.n_blocks)]
+    assert np.median(np.max(width, axis=1)) < 0.06  # a cube of 256 of these has edges of 47 mm
 
 
 def test_results_do_not_depend_on_threads_or_repetition():
