@@ -76,7 +76,8 @@ def make_images(scan_folder: Path, out: Path | None = None, choice: PipelineChoi
         return _write_spectrum(raw, folder)
     orders = choice.orders(request.pipeline, request.recon)
     with new_folder(folder) as temporary:
-        volumes = reconstruct(raw, pipeline=orders, watch=Keeper(choice.keep, temporary / INTERMEDIATE))
+        keeper = Keeper(choice.keep, temporary / INTERMEDIATE)
+        volumes = reconstruct(raw, pipeline=orders, field=choice.field(), watch=keeper)
         write_used(orders, temporary)
         _write_volumes(stored, raw, volumes, temporary)
     return _found(volumes, folder)

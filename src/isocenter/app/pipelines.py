@@ -11,12 +11,14 @@ from isocenter.app.files import new_folder
 from isocenter.domain.errors import ReconError, StorageError
 from isocenter.domain.pipeline import StepOrder
 from isocenter.domain.volume import Volume
-from isocenter.recon.defaults import adjusted, default_pipeline
+from isocenter.recon.defaults import adjusted, default_pipeline, with_field
 from isocenter.recon.options import ReconOptions
 from isocenter.recon.pipeline_file import pipeline_text, read_pipeline
-from isocenter.recon.steps.base import Work
+from isocenter.recon.steps.base import MeasuredField, Work
+from isocenter.recon.steps.distortion import measured_field
 from isocenter.recon.views import view_of
 from isocenter.storage.png import contact_sheet
+from isocenter.storage.stored import read_raw
 
 PIPELINE, INTERMEDIATE = "pipeline.toml", "intermediate"
 
@@ -33,11 +35,14 @@ class PipelineChoice:
         A pipeline of one's own; None for the scan's.
     keep
         Steps whose result is to be kept, to look at.
+    field_map
+        Folder of a scan that measured the main field, for the step ``b0``; None for none.
     """
 
     options: ReconOptions | None = None
     file: Path | None = None
     keep: tuple[str, ...] = ()
+    field_map: Path | None = None
 
     def orders(self, declared: tuple[StepOrder, ...], recon: str) -> tuple[StepOrder, ...]:
         """The pipeline: the person's file, else what the sequence declared, else the usual one; with the options in it.
@@ -48,11 +53,27 @@ class PipelineChoice:
             The file cannot be used, or a step to keep is not in the pipeline.
         """
         orders = read_pipeline(self.file) if self.file is not None else declared or default_pipeline(recon)
+        if self.field_map is not None:
+            orders = with_field(orders)
         names = [order.step for order in orders]
         for name in self.keep:
             if name not in names:
                 raise ReconError(f"The pipeline has no step '{name}' to keep.", f"Keep one of: {', '.join(names)}.")
         return adjusted(orders, self.options)
+
+    def field(self) -> MeasuredField | None:
+        """The main field that was measured; None without a map.
+
+        Raises
+        ------
+        StorageError, ReconError
+            The scan cannot be read, or is no map.
+        """
+        if self.field_map is None:
+            return None
+        if not (self.field_map / "scan.json").is_file():
+            raise StorageError(f"'{self.field_map}' is not a scan.", "Give the folder of a scan of the sequence b0_map.")
+        return measured_field(read_raw(self.field_map))
 
 
 class Keeper:

@@ -39,6 +39,13 @@ from isocenter.cli.options import Folder, json_option, outside_options
     default=None,
     help="Write the steps to this file and do nothing else.",
 )
+@click.option(
+    "--field-map",
+    type=click.Path(path_type=Path),
+    default=None,
+    metavar="SCAN",
+    help="Scan of the sequence b0_map: undo the distortion by the uneven main field.",
+)
 @click.option("--keep", default="", metavar="STEP[,STEP]", help="Also keep what these steps leave, as .npy and .png.")
 @click.option("--steps", "list_steps", is_flag=True, help="Explain every step that a pipeline may have.")
 @click.option("--workers", type=click.IntRange(0, 256), default=0, help="Many scans: processes; 0 for one a processor.")
@@ -73,6 +80,7 @@ def command(
       isocenter reconstruct fse_kspace.mat --variable kspace --matrix 256x256 --out fse
       isocenter reconstruct demo-out/004-t2-tse-axial --write-pipeline mine.toml
       isocenter reconstruct demo-out/004-t2-tse-axial --pipeline mine.toml --keep sort,transform --out mine
+      isocenter reconstruct demo-out/004-t2-tse-axial --field-map demo-out/003-field-map
       isocenter reconstruct demo-out/004-t2-tse-axial --outside 10.0.0.7:9002 --outside-config simplefft
       isocenter reconstruct archive --workers 4 --json
     """

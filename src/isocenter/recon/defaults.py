@@ -64,6 +64,23 @@ def adjusted(orders: Iterable[StepOrder], options: ReconOptions | None) -> tuple
     )
 
 
+def with_field(orders: Iterable[StepOrder]) -> tuple[StepOrder, ...]:
+    """The pipeline with the correction for the main field in it, where it has none: before the channels are combined.
+
+    ``nufft`` takes a map into account by itself.
+    """
+    found: list[StepOrder] = []
+    orders = tuple(orders)
+    has_step = any(order.step in {"b0", "nufft"} for order in orders)
+    for order in orders:
+        if order.step == "combine" and not has_step:
+            found.append(StepOrder(step="b0"))
+        if order.step == "transform":
+            order = dataclasses.replace(order, parameters={**order.parameters, "keeps_readout": True})  # noqa: PLW2901
+        found.append(order)
+    return tuple(found)
+
+
 def _changes(options: ReconOptions) -> dict[str, Mapping[str, float | int | str | bool]]:
     changes: dict[str, Mapping[str, float | int | str | bool]] = {}
     if options.filter is not Filter.NONE:

@@ -10,9 +10,21 @@ from numpy.typing import NDArray
 
 from isocenter.domain.errors import ReconError
 from isocenter.domain.parameters import choice, integer, number
+from isocenter.domain.raw import RawScan
 from isocenter.recon.places import voxel_positions_m, voxel_steps_m
-from isocenter.recon.steps.base import VOLUME_LABELS, MeasuredField, Picture, Stage, Step, Work, each_picture
+from isocenter.recon.steps.base import (
+    VOLUME_LABELS,
+    MeasuredField,
+    NoParameters,
+    Picture,
+    Stage,
+    Step,
+    Work,
+    each_picture,
+)
+from isocenter.recon.steps.grid import Oversampling, Transform, oversampling, transform
 from isocenter.recon.steps.readouts import is_imaging
+from isocenter.recon.steps.sort import sort
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +45,10 @@ def b0(work: Work, p: B0) -> Work:
     """Images without the distortion of the main field, by a map measured before or by two echoes of the scan itself."""
     from isocenter.recon.correct.b0 import Undistortion, shift_px, undistort
 
+    if work.raw.encoding is None:
+        raise ReconError(
+            "Only Cartesian images are distorted along one direction.", "The step 'nufft' takes the map itself."
+        )
     field = work.field if work.field is not None else field_of_echoes(work, p.n_order)
     dwell_s = work.raw.dwell_s
 
@@ -82,6 +98,19 @@ def field_of_echoes(work: Work, order: int) -> MeasuredField:
     _, steps = voxel_steps_m(first.stack.display, _shape(first))
     moved = shift_px(found.frequency_hz, work.raw.dwell_s, first.data.shape[-1])
     return fit_at_true_places(found, places, steps[2], moved, order=order)
+
+
+def measured_field(raw: RawScan, order: int = 5) -> MeasuredField:
+    """The main field from a scan that measured everything twice with a time between (sequence b0_map).
+
+    Raises
+    ------
+    ReconError
+        It is no such scan, or its signal is too weak.
+    """
+    work = sort(Work(raw=raw), NoParameters())
+    work = oversampling(work, Oversampling())
+    return field_of_echoes(transform(work, Transform(keeps_readout=True)), order)
 
 
 def _evolution_by_volume(work: Work) -> dict[tuple[int, ...], float]:

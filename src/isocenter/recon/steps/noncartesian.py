@@ -5,6 +5,11 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
+from isocenter.domain.errors import ReconError
+from isocenter.domain.geometry import lps_from_device
 from isocenter.domain.parameters import choice, integer, number
 from isocenter.domain.volume import Volume
 from isocenter.recon.display import Display
@@ -55,12 +60,29 @@ def nufft(work: Work, p: Nufft) -> Work:
     )
     matrix = (p.n_matrix,) * lay_out(work.raw).n_dim if p.n_matrix else None
     options = NonCartesianOptions(inverse=inverse, matrix=matrix, density=Density(p.density))
-    found = reconstruct_noncartesian(work.raw, options=options)
+    found = reconstruct_noncartesian(work.raw, options=options, b0_hz=_field_on_voxels(work, matrix))
     pictures = []
     for index, image in enumerate(found):
         said = "; ".join(f"{name}: {text}" for name, text in image.volume.provenance)
         pictures.append(_picture(image.volume, index, work, said))
     return dataclasses.replace(work, pictures=tuple(pictures))
+
+
+def _field_on_voxels(work: Work, matrix: tuple[int, ...] | None) -> NDArray[np.float64] | None:
+    """The main field on the voxels of the volume that will be made, in display order; None without a map."""
+    from isocenter.recon.nufft.layout import lay_out, stacks
+
+    if work.field is None:
+        return None
+    layout = lay_out(work.raw, matrix=matrix)
+    found = stacks(work.raw, layout)
+    if len(found) > 1:
+        raise ReconError("The slices are no one volume on which the map of the field could lie.", "Leave the map out.")
+    shape = layout.grid.shape if layout.n_dim == 3 else (len(found[0].slices), *layout.grid.shape)
+    shown = (shape[0], shape[2], shape[1]) if found[0].display.transpose else shape
+    geometry = found[0].display.geometry
+    index = np.stack(np.meshgrid(*(np.arange(n, dtype=np.float64) for n in shown), indexing="ij"), axis=-1)
+    return work.field.frequency_hz(geometry.lps_m(index) @ lps_from_device(geometry.position))
 
 
 def _picture(volume: Volume, index: int, work: Work, said: str) -> Picture:
