@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: MIT
 """The trajectory is what the board plays: checked by integrating the finished tables again, and against the encoding."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
+import pypulseq as pp
 import pytest
 
 from isocenter.compiler.interpret import compile_scan
+from isocenter.compiler.pulseq.reader import read_pulseq
 from isocenter.domain.geometry import Orientation, Placement, place
-from isocenter.domain.scanner import Calibration, GradientBoard
+from isocenter.domain.scanner import Calibration, GradientBoard, nominal_calibration
 from isocenter.domain.units import GAMMA_HZ_PER_T
 
+GOLDEN = Path(__file__).parents[3] / "golden" / "pulseq"
 CLOCK_HZ = 122.88e6
 NOMINAL = Calibration(larmor_hz=2e6)
 G = 0.004 * GAMMA_HZ_PER_T
@@ -82,7 +88,10 @@ def test_a_spiral_follows_what_was_asked_for(draft, scanner_of, board):
 
 
 def test_a_cartesian_scan_has_none_and_agrees_with_its_encoding_when_asked(draft, scanner_of, board):
-    scanner, placement = scanner_of(board, delays_s=(5e-6, 0.0, 9e-6)), place(Orientation.SAGITTAL, centre_lps_m=(0.01, 0.02, -0.015))
+    scanner, placement = (
+        scanner_of(board, delays_s=(5e-6, 0.0, 9e-6)),
+        place(Orientation.SAGITTAL, centre_lps_m=(0.01, 0.02, -0.015)),
+    )
     pre, read, adc = draft.trapezoid(-G, flat_s=450e-6), draft.trapezoid(G, flat_s=1e-3), draft.readout(32, 20e-6, 250e-6)
     for lin in range(4):
         for par in range(3):
@@ -147,3 +156,32 @@ def test_noise_and_navigators_have_no_rows(draft, scanner_of, board):
     scan = run(draft, scanner_of(board))
     assert scan.trajectory_per_m.shape == (2, 100, 3)
     assert len(scan.evolution_s) == 4
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # pypulseq on the age of these files
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("komamri/basic_tests_v1.5_gre_rad", (3, 480, 3)),
+        ("komamri/basic_tests_v1.2_radial_JEMRIS", (32, 32, 3)),
+        ("pypulseq/write_epi_se", (64, 64, 3)),
+    ],
+)
+def test_files_of_other_projects_have_the_trajectory_that_pypulseq_computes(name, shape, scanner_of):
+    scanner = scanner_of(GradientBoard.OCRA1)
+    strong = replace(  # these files are for scanners of another kind
+        scanner,
+        rf=replace(scanner.rf, full_scale_t=1e-2, warmup_s=1e-6, hold_s=1e-6, dead_time_s=1e-6),
+        receiver=replace(scanner.receiver, oversampling=1),
+        gradients=replace(
+            scanner.gradients,
+            spi_divider=0,
+            axes=tuple(replace(axis, full_scale_t_per_m=0.2, max_t_per_m=0.2) for axis in scanner.gradients.axes),
+        ),
+    )
+    path = GOLDEN / f"{name}.seq"
+    scan = compile_scan(read_pulseq(path.read_bytes()), strong, nominal_calibration(strong), Placement())
+    seq = pp.Sequence()
+    seq.read(str(path))
+    wanted = seq.calculate_kspace()[0].T.reshape(shape)
+    np.testing.assert_allclose(scan.trajectory_per_m, wanted, rtol=0, atol=2e-4 * np.abs(wanted).max())
