@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isocenter.app.files import new_folder
 from isocenter.app.images import ImageFiles, describe_scan, is_scan_folder, make_images
@@ -16,6 +17,7 @@ from isocenter.domain.raw import RawScan
 from isocenter.domain.volume import Volume
 from isocenter.recon.cartesian import reconstruct
 from isocenter.recon.foreign import plain_volume, reconstruct_plain
+from isocenter.recon.foreign_sensors import clean_plain
 from isocenter.recon.options import ReconOptions
 from isocenter.recon.pipeline_file import steps_text
 from isocenter.recon.plan import plan_cartesian
@@ -46,6 +48,10 @@ class ReconOrder:
         Names of steps whose result is to be kept, separated by commas.
     field_map
         Folder of a scan of the main field.
+    sensors
+        Arrays of the same file that hold what sensors of interference heard, separated by commas.
+    inverse
+        Plain arrays: transform with the opposite sign, which turns the images by 180 degrees.
     """
 
     variable: str = ""
@@ -56,6 +62,8 @@ class ReconOrder:
     pipeline: Path | None = None
     keep: str = ""
     field_map: Path | None = None
+    sensors: str = ""
+    inverse: bool = False
 
     def choice(self, raw: RawScan | None) -> PipelineChoice:
         """The same as the pipeline wants it; ``raw`` tells which of rows and columns is read, if a matrix is asked for."""
@@ -102,11 +110,29 @@ def reconstruct_path(source: Path, out: Path | None, order: ReconOrder) -> dict[
             "A filter or a pipeline needs to know where the field of view lies, which a plain array does not say.",
             "Leave --filter, --pipeline and --keep away, or give an ISMRMRD file.",
         )
+    data, said = _without_interference(data, source, order)
+    if order.inverse:
+        data = data.conj()
     images = reconstruct_plain(data, size, encoded_axes=axes, channel_axis=order.channel_axis)
     plain = (plain_volume(images, source.name),)
     with new_folder(out) as folder:
         _write_plain(plain, source, folder)
-    return {**_report(plain, source, out), "warnings": list(found.warnings)}
+    return {**_report(plain, source, out), "warnings": [*found.warnings, *said]}
+
+
+def _without_interference(
+    data: NDArray[np.complex64], source: Path, order: ReconOrder
+) -> tuple[NDArray[np.complex64], list[str]]:
+    """The array without what its file's sensors explain, and a sentence on what that did."""
+    names = [name.strip() for name in order.sensors.split(",") if name.strip()]
+    if not names:
+        return data, []
+    heard = [read_any(source, name).data for name in names]
+    arrays = [array for array in heard if not isinstance(array, RawScan)]
+    removal = clean_plain(data, arrays)
+    if not removal.is_changed:
+        return data, [f"The sensors explain nothing of what the coil heard; the data are as they were."]
+    return removal.samples, [f"Interference that the sensors heard was taken out: {removal.figure}."]
 
 
 def all_steps_text() -> str:
@@ -159,8 +185,11 @@ def _options(raw: RawScan | None, window: str, size: tuple[int, int] | None) -> 
 
 
 def _refuse_axes(order: ReconOrder) -> None:
-    if order.axes or order.channel_axis is not None:
-        raise ReconError("These data say themselves what their axes are.", "Leave --axes and --channel-axis away.")
+    if order.axes or order.channel_axis is not None or order.sensors or order.inverse:
+        raise ReconError(
+            "These data say themselves what their axes, channels and signs are.",
+            "Leave --axes, --channel-axis, --sensors and --inverse away.",
+        )
 
 
 def parse_axes(text: str) -> tuple[int, ...] | None:

@@ -32,6 +32,15 @@ from isocenter.cli.options import Folder, json_option, outside_options
 @click.option(
     "--channel-axis", type=click.IntRange(0, 9), default=None, help="Plain arrays: axis of the receive channels, from 0."
 )
+@click.option(
+    "--sensors",
+    default="",
+    metavar="NAME[,NAME]",
+    help="Plain arrays: variables of the same file with what sensors of interference heard; it is taken out of the coil's.",
+)
+@click.option(
+    "--inverse", is_flag=True, help="Plain arrays: transform with the opposite sign (turns images by 180 degrees)."
+)
 @click.option("--pipeline", type=click.Path(path_type=Path), default=None, help="File with the steps to use.")
 @click.option(
     "--write-pipeline",
@@ -78,6 +87,7 @@ def command(
     Examples:
       isocenter reconstruct demo-out/004-t2-tse-axial
       isocenter reconstruct fse_kspace.mat --variable kspace --matrix 256x256 --out fse
+      isocenter reconstruct ward.mat --variable coil --sensors loop_1,loop_2 --out ward
       isocenter reconstruct demo-out/004-t2-tse-axial --write-pipeline mine.toml
       isocenter reconstruct demo-out/004-t2-tse-axial --pipeline mine.toml --keep sort,transform --out mine
       isocenter reconstruct demo-out/004-t2-tse-axial --field-map demo-out/003-field-map

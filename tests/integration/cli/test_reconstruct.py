@@ -82,3 +82,37 @@ def test_what_is_no_raw_data_is_refused(isocenter, tmp_path: Path) -> None:
     assert "There is no" in isocenter("reconstruct", tmp_path / "no.mat").refused()
     assert "Add --out" in isocenter("reconstruct", GOLDEN / "ulf" / "fse_kspace.mat").refused()
     assert not out.exists()
+
+
+def test_sensors_of_the_same_file_take_interference_out(isocenter, tmp_path: Path) -> None:
+    rng = np.random.default_rng(9)
+
+    def noise(*shape):
+        return rng.normal(size=shape) + 1j * rng.normal(size=shape)
+
+    image = np.zeros((96, 64))
+    image[40:60, 20:40] = 1.0
+    clean = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(image))) + 0.1 * noise(96, 64)
+    source = 8 * noise(96, 64)
+    np.savez(tmp_path / "ward.npz", coil=clean + source, loop=2j * source + 0.1 * noise(96, 64))
+    pictures = {}
+    for name, sensors in (("heard", []), ("cleaned", ["--sensors", "loop"])):
+        run = isocenter("reconstruct", tmp_path / "ward.npz", "--variable", "coil", *sensors, "--out", tmp_path / name)
+        assert run.code == 0, run.err
+        pictures[name] = np.load(tmp_path / name / "ward.npy")[0]
+    assert "taken out" in run.out
+    outside = np.ones((96, 64), bool)
+    outside[30:70, 15:45] = False
+    assert pictures["cleaned"][outside].mean() < 0.1 * pictures["heard"][outside].mean()
+
+
+def test_the_opposite_sign_turns_the_pictures_about_their_centre(isocenter, tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    image = np.pad(rng.random((10, 8)), ((14, 8), (9, 15)))
+    np.save(tmp_path / "k.npy", np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(image))))
+    for name, sign in (("forward", []), ("inverse", ["--inverse"])):
+        run = isocenter("reconstruct", tmp_path / "k.npy", *sign, "--out", tmp_path / name)
+        assert run.code == 0, run.err
+    forward, inverse = (np.load(tmp_path / name / "k.npy")[0] for name in ("forward", "inverse"))
+    assert _correlation(inverse, image) > 0.9999
+    assert _correlation(np.roll(forward[::-1, ::-1], (1, 1), (0, 1)), image) > 0.9999
