@@ -284,7 +284,7 @@ def _cg_sense() -> Iterator[Row]:
     engine = "finufft" if importlib.util.find_spec("finufft") else "numba"
     tolerance = 1e-5 if engine == "finufft" else 1e-4
     values = Nufft(flat, shape, (1.0, 1.0), engine=engine, tolerance=tolerance).forward(coils * truth)
-    values += 0.02 * np.abs(values).std() * noise(np.random.default_rng(3), *values.shape)
+    values += 0.005 * np.abs(values).std() * noise(np.random.default_rng(3), *values.shape)
     weights = spoke_weights(points, (1.0, 1.0))
     samples = Samples(values=values, points_per_m=flat, weights=weights.reshape(-1))
     options = InverseOptions(method=Method.CG_SENSE, n_iterations=10, tolerance=0.0)

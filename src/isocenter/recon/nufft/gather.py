@@ -13,6 +13,7 @@ from isocenter.recon.nufft.density import iterated_weights, spoke_weights
 from isocenter.recon.nufft.inverse import Grid, Samples
 from isocenter.recon.nufft.layout import Layout
 from isocenter.recon.nufft.petra import joined, petra_weights
+from isocenter.recon.nufft.transform import is_finite
 
 Floats = NDArray[np.float64]
 
@@ -104,12 +105,13 @@ def _weights(points_per_m: Floats, grid: Grid, density: Density) -> Floats:
 
 def _is_inside(points_per_m: Floats, grid: Grid) -> NDArray[np.bool_]:
     with np.errstate(invalid="ignore"):
-        return np.asarray((np.abs(points_per_m) * np.asarray(grid.voxel_m) <= _BAND).all(axis=-1))
+        inside = [np.abs(points_per_m[..., axis]) * size <= _BAND for axis, size in enumerate(grid.voxel_m)]
+    return np.asarray(np.logical_and.reduce(inside))
 
 
 def _select(raw: RawScan, rows: NDArray[np.int64], points_per_m: Floats, weights: Floats, grid: Grid) -> tuple[Samples, int]:
     """Samples that the voxels resolve; places beyond the end of a shorter readout are no samples at all."""
-    is_real = np.isfinite(points_per_m).all(axis=-1)
+    is_real = is_finite(points_per_m)
     inside = is_real & _is_inside(points_per_m, grid)
     if len(rows) and not inside.any():
         raise ReconError(
@@ -136,6 +138,6 @@ def _times(raw: RawScan, rows: NDArray[np.int64], points_per_m: Floats) -> Float
     steps_s = np.arange(points_per_m.shape[1]) * raw.dwell_s
     if len(raw.evolution_s) == len(raw.samples) and np.isfinite(raw.evolution_s[rows]).all():
         return np.asarray(raw.evolution_s[rows][:, np.newaxis] + steps_s)
-    distance = np.where(np.isfinite(points_per_m).all(axis=2), np.linalg.norm(points_per_m, axis=2), np.inf)
+    distance = np.where(is_finite(points_per_m), np.linalg.norm(points_per_m, axis=2), np.inf)
     nearest = distance.argmin(axis=1) if points_per_m.shape[1] else np.zeros(len(rows), dtype=np.int64)
     return np.asarray(steps_s - steps_s[nearest][:, np.newaxis])

@@ -14,6 +14,7 @@ from isocenter.domain.geometry import Placement, lps_from_device
 from isocenter.domain.raw import RawScan
 from isocenter.recon.display import Axis, Display, display_of
 from isocenter.recon.nufft.inverse import Grid
+from isocenter.recon.nufft.transform import is_finite
 from isocenter.recon.options import MAX_MATRIX
 from isocenter.recon.plan import numbers
 
@@ -69,9 +70,9 @@ def lay_out(raw: RawScan, *, matrix: tuple[int, ...] | None = None, fov_m: tuple
             "Reconstruct a Cartesian scan by FFT; for another one, scan again from its sequence file.",
         )
     points = np.asarray(raw.trajectory_per_m, dtype=np.float64).reshape(-1, 3)
-    points = points[np.isfinite(points).all(axis=1)]
+    points = points[is_finite(points)]
     axes, n_dim = _axes(points, raw.placement)
-    reach = np.abs(points @ axes).max(axis=0)[:n_dim]
+    reach = [float(np.abs(points @ axes[:, axis]).max()) for axis in range(n_dim)]
     fov = _sizes(fov_m, raw.definitions.get("FOV", ""), n_dim)
     if fov is None or min(fov) <= 0:
         raise ReconError(

@@ -126,9 +126,9 @@ def cycles_of(points_per_m: NDArray[np.floating], shape: tuple[int, ...], voxel_
     if points_per_m.ndim != 2 or points_per_m.shape[1] != len(shape) or len(voxel_m) != len(shape):
         raise ValueError(f"positions {points_per_m.shape} and voxels {voxel_m} do not fit an image of shape {shape}")
     cycles = np.asarray(points_per_m, dtype=np.float64) * np.asarray(voxel_m, dtype=np.float64)
-    largest = np.abs(cycles).max(axis=0, initial=0.0)
+    largest = np.array([np.abs(column).max(initial=0.0) for column in cycles.T])
     if not np.isfinite(largest).all():
-        wrong = int(np.flatnonzero(~np.isfinite(cycles).all(axis=1))[0])
+        wrong = int(np.flatnonzero(~is_finite(cycles))[0])
         raise ReconError(
             f"Sample {wrong} has no finite place in k-space.", "The trajectory is damaged: compile the sequence again."
         )
@@ -141,6 +141,14 @@ def cycles_of(points_per_m: NDArray[np.floating], shape: tuple[int, ...], voxel_
             f"Choose voxels of at most {smallest_mm:.3g} mm (a larger matrix), or leave the outer samples out.",
         )
     return cycles
+
+
+def is_finite(points: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Which points of shape ``(..., n_dim)`` are finite in every direction."""
+    total = points[..., 0].astype(np.float64)
+    for axis in range(1, points.shape[-1]):  # column by column: numpy is slow along short axes
+        total += points[..., axis]
+    return np.asarray(np.isfinite(total))
 
 
 def spreading(cycles: NDArray[np.float64], shape: tuple[int, ...], n_threads: int = 0) -> Gridder:
