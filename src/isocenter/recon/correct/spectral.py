@@ -76,6 +76,7 @@ def remove_tones(samples: Complex, dwell_s: float, *, noise: Complex | None = No
             break
         found.extend(fresh)
         witness.remove(np.array(found))
+    found = _outside_object(samples, found)
     if not found:
         return TonesRemoved(samples=samples, frequencies_hz=(), figure=_figure(before, before))
     cleaned = _subtract(samples, np.array(found), _weights(samples))
@@ -196,20 +197,45 @@ def _weights(samples: Complex) -> NDArray[np.float32]:
     return cast(NDArray[np.float32], (low / np.maximum(near, low)).astype(np.float32))
 
 
+def _outside_object(samples: Complex, tones: list[float]) -> list[float]:
+    """Those that are as strong in weak lines as in strong ones: a sharp edge of the object is not."""
+    if not tones:
+        return []
+    found, is_weak = _fit(samples, np.array(tones), _weights(samples))
+    size = np.abs(found)
+    weak = np.sqrt((size[is_weak] ** 2).mean(axis=0))
+    strong = np.median(size[~is_weak], axis=0) if not is_weak.all() else weak
+    return [tone for tone, a, b in zip(tones, strong, weak, strict=True) if a <= _MOST_OVER_WEAK * b]
+
+
 def _subtract(samples: Complex, tones: NDArray[np.float64], weights: NDArray[np.float32]) -> Complex:
     """Each line without the tones as they fit it best."""
+    found, is_weak = _fit(samples, tones, weights)
+    size = np.abs(found)
+    limit = _MOST_OVER_WEAK * np.sqrt((size[is_weak] ** 2).mean(axis=0))  # in strong lines the object would be taken along
+    found = found * np.minimum(1, limit / np.maximum(size, 1e-30))
+    flat = samples.reshape(-1, samples.shape[-1])
+    return cast(Complex, (flat - found @ _waves(flat.shape[1], tones).T).astype(np.complex64).reshape(samples.shape))
+
+
+def _fit(
+    samples: Complex, tones: NDArray[np.float64], weights: NDArray[np.float32]
+) -> tuple[NDArray[np.complex128], NDArray[np.bool_]]:
+    """Complex amplitude of each tone in each line, and which lines are the weaker half."""
     n = samples.shape[-1]
-    waves = np.exp(2j * np.pi * np.outer(np.arange(n) - (n - 1) / 2, tones))
+    waves = _waves(n, tones)
     flat = samples.reshape(-1, n)
     weight = weights.reshape(-1, n)
     products = (waves.conj()[:, :, None] * waves[:, None, :]).reshape(n, -1)
     gram = (weight @ products).reshape(-1, len(tones), len(tones))
     gram += 1e-3 * np.eye(len(tones)) * np.trace(gram, axis1=1, axis2=2).real[:, None, None] / len(tones)
     right = (flat * weight) @ waves.conj()
-    found = np.linalg.solve(gram, right[..., None])[..., 0]
-    size = np.abs(found)
+    found = np.asarray(np.linalg.solve(gram, right[..., None])[..., 0], dtype=np.complex128)
     power = (np.abs(flat) ** 2).sum(axis=1)
-    weak = power <= np.median(power)
-    limit = _MOST_OVER_WEAK * np.sqrt((size[weak] ** 2).mean(axis=0))  # in strong lines the object would be taken along
-    found *= np.minimum(1, limit / np.maximum(size, 1e-30))
-    return cast(Complex, (flat - found @ waves.T).astype(np.complex64).reshape(samples.shape))
+    is_weak: NDArray[np.bool_] = power <= np.median(power)
+    return found, is_weak
+
+
+def _waves(n: int, tones: NDArray[np.float64]) -> NDArray[np.complex128]:
+    turns = np.outer(np.arange(n) - (n - 1) / 2, tones)
+    return np.asarray(np.exp(2j * np.pi * turns), dtype=np.complex128)
