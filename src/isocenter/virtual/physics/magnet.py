@@ -11,6 +11,9 @@ Places = NDArray[np.floating]
 FIRST_SHIMMED_SHARE: Final = 0.15
 """First-order terms are what shimming with the gradients removes; this share of the rest is left."""
 
+_WEAKEST: Final = 0.02
+"""B1 far outside a coil, where its second order has no more to say."""
+
 
 def _harmonics(unit: Places) -> NDArray[np.float64]:
     """Solid harmonics of order 1 to 3 at places in units of the imaging radius, shape ``(15, n)``.
@@ -63,14 +66,23 @@ def b0_offset_hz(position_m: Places, *, peak_to_peak_hz: float, radius_m: float,
     return np.asarray(scale * (coefficients @ _harmonics(np.asarray(position_m) / radius_m)))
 
 
+def _solenoid(unit: NDArray[np.float64], strength: float, tilt: float) -> NDArray[np.float64]:
+    """Field of a solenoid about Z over that at its centre, to second order, and a lean towards -Y as a real winding has.
+
+    ``z^2 - (x^2 + y^2) / 2`` is the first term by which an even coil's field can change: it falls along the bore and rises
+    towards the wires.
+    """
+    across = unit[:, 0] ** 2 + unit[:, 1] ** 2
+    return np.asarray(np.maximum(1.0 - strength * (unit[:, 2] ** 2 - across / 2 + tilt * unit[:, 1]), _WEAKEST))
+
+
 def transmit_scale(position_m: Places, *, strength: float, radius_m: float) -> NDArray[np.float64]:
-    """Transmit field over its value at the isocenter; ``strength`` is its fall at the radius of the imaging sphere."""
-    unit = np.asarray(position_m, dtype=np.float64) / radius_m
-    return np.asarray(1.0 - strength * (0.9 * unit[:, 2] ** 2 + 0.3 * unit[:, 0] ** 2 + 0.2 * unit[:, 1]))
+    """Transmit field over its value at the isocenter; ``strength`` is its fall at the radius of the imaging sphere on Z."""
+    return _solenoid(np.asarray(position_m, dtype=np.float64) / radius_m, strength, 0.2)
 
 
 def receive_sensitivity(position_m: Places, *, strength: float, radius_m: float) -> NDArray[np.complex128]:
-    """Complex sensitivity of the receive coil, 1 at the isocenter."""
+    """Complex sensitivity of the receive coil, 1 at the isocenter; a coil of its own, so a little unlike the transmitter."""
     unit = np.asarray(position_m, dtype=np.float64) / radius_m
-    magnitude = 1.0 - strength * (1.1 * unit[:, 2] ** 2 + 0.3 * unit[:, 0] ** 2 - 0.25 * unit[:, 1])
+    magnitude = _solenoid(unit, 1.1 * strength, -0.25)
     return np.asarray(magnitude * np.exp(2j * strength * (unit[:, 0] + 0.5 * unit[:, 1])))

@@ -194,3 +194,18 @@ def test_several_coils_make_a_row_of_weights_each():
     one = ScannerFields(replace(Scenario(), coil=CoilFaults(b1_fall_db=1.0)), make_scanner())
     assert one.receive(places).shape == (70_000,)
     assert one.transmit(places[:2]).dtype == np.float32
+
+
+def test_one_coil_is_a_solenoid_that_falls_as_the_scenario_says():
+    scanner = make_scanner()
+    radius = scanner.magnet.imaging_diameter_m / 2
+    fields = ScannerFields(Scenario(coil=CoilFaults(b1_fall_db=3.0)), scanner)
+    on_axis, aside = radius * np.array([[0, 0, 1.0], [0, 0, -1.0]]), radius * np.array([[1.0, 0, 0], [-1.0, 0, 0]])
+    assert 20 * np.log10(fields.transmit(on_axis)) == pytest.approx(-3.0, abs=0.01)
+    assert 20 * np.log10(np.abs(fields.receive(on_axis))) == pytest.approx(-3.3, abs=0.2)
+    assert fields.transmit(aside).min() > 1.05  # nearer to the wires
+    assert fields.transmit(np.zeros((1, 3))) == pytest.approx(1)
+    assert fields.transmit(np.array([[0, 0, 0.5]])).min() > 0
+    perfect = ScannerFields(Scenario(), scanner)
+    assert np.array_equal(perfect.transmit(on_axis), np.ones(2, np.float32))
+    assert np.array_equal(perfect.receive(on_axis), np.ones(2, np.complex64))
