@@ -65,7 +65,7 @@ class ScanFolder:
                 (temporary / IMAGES).mkdir()
             write_atomic(temporary / SEQUENCE, sequence)
             write_atomic(temporary / RECORD, encode(record))
-            names = _channel_names(request)
+            names = _channel_names(request, scan)
             heads = make_heads(scan, request.placement, len(names))
             trajectories = scan_trajectories(scan, heads, request.placement)
             create_raw_file(
@@ -125,10 +125,10 @@ class ScanFolder:
         self._journal.close()
 
 
-def _channel_names(request: ScanRequest) -> tuple[str, ...]:
-    """The coil, then the sensors of interference."""
-    receiver = request.scanner.receiver
-    return (receiver.coil_name, *(f"{SENSOR} {number + 1}" for number in range(receiver.n_sensors)))
+def _channel_names(request: ScanRequest, scan: CompiledScan) -> tuple[str, ...]:
+    """The coil, then the sensor of interference if the scan listens to one."""
+    has_sensor = any("rx1_en" in segment.tracks for segment in scan.segments)
+    return (request.scanner.receiver.coil_name, *([f"{SENSOR} 1"] if has_sensor else []))
 
 
 def encode(record: ScanRecord) -> bytes:

@@ -25,6 +25,7 @@ from isocenter.domain.errors import (
     StorageError,
     WrongState,
 )
+from isocenter.domain.events import Track
 from isocenter.domain.scan import EndReason, ScanState
 from isocenter.storage.scan_folder import ScanFolder
 from isocenter.storage.stored import open_scan, read_raw
@@ -288,10 +289,10 @@ def test_a_fault_keeps_the_partial_segment_and_says_where(runner, console, scan,
 
 
 def test_a_sensor_goes_to_the_disk_beside_the_coil_also_when_a_part_fails(console, scan, tmp_path, examples, hardware):
-    request = examples.make_request()
-    receiver = replace(request.scanner.receiver, n_sensors=1)
-    request = replace(request, scanner=replace(request.scanner, receiver=receiver))
-    sink = ScanFolder.create(tmp_path, request, scan, b"")
+    listens = {"rx1_en": Track(np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int32))}
+    segments = tuple(replace(segment, tracks={**segment.tracks, **listens}) for segment in scan.segments)
+    scan = replace(scan, segments=segments)
+    sink = ScanFolder.create(tmp_path, examples.make_request(), scan, b"")
 
     def two(prepared, _cancel, n=None):
         one = np.full(prepared.n_raw if n is None else n, 0.1, dtype=np.complex64)
