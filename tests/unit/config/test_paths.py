@@ -1,12 +1,23 @@
 # SPDX-License-Identifier: MIT
 """Shipped files are found in a checkout and in a wheel, and the user's folder lies over them."""
 
+import tomllib
+from typing import get_args
+
 from isocenter.config import paths
 
 
 def test_in_a_checkout_the_repositorys_own_folders_are_used():
     assert (paths.shipped_dir("hardware_configs") / "osii-one.toml").is_file()
     assert (paths.shipped_dir("sequences") / "tse_3d.py").is_file()
+    assert (paths.shipped_dir("scenarios") / "noisy-ward.toml").is_file()
+
+
+def test_every_kind_is_packed_into_the_wheel():
+    project = tomllib.loads((paths.shipped_dir("sequences").parent / "pyproject.toml").read_text(encoding="utf-8"))
+    packed = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    for kind in get_args(paths.Kind):
+        assert packed[kind] == f"isocenter/_shipped/{kind}"
 
 
 def test_in_a_wheel_the_package_data_are_used(monkeypatch, tmp_path):
