@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """2D echo-planar imaging: many lines after one pulse, read forth and back.
 
-Gradient echo, slice by slice, in one shot or in several that interleave. Lines read backwards carry REV; read out in reverse
-order they lie on the same samples as the others. In an uneven field the pictures are stretched along phase: by the field's
-offset in hertz times the echo spacing times the lines of a shot, in pixels.
+Gradient echo, slice by slice, in one shot or in several that interleave. Lines read backwards carry REV. The middle of every
+readout is at k = 0, between two samples for an even number, so that samples of both directions lie at the same places. In an
+uneven field the pictures are stretched along phase: by the field's offset in hertz times the echo spacing times the lines of
+a shot, in pixels.
 
 - Three lines without phase encoding (NAV), forth, back and forth, come first in every shot: they show how the two directions
   differ, which would give a ghost half a field of view away.
@@ -157,9 +158,8 @@ class _Train:
         self._before = once(plan.pre.make("x", -half_per_m)), once(plan.pre.make("z", -plan.excite.half_area_per_m))
         read = plan.readout
         self._gx = once(read.gradient()), once(read.lobe.make("x", -read.area_per_m))
-        # Backwards, the sample before the middle one is at the centre, so that the reversed line lies on the same grid.
-        late_s = 0.0 if p.n_read % 2 else read.dwell_s
-        self._adc = [[_late(once, read.adc(system, phase), late) for late in (0.0, late_s)] for phase in (0.0, PI)]
+        late_s = 0.0 if p.n_read % 2 else read.dwell_s / 2
+        self._adc = [_late(once, read.adc(system, phase), late_s) for phase in (0.0, PI)]
         edges = [encode(shot, p.n_phase, p.fov_phase_m) for shot in range(p.shots)]
         self._gy = [once(plan.pre.make("y", edge)) for edge in edges]
         step = p.shots / p.fov_phase_m
@@ -189,7 +189,7 @@ class _Train:
     def _read(self, is_back: int, labels: dict[str, int]) -> None:
         taken = []
         if labels:
-            taken = [self._adc[labels["AVG"] % 2][is_back], *self._player.labels(**labels, REV=is_back)]
+            taken = [self._adc[labels["AVG"] % 2], *self._player.labels(**labels, REV=is_back)]
         self._player.block(self._plan.readout.duration_s, self._gx[is_back], *taken)
 
 

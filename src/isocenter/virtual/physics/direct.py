@@ -37,6 +37,7 @@ def simulate(
     *,
     n_threads: int | None = None,
     name: str = "",
+    with_navigators: bool = False,
 ) -> RawScan:
     """Measure a scan on a virtual scanner, without a wire.
 
@@ -52,11 +53,13 @@ def simulate(
         Threads that compute; all processors if not given.
     name
         What the scan is called.
+    with_navigators
+        Keep readouts labelled NAV among the others, as the program does where they are as long as these.
 
     Returns
     -------
-        Imaging readouts in ``samples``, those labelled NOISE in ``noise``, navigators left out; just as a stored scan is
-        read back. The coils come first, then the sensors.
+        Imaging readouts in ``samples``, those labelled NOISE in ``noise``, navigators left out unless asked for; just as a
+        stored scan is read back. The coils come first, then the sensors.
     """
     model = BlochSignalModel(scanner, scenario, n_threads=n_threads)
     filter_ = ReceiveFilter(scan.readouts, scan.clock_hz)
@@ -71,7 +74,7 @@ def simulate(
                 channels.append([])
             channels[channel].extend(rows)
         end_s = segment.start_s + segment.end_tick / scan.clock_hz
-    return _raw_scan(scan, placement, channels, name, model.n_coils)
+    return _raw_scan(scan, placement, channels, name, model.n_coils, with_navigators=with_navigators)
 
 
 def _playback(segment: Segment, scan: CompiledScan, idle_s: float) -> Playback:
@@ -135,17 +138,23 @@ def _decimated(readouts: Readouts, windows: Sequence[NDArray[np.complex64]], n_c
     return raw
 
 
-def _raw_scan(scan: CompiledScan, placement: Placement, channels: list[_Rows], name: str, n_coils: int) -> RawScan:
+def _raw_scan(
+    scan: CompiledScan, placement: Placement, channels: list[_Rows], name: str, n_coils: int, *, with_navigators: bool
+) -> RawScan:
     readouts, n = scan.readouts, len(scan.readouts)
     is_noise = readouts.label("NOISE") != 0
     is_imaging = ~is_noise & (readouts.label("NAV") == 0)
     chosen = is_imaging.copy() if is_imaging.any() else np.ones(n, dtype=np.bool_)
+    if with_navigators:
+        chosen |= readouts.label("NAV") != 0
     lengths = readouts.n_samples
     length = _length(lengths[chosen], scan.encoding.n_samples if scan.encoding else 0)
     chosen &= lengths == length
     trajectory = scan.trajectory_per_m
     if trajectory is not None:
-        trajectory = trajectory[chosen[is_imaging], :length]
+        placed = np.full((n, trajectory.shape[1], 3), np.nan, dtype=np.float32)
+        placed[is_imaging] = trajectory
+        trajectory = placed[chosen, :length]
     segment_start_s = np.array([segment.start_s for segment in scan.segments] or [0.0])
     time_s = segment_start_s[scan.segment_of_readout] + readouts.first_sample_tick / scan.clock_hz
     noise = None

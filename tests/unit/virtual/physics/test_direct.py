@@ -57,6 +57,9 @@ def test_noise_readouts_come_apart_and_navigators_are_left_out(scanner, gre):
     np.testing.assert_array_equal(raw.label("LIN"), plain.label("LIN")[2:-1])
     np.testing.assert_array_equal(raw.time_s, plain.time_s[2:-1])
     assert raw.n_expected == n - 3
+    whole = simulate(scan, scanner, small("ideal-block"), PLACE, with_navigators=True)
+    np.testing.assert_array_equal(whole.samples, plain.samples[2:])
+    assert whole.label("NAV").tolist() == [0] * (n - 3) + [1]
 
 
 def test_the_same_seed_gives_the_same_noise_and_another_seed_does_not(scanner, gre):
