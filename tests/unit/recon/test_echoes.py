@@ -65,7 +65,7 @@ def echo_planar(clean, constant_rad, shift, *, references=0, noise=0.0):
     back = labels["REV"] == 1
     samples[back] = turned(samples[back], constant_rad, shift)
     samples = noisy(samples, noise)
-    samples[back] = np.roll(samples[back][:, :, ::-1], 1, axis=-1)  # sample i at -(i - 32): the first one leaves at the edge
+    samples[back] = samples[back][:, :, ::-1]
     return replace(clean, samples=samples.astype(np.complex64), labels=labels)
 
 
@@ -106,7 +106,7 @@ def test_a_scan_without_ghost_keeps_its_image(clean):
 def test_echoes_that_all_run_one_way_have_no_ghost(clean):
     # The second echo of a bipolar gradient echo is reversed as a whole: nothing to compare within a volume.
     n = len(clean.samples)
-    back = np.roll(clean.samples[:, :, ::-1], 1, axis=-1)
+    back = clean.samples[:, :, ::-1]
     labels = {name: np.tile(values, 2) for name, values in clean.labels.items()}
     labels |= {"REV": np.repeat([0, 1], n).astype(np.int32), "ECO": np.repeat([0, 1], n).astype(np.int32)}
     raw = replace(clean, samples=np.concatenate([clean.samples, back]), labels=labels, n_expected=2 * n)

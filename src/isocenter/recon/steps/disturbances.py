@@ -84,9 +84,9 @@ def drift(work: Work, p: Drift) -> Work:
             evolution_s=float(evolution_s[0]),
         )
     else:
-        groups = _groups(raw)
-        if p.method == "auto":
-            groups = np.where(raw.label("NAV") != 0, groups, -1)
+        groups = _groups(raw, only_navigators=p.method == "auto")
+        if p.method == "auto" and groups.max(initial=-1) < 0:
+            return dataclasses.replace(work, said="no two navigators measure the same, so nothing to go by")
         changes = measure_changes(raw.samples, groups, raw.time_s, raw.dwell_s)
         curve = fit_drift(changes, float(raw.time_s.min()), float(raw.time_s.max()))
     frequency_hz = curve.frequency_hz(raw.time_s)
@@ -95,15 +95,23 @@ def drift(work: Work, p: Drift) -> Work:
     return dataclasses.replace(work, raw=dataclasses.replace(raw, samples=samples), said=said)
 
 
-def _groups(raw: RawScan) -> NDArray[np.int64]:
-    """Readouts that measured the same, by number; -1 for those that stand alone."""
+def _groups(raw: RawScan, *, only_navigators: bool) -> NDArray[np.int64]:
+    """Readouts that measured the same, by number; -1 for those that stand alone.
+
+    Navigators of one echo planar train do not: each lies at another time of free evolution.
+    """
     names = ("NAV", "LIN", "PAR", "SLC", "ECO", "SET", "PHS", "REV", "SEG")
     navigators = raw.label("NAV") != 0
     keys = np.stack([np.where(navigators & (name in {"LIN", "PAR"}), 0, raw.label(name)) for name in names], axis=1)
-    keys = np.concatenate([keys, (raw.label("NOISE") != 0)[:, np.newaxis]], axis=1)
-    _, which, counts = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
+    if len(raw.evolution_s) == len(raw.samples):
+        microseconds = np.round(np.nan_to_num(raw.evolution_s) * 1e6).astype(np.int64)
+        keys = np.concatenate([keys, microseconds[:, np.newaxis]], axis=1)
+    use = (raw.label("NOISE") == 0) & (navigators | (not only_navigators))
+    _, which, counts = np.unique(
+        np.concatenate([keys, use[:, np.newaxis]], axis=1), axis=0, return_inverse=True, return_counts=True
+    )
     which = which.ravel()
-    return np.where((counts[which] > 1) & (raw.label("NOISE") == 0), which, -1).astype(np.int64)
+    return np.where((counts[which] > 1) & use, which, -1).astype(np.int64)
 
 
 def _evolution_s(raw: RawScan, centre_sample: float) -> NDArray[np.float64]:

@@ -128,49 +128,13 @@ def sort(work: Work, _: object) -> Work:
 
 
 def forward_lines(raw: RawScan) -> Complex:
-    """Lines with k growing. A reversed readout runs through the same k-space backwards in time.
-
-    Its k = 0 then lies elsewhere when it is not in the middle; shifting the line by as many samples, or a part of one,
-    puts it where the others' is.
-    """
+    """Lines with k growing: a reversed readout (label REV) runs through the same places of k-space backwards in time."""
     is_reversed = raw.label("REV") != 0
-    if not is_reversed.any() or raw.encoding is None:
+    if not is_reversed.any():
         return raw.samples
     lines = raw.samples.copy()
     lines[is_reversed] = lines[is_reversed][:, :, ::-1]
-    _, (read, _lin, _par) = encoded_axes(raw.encoding)
-    shift = 2 * read.centre - (read.n_samples - 1)
-    if abs(shift) > 1e-6:
-        lines[is_reversed] = shifted(lines[is_reversed], shift, is_whole=read.n_full == read.n_samples)
     return lines
-
-
-def shifted(lines: Complex, shift: float, *, is_whole: bool) -> Complex:
-    """Lines moved towards larger indices by ``shift`` samples along the last axis.
-
-    Parameters
-    ----------
-    is_whole
-        The line covers k-space from edge to edge: what leaves it at one edge belongs to the other, and the image is
-        turned in phase and nothing else. Otherwise zeros come in.
-    """
-    from scipy import fft
-
-    n_samples = lines.shape[-1]
-    if is_whole:
-        image = fft.fft(lines, axis=-1)
-        image *= np.exp(-2j * np.pi * shift * fft.fftfreq(n_samples)).astype(np.complex64)
-        return np.asarray(fft.ifft(image, axis=-1), dtype=np.complex64)
-    whole = round(shift)
-    moved = np.zeros_like(lines)
-    if abs(whole) < n_samples:
-        moved[..., max(whole, 0) : n_samples + min(whole, 0)] = lines[..., max(-whole, 0) : n_samples - max(whole, 0)]
-    if abs(shift - whole) < 1e-6:
-        return moved
-    size = 2 * n_samples  # room, so that nothing comes round the corner
-    image = fft.fft(moved, n=size, axis=-1)
-    image *= np.exp(-2j * np.pi * (shift - whole) * fft.fftfreq(size)).astype(np.complex64)
-    return np.asarray(fft.ifft(image, axis=-1)[..., :n_samples], dtype=np.complex64)
 
 
 def _mean(sums: Complex, counts: NDArray[np.int32], *, consume: bool) -> Complex:
