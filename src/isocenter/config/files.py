@@ -76,7 +76,9 @@ def read_toml(path: Path, *, noun: str, choose: str, manual: str) -> tuple[str, 
         raise ConfigError(f"{path} cannot be read: {error}.", choose) from None
     try:
         return text, tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise ConfigError(f"{path} is not valid TOML: brackets within brackets without end.", choose) from None
+    except ValueError as error:  # TOMLDecodeError, or a whole number of too many digits
         raise ConfigError(
             f"{path} is not valid TOML: {error}.", f"Correct that line; {manual} shows a whole file."
         ) from None

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, Strict, StringConstraints
 
-from isocenter.config.schema import Table
+from isocenter.config.schema import Table, brief
 from isocenter.domain.geometry import PatientPosition
 from isocenter.domain.harmonics import harmonic_key
 from isocenter.domain.scenario import InterferenceKind
@@ -29,8 +29,8 @@ def between(low: float, high: float, unit: str = "") -> AfterValidator:
 
     def check(value: Any) -> Any:
         for number in value if isinstance(value, tuple) else (value,):
-            if not (math.isfinite(number) and low <= number <= high):
-                raise ValueError(f"found {number:g}; allowed is {low:.9g} to {high:.9g} {unit}".rstrip())
+            if not low <= number <= high:  # in this form NaN fails too
+                raise ValueError(f"found {brief(number)}; allowed is {low:.9g} to {high:.9g} {unit}".rstrip())
         return value
 
     return AfterValidator(check)
@@ -40,7 +40,7 @@ def _harmonics(values: dict[str, float]) -> dict[str, float]:
     for name, value in values.items():
         harmonic_key(name)
         if not abs(value) <= 1e5:
-            raise ValueError(f"found {name} = {value:g}; allowed is -100000 to 100000 Hz")
+            raise ValueError(f"found {name} = {brief(value)}; allowed is -100000 to 100000 Hz")
     return values
 
 

@@ -49,6 +49,14 @@ class Wiring(Table):
     source: Source
 
 
+def brief(number: float) -> str:
+    """A number for a message; whole numbers may be longer than a float can hold."""
+    try:
+        return f"{number:g}"
+    except OverflowError:
+        return f"a number of {len(str(abs(number)))} digits"
+
+
 def within(low: float, high: float, unit: str, *, may_be_unknown: bool = False) -> AfterValidator:
     """Validator: the value lies in a range; ``nan`` stands for unknown where that is allowed."""
 
@@ -57,7 +65,9 @@ def within(low: float, high: float, unit: str, *, may_be_unknown: bool = False) 
             return quantity
         if not low <= quantity.value <= high:  # in this form NaN fails too
             unknown = ", or nan for unknown" if may_be_unknown else ""
-            raise ValueError(f"found {quantity.value:g}; allowed is {low:g} to {high:g} {unit}{unknown}".replace(" ,", ","))
+            raise ValueError(
+                f"found {brief(quantity.value)}; allowed is {low:g} to {high:g} {unit}{unknown}".replace(" ,", ",")
+            )
         return quantity
 
     return AfterValidator(check)

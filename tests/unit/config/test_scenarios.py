@@ -167,6 +167,9 @@ start_s = 2.5
         ("[[motion.steps]]\nstart_s = 5\n[[motion.steps]]\nstart_s = 2", "steps in order of time", "Correct"),
         ("[coil]\ncompression = 0.9", "found 0.9; allowed is 0 to 0.33", "Correct"),
         ("[coils]\n", "key 'coils': there is no such key", "Did you mean 'coil'"),
+        ("n_spins = " + "1" * 400, "found a number of 400 digits; allowed is 100 to 20000000", "Correct"),
+        ("n_spins = " + "1" * 9000, "not valid TOML", "docs/virtual-scanner.md"),
+        ("n_spins = " + "[" * 3000, "brackets within brackets", "noisy-ward"),
         ("n_spins = 1", "found 1; allowed is 100 to 20000000", "Correct"),
     ],
 )  # fmt: skip
