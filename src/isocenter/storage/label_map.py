@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Label maps: NIfTI files whose voxels are whole numbers that stand for tissues."""
 
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -57,7 +58,7 @@ def read_label_map(path: Path) -> LabelMap:
         values = np.asarray(image.dataobj).reshape(shape)
     except FileNotFoundError:
         raise StorageError(f"There is no label map {path}.", "Correct phantom_file in the scenario file.") from None
-    except (OSError, EOFError, ImageFileError, HeaderDataError, ValueError, KeyError, TypeError) as error:
+    except (OSError, EOFError, zlib.error, ImageFileError, HeaderDataError, ValueError, KeyError, TypeError) as error:
         raise StorageError(f"{path} cannot be read as NIfTI: {error}.", choose) from None
     if not is_placed:
         raise StorageError(

@@ -124,6 +124,9 @@ def test_missing_files_and_rubbish_are_refused(save, tmp_path):
     (tmp_path / "block.nii.gz").write_bytes(full[: len(full) // 2])
     with pytest.raises(StorageError, match="cannot be read as NIfTI"):
         load_label_map(tmp_path / "block.nii.gz")
+    (tmp_path / "block.nii.gz").write_bytes(full[:40] + bytes(100) + full[140:])
+    with pytest.raises(StorageError, match="cannot be read as NIfTI"):
+        load_label_map(tmp_path / "block.nii.gz")
     (tmp_path / "block.toml").unlink()
     alone = save(np.full((8, 8, 8), 7, np.int16), table=None)
     with pytest.raises(ConfigError, match=r"(?s)block\.toml does not exist.*beside the label map"):
