@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Images of k-space arrays that say nothing about themselves: axes and centre are found from the data."""
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +20,12 @@ _PEAKED: Final = 3.0
 
 _TWO: Final = 2
 _SHORT: Final = 16
+_FEW: Final = 6
+_THIN: Final = 0.6
+_CENTRAL_SHARE: Final = 0.42
+"""Energy of the central partition of a short encoded axis; of a stack of as many slices none has a third."""
+_SPIKE: Final = 100.0
+"""Power over that of the strongest neighbour, which only a disturbance has; the centre of k-space has about ten."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +35,7 @@ class Layout:
     Attributes
     ----------
     encoded
-        Axes to transform: two for slices, three for a 3D scan. The last two become rows and columns.
+        Axes to transform: two for slices, three for a 3D scan, its partitions first. The last two become rows and columns.
     channels, slices
         Axis of the receive channels and of the slices, None without.
     centre
@@ -72,6 +79,11 @@ def reconstruct_plain(
     ReconError
         Not k-space, or axes that could mean several things; the remedy says what to pass.
     """
+    largest = float(np.abs(kspace).max(initial=0.0))
+    if not math.isfinite(largest):
+        raise ReconError("The k-space contains values that are not numbers.", "Export the file again.")
+    unit = largest if not 1e-15 < largest < 1e15 else 1.0  # squares must stay within single precision
+    kspace = (kspace / unit).astype(np.complex64) if unit and (unit != 1.0 or kspace.dtype != np.complex64) else kspace
     layout = find_layout(kspace, encoded_axes=encoded_axes, channel_axis=channel_axis)
     sizes = [kspace.shape[axis] for axis in layout.encoded]
     if matrix is not None:
@@ -102,7 +114,8 @@ def find_layout(kspace: Complex, *, encoded_axes: tuple[int, ...] | None = None,
         {axis % kspace.ndim for axis in given}
     ):
         raise ReconError(f"Axes {given} do not fit an array of {_text(shape)}.", f"Count them from 0 to {kspace.ndim - 1}.")
-    power = np.abs(kspace, dtype=np.float32) ** 2
+    size = np.abs(kspace)
+    power = _without_spikes(((size / size.max()) ** 2).astype(np.float32))
     channels = None if channel_axis is None else channel_axis % kspace.ndim
     if encoded_axes is not None:
         encoded = tuple(axis % kspace.ndim for axis in encoded_axes)
@@ -134,7 +147,8 @@ def _find_encoded(power: NDArray[np.float32], channels: int | None) -> tuple[int
         raise ReconError(
             f"An array of {_text(shape)} has fewer than two axes to transform.", "Give k-space with rows and columns."
         )
-    encoded = long if len(long) == _TWO else [axis for axis in long if _is_encoded(power, axis)]
+    is_lone = len(long) == 3
+    encoded = long if len(long) == _TWO else [axis for axis in long if _is_encoded(power, axis, is_lone=is_lone)]
     flat = [axis for axis in encoded if _peakedness(power, axis) < min(_PEAKED, shape[axis] / 2.5)]
     if len(encoded) not in {2, 3} or flat:
         raise ReconError(
@@ -142,17 +156,38 @@ def _find_encoded(power: NDArray[np.float32], channels: int | None) -> tuple[int
             f"{len(encoded) - len(flat)} of its axes, and 2 or 3 are needed.",
             "Give the variable with k-space, not images; if it is k-space, name its encoded axes (--axes).",
         )
+    if len(encoded) == 3:  # partitions are the shortest as a rule
+        shortest = min(encoded, key=lambda axis: shape[axis])
+        others = [axis for axis in encoded if axis != shortest]
+        encoded = [shortest, *others] if shape[shortest] <= _THIN * min(shape[axis] for axis in others) else encoded
     return tuple(encoded)
 
 
-def _is_encoded(power: NDArray[np.float32], axis: int) -> bool:
-    """A short axis must be mostly at one index near its middle: one of a few channels may well have half of the energy."""
+def _is_encoded(power: NDArray[np.float32], axis: int, *, is_lone: bool) -> bool:
+    """A short axis must be mostly at one index near its middle: one of a few channels may well have half of the energy.
+
+    One short axis beside two long ones is slices or encoded; then less will do, since slices share the energy more evenly.
+    """
     size = power.shape[axis]
     if size >= _SHORT:
         return _peakedness(power, axis) >= _PEAKED
     profile = power.sum(axis=tuple(other for other in range(power.ndim) if other != axis), dtype=np.float64)
     is_central = abs(int(profile.argmax()) - size // 2) <= size // 4
+    if is_lone and size >= _FEW:
+        return bool(is_central and profile.max() >= _CENTRAL_SHARE * profile.sum())
     return bool(is_central and _peakedness(power, axis) >= max(_PEAKED, 0.6 * size))
+
+
+def _without_spikes(power: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Power in which a lone sample that towers over its neighbours along the long axes is cut down to what they allow."""
+    most = np.zeros_like(power)
+    for axis, size in enumerate(power.shape):
+        if size >= _SHORT:
+            ahead, behind = [slice(None)] * power.ndim, [slice(None)] * power.ndim
+            ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
+            for here, there in ((ahead, behind), (behind, ahead)):
+                np.maximum(most[tuple(here)], power[tuple(there)], out=most[tuple(here)])
+    return np.minimum(power, _SPIKE * most) if np.any(most) else power
 
 
 def _peakedness(power: NDArray[np.float32], axis: int) -> float:

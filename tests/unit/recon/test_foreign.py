@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.io
+from recon_scans import head
+from recon_scans import kspace_of as kspace_of_object
 
 from isocenter.domain.errors import ReconError
 from isocenter.recon.foreign import find_layout, plain_volume, reconstruct_plain
@@ -163,6 +165,7 @@ def test_axes_that_could_mean_several_things_are_asked_for():
     [
         (np.zeros((8, 8)), {}, r"all samples are zero"),
         (np.ones(16), {}, r"fewer than two axes"),
+        (np.full((8, 8), np.nan), {}, r"not numbers"),
         (np.eye(8)[:1].T * np.eye(8)[:1], {"matrix": (0, 8)}, r"0x8 is not possible"),
         (np.eye(8), {"encoded_axes": (0, 5)}, r"do not fit an array of 8 x 8[\s\S]*0 to 1"),
     ],
@@ -176,3 +179,87 @@ def test_images_without_a_place_say_so():
     volume = plain_volume(np.ones((2, 4, 6), dtype=np.float32), "file.mat")
     assert not volume.is_placed
     assert ("source", "file.mat") in volume.provenance
+
+
+def best(found, expected):
+    """Correlation with whichever way round the other program would show it, a voxel's shift included."""
+    return max(
+        correlation(np.roll(found[:, ::down, ::right], (a, b), axis=(1, 2)), expected)
+        for down in (1, -1)
+        for right in (1, -1)
+        for a in (0, 1)
+        for b in (0, 1)
+    )
+
+
+@pytest.mark.parametrize("contrast", CONTRASTS)
+@pytest.mark.parametrize(
+    "way", ["conjugate", "flipped", "both axes swapped", "double", "scaled", "tiny", "huge", "turned in phase"]
+)
+def test_another_program_may_have_kept_it_another_way(contrast, way):
+    kspace = kspace_of(contrast)
+    expected = reconstruct_plain(kspace, (256, 256))
+    other = {
+        "conjugate": kspace.conj(),  # the transform the other way round
+        "flipped": kspace[::-1, :, ::1],
+        "both axes swapped": kspace.transpose(1, 0, 2),
+        "double": kspace.astype(np.complex128),
+        "scaled": 1e-9 * kspace,
+        "tiny": kspace.astype(np.complex128) * 1e-60,
+        "huge": kspace * np.complex64(1e25),
+        "turned in phase": kspace * np.complex64(np.exp(2.1j)),
+    }[way]
+    found = reconstruct_plain(other, (256, 256))
+    found = found.transpose(0, 2, 1) if way == "both axes swapped" else found
+    assert best(found / found.max(), expected / expected.max()) >= 0.9995
+
+
+@pytest.mark.parametrize("contrast", CONTRASTS)
+@pytest.mark.parametrize("margins", [((20, 0), (0, 0)), ((0, 0), (0, 30)), ((31, 5), (12, 3)), ((0, 40), (25, 0))])
+def test_the_centre_is_found_wherever_zeros_put_it(contrast, margins):
+    # Partial lines kept in a larger array: only the place of the centre in it changes
+    kspace = kspace_of(contrast)
+    expected = reconstruct_plain(kspace, (256, 256))
+    padded = np.pad(kspace, (*margins, (0, 0)))
+    np.testing.assert_allclose(reconstruct_plain(padded, (256, 256)), expected, atol=2e-4 * expected.max())
+
+
+@pytest.mark.parametrize("contrast", CONTRASTS)
+def test_less_of_one_side_blurs_but_does_not_move(contrast):
+    kspace = kspace_of(contrast)
+    row, column = find_layout(kspace).centre
+    expected = reconstruct_plain(kspace, (256, 256))
+    for cut in (np.s_[row - 30 :], np.s_[: row + 35], np.s_[:, column - 40 :], np.s_[:, : column + 30]):
+        found = reconstruct_plain(kspace[cut], (256, 256))
+        assert correlation(found, expected) > 0.93
+
+
+@pytest.mark.parametrize("contrast", CONTRASTS)
+def test_a_spark_in_the_data_is_not_taken_for_the_centre(contrast):
+    kspace = kspace_of(contrast)
+    centre = find_layout(kspace).centre
+    for place in ((10, 20, 1), (100, 3, 0), (0, 0, 3)):
+        struck = kspace.copy()
+        struck[place] = 5 * np.abs(kspace).max()
+        assert find_layout(struck).centre == centre
+        assert find_layout(struck).encoded == (0, 1)
+
+
+@pytest.mark.parametrize("n_partitions", [6, 8, 10, 16, 24])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("phase_rad", [0.0, 1.0])
+def test_thin_3d_scans_are_told_from_slices(n_partitions, axis, phase_rad):
+    shape = (n_partitions, 64, 48)
+    rng = np.random.default_rng(n_partitions)
+    kspace = kspace_of_object(head(shape, phase_rad=phase_rad), shape)
+    kspace = kspace + 0.1 * np.abs(kspace).std() * (rng.normal(size=shape) + 1j * rng.normal(size=shape))
+    kspace = kspace.astype(np.complex64)
+    expected = np.abs(np.fft.fftshift(np.fft.fftn(np.fft.ifftshift(kspace))))
+    layout = find_layout(np.moveaxis(kspace, 0, axis))
+    assert layout.encoded[0] == axis
+    assert layout.slices is None
+    found = reconstruct_plain(np.moveaxis(kspace, 0, axis))
+    assert correlation(found, expected) > 0.9999
+    # The same head as slices, partitions transformed already
+    slices = np.fft.fftshift(np.fft.fft(np.fft.ifftshift(kspace, axes=0), axis=0), axes=0).astype(np.complex64)
+    assert find_layout(np.moveaxis(slices, 0, axis)).slices == axis
