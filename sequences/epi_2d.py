@@ -39,6 +39,11 @@ from isocenter.sequences.kit import (
 TITLE = "2D EPI"
 SUMMARY = "Many lines after one pulse: fast, but stretched where the field is uneven."
 RECON = "cartesian"
+PIPELINE = (
+    *("receive", "interference", "drift", "whiten"),
+    ("ghost", {"method": "auto"}),
+    *("average", "sort", "partial_fourier", "filter", "oversampling", "zero_fill", "transform", "combine", "output"),
+)
 CLINICAL = False
 
 PI = 3.141592653589793

@@ -65,6 +65,44 @@ def echo_numbers(raw: RawScan) -> NDArray[np.int32]:
     return numbers
 
 
+def echo_spacing_s(raw: RawScan, echoes: NDArray[np.int32]) -> float:
+    """Time from one echo of a train to the next [s], from the readouts' times, else the definition EchoSpacing.
+
+    Raises
+    ------
+    ReconError
+        Neither says.
+    """
+    if len(raw.time_s) == len(echoes) and len(echoes) > 1:
+        gaps, steps = np.diff(raw.time_s), np.diff(echoes)
+        within = (steps > 0) & (gaps > 0)
+        if within.any():
+            return float(np.median(gaps[within] / steps[within]))
+    try:
+        spacing_s = float(raw.definitions.get("EchoSpacing", ""))
+    except ValueError:
+        spacing_s = 0.0
+    if not 0 < spacing_s < 10:
+        raise ReconError("Nothing says how far apart the echoes of a train are.", "Set the definition EchoSpacing.")
+    return spacing_s
+
+
+def decay_weights(n_echoes: int, central: int, spacing_s: float, t2_s: float, noise: float) -> NDArray[np.float64]:
+    """Wiener weights that undo the decay along a train, 1 at the central echo, shape ``(n_echoes,)``.
+
+    Parameters
+    ----------
+    noise
+        Level over the signal at which noise would be raised more than signal; larger is more careful.
+
+    Source
+    ------
+    Reference performance.md 3: ``W = T / (T^2 + noise^2)`` with the decay T.
+    """
+    decay = np.exp(-(np.arange(n_echoes) - central) * spacing_s / t2_s)
+    return np.asarray(decay * (1 + noise**2) / (decay**2 + noise**2))
+
+
 def fit_reference(lines: Complex, echoes: NDArray[np.int32], central: int) -> TrainFit:
     """Differences between echoes from lines without phase encoding.
 

@@ -225,3 +225,28 @@ def test_echo_numbers_from_times_bridge_echoes_left_out():
         raw, samples=raw.samples[rows], time_s=raw.time_s[rows], labels={k: v[rows] for k, v in raw.labels.items()}
     )
     np.testing.assert_array_equal(echo_numbers(cut), expected[rows])
+
+
+def test_decay_along_the_train_is_undone_and_its_price_said():
+    truth = image_of(train(SIZE, 0 * PHASES, FLAT), without("deblur")).data
+    spacing_s, t2_s = 0.01, 0.06  # DECAY is exp(-echo / 6)
+    raw = train(SIZE, 0 * PHASES, DECAY)
+    left = ghost_part(image_of(raw, without("deblur")).data, truth)
+    found = image_of(raw, with_first("deblur", t2_s=t2_s, noise=0.01))
+    assert spacing_s / t2_s == pytest.approx(1 / 6)
+    assert left > 0.03
+    assert ghost_part(found.data, truth) < 0.05 * left
+    gain = np.sqrt(np.mean((1 / DECAY) ** 2))
+    assert dict(found.provenance)["deblur"].startswith(f"noise is {gain:.2f} times")
+    careful = image_of(raw, with_first("deblur", t2_s=t2_s, noise=1.0))
+    assert 0.05 * left < ghost_part(careful.data, truth) < left
+
+
+def test_deblurring_needs_to_know_the_echoes():
+    raw = train(SIZE, 0 * PHASES, DECAY)
+    timeless = replace(raw, time_s=np.zeros(0))
+    assert "how far apart" in dict(image_of(timeless, with_first("deblur")).skipped)["deblur"]
+    told = replace(timeless, definitions={"EchoSpacing": "0.01"})
+    assert not image_of(told, with_first("deblur")).skipped
+    single = image_of(of_kspace(kspace_of(head(SIZE), SIZE)[np.newaxis], PLACE), with_first("deblur"))
+    assert "which echo" in dict(single.skipped)["deblur"]

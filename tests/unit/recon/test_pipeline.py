@@ -3,12 +3,13 @@
 
 import dataclasses
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
 from recon_scans import make_scan, with_step
 
-from isocenter.domain.errors import ReconError
+from isocenter.domain.errors import ReconError, SequenceError
 from isocenter.domain.geometry import Orientation, place
 from isocenter.domain.parameters import parameters_of
 from isocenter.domain.pipeline import StepOrder
@@ -19,6 +20,10 @@ from isocenter.recon.pipeline import check_pipeline, orders_of
 from isocenter.recon.pipeline_file import pipeline_text, read_pipeline, steps_text
 from isocenter.recon.steps import STEPS
 from isocenter.recon.steps.base import Stage
+from isocenter.sequences import catalogue
+from isocenter.sequences.catalogue import list_sequences
+
+SHIPPED = Path(__file__).parents[3] / "sequences"
 
 
 @pytest.fixture
@@ -210,3 +215,25 @@ def test_a_watcher_sees_what_every_step_leaves(raw):
 def test_the_usual_pipelines_are_sound():
     for name, orders in PIPELINES.items():
         assert check_pipeline(orders, name)
+
+
+def test_the_pipelines_that_sequences_declare_are_sound():
+    declared = {info.name: info.pipeline for info in list_sequences() if info.pipeline}
+    assert "epi_2d" in declared
+    for name, orders in declared.items():
+        assert "ghost" in names(orders) or name != "epi_2d"
+        assert check_pipeline(orders, name)
+
+
+def test_a_sequence_file_with_a_strange_pipeline_is_refused(tmp_path, monkeypatch):
+    text = (SHIPPED / "fid.py").read_text(encoding="utf-8")
+    monkeypatch.setattr(catalogue, "search_dirs", lambda _: [tmp_path])
+    for number, (value, right) in enumerate(
+        (("('sort',)", True), ("[('sort', {})]", True), ("'sort'", False), ("(3,)", False))
+    ):
+        (tmp_path / f"own{number}.py").write_text(f"{text}\nPIPELINE = {value}\n", encoding="utf-8")
+        if right:
+            assert names(catalogue.get_sequence(f"own{number}").info.pipeline) == ["sort"]
+        else:
+            with pytest.raises(SequenceError, match=r"PIPELINE[\s\S]*sequences\.md"):
+                catalogue.get_sequence(f"own{number}")
