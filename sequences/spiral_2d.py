@@ -2,8 +2,8 @@
 """2D spiral: a few long paths from the centre of k-space outwards, RF-spoiled, slice by slice.
 
 Spirals are Archimedean and as fast as gradients and receiver allow. LIN counts interleaves. An uneven field blurs the
-picture, the more the longer a readout lasts: use more interleaves. The gradient turns during the readout, so the field of
-view must be centred on the isocenter within the slice.
+picture, the more the longer a readout lasts: use more interleaves. Samples are taken twice as fast as the field of view
+needs, so that it may lie off the isocenter by half of itself.
 """
 
 from dataclasses import dataclass
@@ -40,6 +40,7 @@ CLINICAL = False
 
 PI = 3.141592653589793
 LONGEST_S = 0.1
+OVERSAMPLING = 2
 SLEW_SHARE = 0.75  # steps of the board's staircase are up to half as steep again where a zero crossing makes them uneven
 
 
@@ -165,7 +166,7 @@ def build(p: Parameters, system: System) -> Any:
         EffectiveEchoTime=round(plan.te_s + RASTER_S + plan.dwell_s / 2, 9),  # of the first sample
         EchoTrainLength=1,
         ReadoutDuration=plan.n_samples * plan.dwell_s,
-        Bandwidth=1 / plan.dwell_s,
+        Bandwidth=1 / (OVERSAMPLING * plan.dwell_s),
         FlipAngle=p.flip_rad,
         Averages=p.averages,
     )
@@ -189,7 +190,7 @@ def _shape(axis: str, values: Any, system: System) -> Any:
 
 def _plan(p: Parameters, system: System) -> Plan:
     """Pulse, spiral and timing, or what must change for them to be possible."""
-    dwell_s = dwell_for(p.bandwidth_hz)
+    dwell_s = dwell_for(OVERSAMPLING * p.bandwidth_hz)
     excite = selective_pulse(system, p.flip_rad, rf_s=p.rf_s, thickness_m=p.thickness_m, use="excitation")
     wave = _spiral(p, system, dwell_s)
     n_samples = int((len(wave) - 2) * RASTER_S / dwell_s + 1e-6)
@@ -245,7 +246,7 @@ def _spiral(p: Parameters, system: System, dwell_s: float) -> Any:
             p.fov_m,
             p.n_matrix,
             p.n_interleaves,
-            max_hz_per_m=min(system.max_grad_hz_per_m, 1 / (dwell_s * p.fov_m)),
+            max_hz_per_m=min(system.max_grad_hz_per_m, 1 / (OVERSAMPLING * dwell_s * p.fov_m)),
             max_hz_per_m_s=SLEW_SHARE * system.max_slew_hz_per_m_s,
             raster_s=RASTER_S,
         )

@@ -86,6 +86,10 @@ class Readouts:
     labels
         Pulseq labels at each readout by name (LIN, PAR, SLC, ECO, AVG, REP, SET, SEG, PHS, ACQ, NAV, REV, NOISE, ...),
         int32; only those that the sequence sets.
+    bend_rad
+        Further phase by which each sample is demodulated, float32, shape ``(n, largest n_samples)``: for a field of view off
+        the isocenter whose readouts have gradients that change. Samples are multiplied by ``exp(-i bend)`` as well. None
+        where no readout needs it.
     """
 
     block: NDArray[np.int64]
@@ -98,6 +102,7 @@ class Readouts:
     phase_rad: NDArray[np.float64]
     frequency_hz: NDArray[np.float64]
     labels: dict[str, NDArray[np.int32]] = field(default_factory=dict)
+    bend_rad: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.window_tick)
@@ -120,6 +125,7 @@ class Readouts:
             phase_rad=self.phase_rad[part],
             frequency_hz=self.frequency_hz[part],
             labels={name: values[part] for name, values in self.labels.items()},
+            bend_rad=None if self.bend_rad is None else self.bend_rad[part],
         )
 
 

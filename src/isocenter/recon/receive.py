@@ -134,6 +134,8 @@ class ReceiveFilter:
         if np.any(frequency_hz):
             since_start_s = (np.arange(geometry.n_samples) + 0.5) * geometry.dwell_ticks / self._clock_hz
             phase_rad = phase_rad + 2 * np.pi * frequency_hz * since_start_s
+        if readouts.bend_rad is not None:
+            phase_rad = phase_rad + readouts.bend_rad[members, : geometry.n_samples]
         turn: NDArray[np.complex64] = np.exp(-1j * phase_rad).astype(np.complex64)
         return turn
 

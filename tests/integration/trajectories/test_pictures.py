@@ -90,15 +90,19 @@ def test_radial(scanner, placement, changes):
 
 @pytest.mark.parametrize(
     ("scanner", "placement"),
-    [("osii-one", place(Orientation.AXIAL)), ("physio-72mT", place(Orientation.AXIAL, centre_lps_m=(0.0, 0.0, 0.01)))],
+    [
+        ("osii-one", place(Orientation.AXIAL)),
+        ("physio-72mT", place(Orientation.AXIAL, centre_lps_m=(0.03, -0.02, 0.01))),
+        ("osii-mini", place(Orientation.AXIAL, centre_lps_m=(-0.02, 0.04, 0.0), tilt_rad=(0.1, 0.1))),
+    ],
 )
-def test_spiral(scanner, placement):
+def test_spiral_also_off_the_isocenter(scanner, placement):
     assert_true(picture("spiral_2d", SPIRAL, scanner, placement))
 
 
-def test_a_spiral_off_the_isocenter_is_refused_before_the_scan():
-    with pytest.raises(CompileError, match=r"gradient changes during the readout.*\n.*Set the centre of the field of view"):
-        picture("spiral_2d", SPIRAL, "osii-one", place(Orientation.AXIAL, centre_lps_m=(0.02, 0.0, 0.0)))
+def test_a_spiral_too_far_off_the_isocenter_is_refused_before_the_scan():
+    with pytest.raises(CompileError, match=r"160\.0 mm off the isocenter.*receiver's band\.\n.*to within 11\d\.\d mm"):
+        picture("spiral_2d", SPIRAL, "osii-one", place(Orientation.AXIAL, centre_lps_m=(0.16, 0.0, 0.0)))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What a user depends on: the samples of a readout are those of the signal at the times that the sequence asked for."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -134,12 +136,26 @@ def test_phase_and_frequency_turn_the_samples_back_from_the_start_of_the_readout
     assert np.abs(got - expected)[:, 4:-4].max() < 0.006
 
 
+def test_a_bend_turns_each_sample_by_its_own_phase():
+    plain = make_readouts(3, ratio=4.0, phase_rad=0.2)
+    bend = np.random.default_rng(4).uniform(-np.pi, np.pi, (3, 70)).astype(np.float32)  # padded for a longer readout
+    bent = replace(plain, bend_rad=bend)
+    raw = raw_tone(plain, 0.1 * rate_hz(plain))
+    filters = ReceiveFilter(bent, CLOCK_HZ)
+    wanted = ReceiveFilter(plain, CLOCK_HZ).apply(raw, plain) * np.exp(-1j * bend[:, :64])
+    np.testing.assert_allclose(filters.apply(raw, bent), wanted, atol=1e-5)
+    stop = int(bent.n_raw[0])
+    np.testing.assert_allclose(filters.apply(raw[stop:], bent.slice(1, 3)), wanted[1:], atol=1e-5)
+    two = filters.apply(np.stack([raw, 2 * raw]), bent)
+    np.testing.assert_allclose(two, np.stack([wanted, 2 * wanted], axis=1), atol=2e-5)
+
+
 def test_different_readouts_in_one_segment_come_back_in_order():
     long, short = make_readouts(1, n_samples=64), make_readouts(1, n_samples=32, ratio=6.0)
     both = Readouts(**{
         name: np.concatenate([getattr(short, name), getattr(long, name)])
         for name in Readouts.__dataclass_fields__
-        if name != "labels"
+        if name not in {"labels", "bend_rad"}
     })  # fmt: skip
     raw = np.concatenate([raw_tone(short, 1000.0), raw_tone(long, 2000.0)])
     filter_ = ReceiveFilter(both, CLOCK_HZ)

@@ -326,6 +326,7 @@ def _readouts_of(readouts: Readouts, windows: _Windows, index: int, zero: int) -
         phase_rad=readouts.phase_rad[rows],
         frequency_hz=readouts.frequency_hz[rows],
         labels={name: values[rows] for name, values in readouts.labels.items()},
+        bend_rad=None if readouts.bend_rad is None else readouts.bend_rad[rows],
     )
     if low >= high:
         return found, None

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Receive windows: decimation, where they open and close, phase and frequency of every readout."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -25,6 +25,9 @@ GATE_LEAD_TICKS: Final = 64
 """The receiver is connected this long before a window where there is room [ticks]."""
 BETWEEN_TICKS: Final = 160
 """Least distance of two windows; a new decimation is set in between [ticks]."""
+_BENT_CYCLES: Final = 2e-3  # deviation of the shift's phase from a straight line, up to which it counts as one
+_MOST_OF_BAND: Final = 0.25  # of the sample rate, that a shift may move the field of view
+_CHUNK: Final = 1 << 17  # samples at a time
 RATE_LEAD_TICKS: Final = 80
 """A new decimation is set this long before its window [ticks]; 20 clocks are needed (reference marcos.md 10)."""
 
@@ -160,6 +163,8 @@ def _refuse(
 def shift_readouts(readouts: Readouts, moments: Moments, origin: Floats, shift_m: Floats, clock_hz: float) -> Readouts:
     """Readouts demodulated so that the field of view is centred on ``shift_m`` (logical axes [m]).
 
+    By one phase and one frequency where the gradient along the shift is constant, else sample by sample.
+
     Parameters
     ----------
     origin
@@ -168,7 +173,7 @@ def shift_readouts(readouts: Readouts, moments: Moments, origin: Floats, shift_m
     Raises
     ------
     CompileError
-        When a gradient along the shift changes during a readout.
+        When a gradient that changes during a readout would take the field of view out of the receiver's band.
     """
     if not np.any(shift_m) or not len(readouts):
         return readouts
@@ -177,18 +182,37 @@ def shift_readouts(readouts: Readouts, moments: Moments, origin: Floats, shift_m
     parts = np.linspace(0, 1, 5)
     ticks = start + parts[:, None] * length
     cycles = (moments.at(ticks.ravel()).reshape(5, -1, 3) - origin) @ shift_m
-    bent = np.abs(cycles - cycles[0] - parts[:, None] * (cycles[4] - cycles[0])).max(axis=0)
-    if np.any(bent > 2e-3):
-        row = int(np.argmax(bent))
-        raise CompileError(
-            f"The gradient changes during the readout of block {readouts.block[row] + 1} ({start[row] / clock_hz:.6g} s), "
-            "so its field of view cannot be moved off the isocenter.",
-            "Set the centre of the field of view to the isocenter, or use a sequence with constant readout gradients.",
-        )
-    from dataclasses import replace
-
+    bent = np.abs(cycles - cycles[0] - parts[:, None] * (cycles[4] - cycles[0])).max(axis=0) > _BENT_CYCLES
     return replace(
         readouts,
-        phase_rad=readouts.phase_rad + 2 * np.pi * cycles[0],
-        frequency_hz=readouts.frequency_hz + (cycles[4] - cycles[0]) / (length / clock_hz),
+        phase_rad=readouts.phase_rad + np.where(bent, 0.0, 2 * np.pi * cycles[0]),
+        frequency_hz=readouts.frequency_hz + np.where(bent, 0.0, (cycles[4] - cycles[0]) / (length / clock_hz)),
+        bend_rad=_bend(readouts, moments, (origin, shift_m), np.flatnonzero(bent), clock_hz) if bent.any() else None,
     )
+
+
+def _bend(
+    readouts: Readouts, moments: Moments, shift: tuple[Floats, Floats], rows: Ints, clock_hz: float
+) -> NDArray[np.float32]:
+    """Phase of the shift at each sample of some rows, within half a turn; 0 for the others [rad]."""
+    origin, shift_m = shift
+    longest = int(readouts.n_samples.max())
+    found = np.zeros((len(readouts), longest), dtype=np.float32)
+    for part in np.array_split(rows, -(-len(rows) * longest // _CHUNK)):
+        at = readouts.first_sample_tick[part, None] + np.arange(longest) * readouts.dwell_ticks[part, None]
+        k = moments.at(at.ravel()).reshape(*at.shape, 3) - origin[part, None, :]
+        cycles = k @ shift_m
+        behind = np.arange(longest)[1:] >= readouts.n_samples[part, None]
+        steps = np.where(behind, 0.0, np.abs(np.diff(cycles, axis=1))).max(axis=1)
+        worst = int(np.argmax(steps))
+        if steps[worst] > _MOST_OF_BAND:
+            row, furthest_m = part[worst], _MOST_OF_BAND / steps[worst] * float(np.linalg.norm(shift_m))
+            raise CompileError(
+                f"With the field of view {np.linalg.norm(shift_m) * 1e3:.1f} mm off the isocenter, the changing gradient of "
+                f"the readout of block {readouts.block[row] + 1} ({readouts.first_sample_tick[row] / clock_hz:.6g} s) would "
+                "take it out of the receiver's band.",
+                f"Move the field of view to within {np.floor(furthest_m * 1e4) / 10:.1f} mm of the isocenter in this "
+                "direction, or raise the bandwidth.",
+            )
+        found[part] = 2 * np.pi * (cycles - np.round(cycles))
+    return found

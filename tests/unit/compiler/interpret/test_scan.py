@@ -188,13 +188,6 @@ def test_offset_moves_a_selective_pulse_and_keeps_its_centre_phase(draft, scanne
     np.testing.assert_allclose(got, wanted, atol=1.5 / 32767)
 
 
-def test_changing_gradients_under_an_offset_readout_are_refused(draft, scanner_of):
-    draft.block(4e-3, gx=draft.trapezoid(1e5, rise_s=1e-3, flat_s=1e-3), adc=draft.readout(delay_s=300e-6))
-    run(draft, scanner_of())
-    with pytest.raises(CompileError, match=r"readout of block 1[\s\S]*isocenter"):
-        run(draft, scanner_of(), Placement(centre_device_m=np.array([0.01, 0.0, 0.0])))
-
-
 def test_rotation_extension_turns_a_block(draft, scanner_of):
     draft.block(3e-3, gx=draft.trapezoid(1e5), rotation=(np.sqrt(0.5), 0.0, 0.0, np.sqrt(0.5)))  # x to y
     draft.block(3e-3, gx=draft.trapezoid(1e5))

@@ -10,6 +10,7 @@ import pytest
 
 from isocenter.compiler.interpret import compile_scan
 from isocenter.compiler.pulseq.reader import read_pulseq
+from isocenter.domain.errors import CompileError
 from isocenter.domain.geometry import Orientation, Placement, place
 from isocenter.domain.scanner import Calibration, GradientBoard, nominal_calibration
 from isocenter.domain.units import GAMMA_HZ_PER_T
@@ -185,3 +186,42 @@ def test_files_of_other_projects_have_the_trajectory_that_pypulseq_computes(name
     seq.read(str(path))
     wanted = seq.calculate_kspace()[0].T.reshape(shape)
     np.testing.assert_allclose(scan.trajectory_per_m, wanted, rtol=0, atol=2e-4 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("placement", [place(Orientation.AXIAL, centre_lps_m=(0.02, -0.03, 0.01), tilt_rad=(0.2, 0.1))])
+def test_a_curved_readout_is_moved_sample_by_sample(draft, scanner_of, board, placement):
+    gx, gy = spiral(draft)
+    for offset_hz in (0.0, 400.0):
+        draft.block(1e-3, rf=draft.pulse())
+        draft.block(5e-3, gx=gx, gy=gy, adc=draft.readout(n=150, dwell_s=10e-6, frequency_hz=offset_hz, phase_rad=0.4))
+        draft.block(1e-3, rf=draft.pulse())
+        draft.block(4e-3, gx=draft.trapezoid(G, flat_s=3e-3), adc=draft.readout(100, 20e-6, 500e-6))
+        draft.block(0.7)
+    scanner = scanner_of(board, delays_s=(5e-6, 0.0, 2e-6))
+    scan, centred = (
+        run(draft, scanner, where, max_segment_s=0.5)
+        for where in (placement, replace(placement, centre_device_m=np.zeros(3)))
+    )
+    assert len(scan.segments) > 1
+    assert centred.readouts.bend_rad is None
+    k = scan.trajectory_per_m.astype(float) @ placement.centre_device_m
+    curved, straight = slice(0, None, 2), slice(1, None, 2)
+    error = np.exp(1j * scan.readouts.bend_rad[curved]) * np.exp(-2j * np.pi * k[curved])
+    np.testing.assert_allclose(np.angle(error[:, :150]), 0, atol=2e-2)
+    # these keep what the sequence says; constant gradients go on with one phase and one frequency
+    np.testing.assert_allclose(scan.readouts.frequency_hz[curved], [0.0, 400.0])
+    np.testing.assert_allclose(scan.readouts.phase_rad[curved], 0.4)
+    assert not scan.readouts.bend_rad[straight].any()
+    assert np.abs(scan.readouts.frequency_hz[straight]).min() > 100
+    parts = [segment.readouts.bend_rad for segment in scan.segments if len(segment.readouts)]
+    np.testing.assert_array_equal(np.concatenate(parts), scan.readouts.bend_rad)
+    np.testing.assert_array_equal(scan.readouts.slice(1, 3).bend_rad, scan.readouts.bend_rad[1:3])
+
+
+def test_a_curved_readout_out_of_the_band_is_refused(draft, scanner_of, board):
+    gx, gy = spiral(draft)
+    draft.block(1e-3, rf=draft.pulse())
+    draft.block(5e-3, gx=gx, gy=gy, adc=draft.readout(n=40, dwell_s=100e-6))
+    far = replace(Placement(), centre_device_m=np.array([0.1, 0.0, 0.0]))
+    with pytest.raises(CompileError, match=r"100\.0 mm off the isocenter.*block 2.*band\.\n.*to within [\d.]+ mm"):
+        run(draft, scanner_of(board), far)
