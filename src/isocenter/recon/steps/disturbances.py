@@ -88,7 +88,7 @@ def drift(work: Work, p: Drift) -> Work:
         if p.method == "auto" and groups.max(initial=-1) < 0:
             return dataclasses.replace(work, said="no two navigators measure the same, so nothing to go by")
         changes = measure_changes(raw.samples, groups, raw.time_s, raw.dwell_s)
-        curve = fit_drift(changes, float(raw.time_s.min()), float(raw.time_s.max()))
+        curve = fit_drift(changes, 0.0, float(raw.time_s.max()))  # the frequency was set before the scan began
     frequency_hz = curve.frequency_hz(raw.time_s)
     samples = remove_drift(raw.samples, frequency_hz, raw.dwell_s, encoding.centre_sample, evolution_s=evolution_s)
     said = f"{float(np.ptp(frequency_hz)):.1f} Hz over the scan; {drift_figure(curve, raw.dwell_s, raw.samples.shape[2])}"
