@@ -5,6 +5,7 @@ import contextlib
 import json
 import math
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from isocenter.domain.errors import StorageError
 from isocenter.domain.events import ScanFacts
+from isocenter.domain.units import b0_t_from_larmor
 from isocenter.domain.volume import ImageGeometry, Volume
 
 
@@ -27,19 +29,29 @@ def ras_affine_mm(geometry: ImageGeometry) -> NDArray[np.float64]:
     return affine
 
 
-def write_nifti(volume: Volume, path: Path, *, facts: ScanFacts | None = None, larmor_hz: float = math.nan) -> Path:
-    """Write a volume as float32 NIfTI-1 in millimetres, and what it is in a JSON file of the same stem beside it.
+def write_nifti(
+    volume: Volume | Sequence[Volume],
+    path: Path,
+    *,
+    facts: ScanFacts | None = None,
+    larmor_hz: float = math.nan,
+    extra: Mapping[str, object] | None = None,
+) -> Path:
+    """Write volumes as float32 NIfTI-1 in millimetres, and what they are in a JSON file of the same stem beside it.
 
     Parameters
     ----------
     volume
-        Complex data are written as their magnitude; a phase or real part keeps its sign.
+        Complex data are written as their magnitude; a phase or real part keeps its sign. Several volumes of equal geometry
+        (echoes, repetitions) become the fourth axis.
     path
         Ends in ``.nii`` or ``.nii.gz``.
     facts
         Times and angles for the sidecar; left out when None.
     larmor_hz
         Frequency of the scan [Hz], NaN when not known.
+    extra
+        More entries for the sidecar, under the names that BIDS has for them.
 
     Returns
     -------
@@ -48,14 +60,17 @@ def write_nifti(volume: Volume, path: Path, *, facts: ScanFacts | None = None, l
     Raises
     ------
     StorageError
-        Wrong ending, or the files cannot be written; nothing half-written is left.
+        Wrong ending, volumes that do not belong into one file, or the files cannot be written; nothing half-written is
+        left.
     """
     import nibabel
 
     if not path.name.endswith((".nii", ".nii.gz")):
         raise StorageError(f"'{path.name}' is not the name of a NIfTI file.", "Use a name that ends in .nii or .nii.gz.")
-    shown = volume.data.real if volume.kind in {"phase", "real"} else np.abs(volume.data)
-    data = shown.astype(np.float32).transpose(2, 1, 0)
+    volumes = [volume] if isinstance(volume, Volume) else list(volume)
+    _require_equal(volumes, path)
+    volume, parts = volumes[0], [_values(part).transpose(2, 1, 0) for part in volumes]
+    data = parts[0] if len(parts) == 1 else np.stack(parts, axis=-1)
     affine = ras_affine_mm(volume.geometry)
     image = nibabel.Nifti1Image(data, affine)
     image.header.set_xyzt_units("mm", "sec")
@@ -68,7 +83,8 @@ def write_nifti(volume: Volume, path: Path, *, facts: ScanFacts | None = None, l
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         nibabel.save(image, draft)
-        draft_json.write_text(json.dumps(sidecar_of(volume, facts, larmor_hz), indent=2) + "\n", encoding="utf-8")
+        values = {**sidecar_of(volume, facts, larmor_hz), **(extra or {})}
+        draft_json.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
         os.replace(draft, path)  # noqa: PTH105  # atomic
         os.replace(draft_json, sidecar)  # noqa: PTH105
     except OSError as error:
@@ -80,6 +96,23 @@ def write_nifti(volume: Volume, path: Path, *, facts: ScanFacts | None = None, l
             "Check that the folder can be written and the disk has room.",
         ) from error
     return sidecar
+
+
+def _values(volume: Volume) -> NDArray[np.float32]:
+    shown = volume.data.real if volume.kind in {"phase", "real"} else np.abs(volume.data)
+    return np.asarray(shown, dtype=np.float32)
+
+
+def _require_equal(volumes: list[Volume], path: Path) -> None:
+    if not volumes:
+        raise ValueError("no volume")
+    first = volumes[0]
+    for other in volumes[1:]:
+        is_equal = other.data.shape == first.data.shape and other.kind == first.kind and other.is_placed == first.is_placed
+        if not is_equal or not np.allclose(ras_affine_mm(other.geometry), ras_affine_mm(first.geometry), atol=1e-3):
+            raise StorageError(
+                f"The volumes for {path.name} differ in size, place or kind.", "Write them to files of their own."
+            )
 
 
 def sidecar_of(volume: Volume, facts: ScanFacts | None, larmor_hz: float) -> dict[str, object]:
@@ -94,14 +127,20 @@ def sidecar_of(volume: Volume, facts: ScanFacts | None, larmor_hz: float) -> dic
         "Values": volume.kind,
         "Status": "Research software, not approved for diagnosis.",
     }
-    if math.isfinite(larmor_hz):
+    if volume.data.shape[0] > 1:
+        values["SpacingBetweenSlices"] = round(volume.geometry.spacing_m[0] * 1e3, 6)
+    if volume.kind == "phase":
+        values["Units"] = "rad"
+    if math.isfinite(larmor_hz) and larmor_hz > 0:
         values["ImagingFrequency"] = larmor_hz * 1e-6
+        values["MagneticFieldStrength"] = round(b0_t_from_larmor(larmor_hz), 7)
     if facts is not None:
         numbers = {
             "RepetitionTime": facts.tr_s,
             "EchoTime": facts.te_s,
             "InversionTime": facts.ti_s,
             "FlipAngle": math.degrees(facts.flip_rad),
+            "AcquisitionDuration": facts.duration_s,
         }
         values |= {name: round(value, 9) for name, value in numbers.items() if math.isfinite(value)}
         values["EchoTrainLength"] = facts.echo_train_length

@@ -3,6 +3,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import nibabel
 import numpy as np
@@ -71,9 +72,34 @@ def test_sidecar_has_what_is_known_and_nothing_else(tmp_path):
     values = json.loads(sidecar.read_text(encoding="utf-8"))
     assert (values["RepetitionTime"], values["EchoTime"], values["FlipAngle"]) == (0.5, 0.08, 90.0)
     assert values["ImagingFrequency"] == pytest.approx(2.1)
+    assert values["MagneticFieldStrength"] == pytest.approx(0.049323, abs=1e-6)
+    assert values["AcquisitionDuration"] == 100.0
     assert "InversionTime" not in values
     assert "not approved for diagnosis" in values["Status"]
     assert "EchoTime" not in json.loads(write_nifti(make_volume(), tmp_path / "j.nii").read_text(encoding="utf-8"))
+
+
+def test_several_volumes_of_one_geometry_become_the_fourth_axis(tmp_path):
+    first = make_volume()
+    second = replace(first, data=2 * first.data)
+    write_nifti([first, second], tmp_path / "i.nii", extra={"EchoTime": [0.01, 0.02]})
+    image = nibabel.load(tmp_path / "i.nii")
+    assert image.shape == (5, 4, 3, 2)
+    np.testing.assert_array_equal(image.get_fdata()[..., 1], 2 * first.data.transpose(2, 1, 0))
+    assert json.loads((tmp_path / "i.json").read_text(encoding="utf-8"))["EchoTime"] == [0.01, 0.02]
+    elsewhere = replace(first, geometry=replace(first.geometry, first_voxel_m=np.zeros(3)))
+    for other in (elsewhere, make_volume(shape=(2, 4, 5)), replace(first, kind="phase")):
+        with pytest.raises(StorageError, match=r"differ in size, place or kind[\s\S]*files of their own"):
+            write_nifti([first, other], tmp_path / "j.nii")
+    assert not (tmp_path / "j.nii").exists()
+
+
+def test_phase_keeps_its_sign_and_says_its_unit(tmp_path):
+    volume = make_volume()
+    write_nifti(replace(volume, data=-volume.data, kind="phase"), tmp_path / "i.nii")
+    assert nibabel.load(tmp_path / "i.nii").get_fdata().max() <= 0
+    values = json.loads((tmp_path / "i.json").read_text(encoding="utf-8"))
+    assert (values["Units"], values["SpacingBetweenSlices"]) == ("rad", 6.0)
 
 
 def test_images_without_a_place_have_no_coordinates(tmp_path):
