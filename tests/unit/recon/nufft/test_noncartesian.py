@@ -225,6 +225,37 @@ def test_slices_are_in_order_along_the_normal_and_labels_make_volumes():
     assert ("sort", "ECO 1") in second.volume.provenance
 
 
+def test_a_slice_that_was_not_reached_is_black():
+    logical = spokes_2d(30, 40, 50.0)
+    samples = np.tile(signal(logical, [(1.0, 8e-3, (0.02, 0.01, 0.0))], 2), (3, 1))[:, np.newaxis]
+    labels = {"SLC": [0] * 30 + [1] * 30 + [0] * 30, "REP": [0] * 60 + [1] * 30}
+    definitions = {"FOV": "0.2 0.2 0.02", "SlicePositions": "-0.005 0.005", "Matrix": "20 20 2"}
+    first, second = reconstruct_noncartesian(
+        raw_scan(np.tile(logical, (3, 1, 1)), samples, Placement(), labels, definitions)
+    )
+    assert np.abs(first.volume.data).max(axis=(1, 2)).min() > 0
+    bright = np.abs(second.volume.data).max(axis=(1, 2))
+    assert bright.min() == 0 < bright.max()
+    assert first.volume.data.shape == second.volume.data.shape == (2, 20, 20)
+
+
+def test_counting_all_samples_alike_is_better_for_noise():
+    logical, rng = spokes_2d(80, 80, 100.0), np.random.default_rng(21)
+    clean = signal(logical, [(1.0, 30e-3, (0.0, 0.0, 0.0))], 2)[:, np.newaxis]
+    dirty = clean + 0.05 * np.abs(clean).std() * (rng.standard_normal(clean.shape) + 1j * rng.standard_normal(clean.shape))
+    error = {}
+    for weighting in (0.0, 1.0):
+        options = NonCartesianOptions(inverse=InverseOptions(weighting=weighting, n_iterations=30, tolerance=0.0))
+        images = [
+            reconstruct_noncartesian(raw_scan(logical, s, Placement()), options=options)[0].volume.data
+            for s in (clean, dirty)
+        ]
+        error[weighting] = np.linalg.norm(images[1] - images[0])
+    assert error[0.0] < 0.9 * error[1.0]
+    with pytest.raises(ReconError, match=r"(?s)weighting of 2.*from 0 to 1"):
+        InverseOptions(weighting=2.0)
+
+
 def test_slices_of_unknown_place_are_refused():
     logical = spokes_2d(30, 40, 50.0)
     samples = signal(logical, [(1.0, 8e-3, (0.02, 0.01, 0.0))], 2)[:, np.newaxis]
