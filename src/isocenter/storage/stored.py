@@ -116,8 +116,9 @@ def read_raw(path: Path, kind: str = "imaging") -> RawScan:
     chosen = {"imaging": ~special, "noise": labels.get("NOISE", np.zeros(len(heads))) != 0, "all": ~special | True}[kind]
     if kind == "imaging" and not chosen.any():
         chosen[:] = True
-    length = _length(heads[chosen], compiled.encoding.n_samples if compiled.encoding and kind == "imaging" else 0)
-    chosen &= heads["number_of_samples"] == length
+    lengths = heads["number_of_samples"]
+    length = _length(lengths[chosen], compiled.encoding.n_samples if compiled.encoding and kind == "imaging" else 0)
+    chosen &= lengths == length
     samples = _stack(data, chosen, length)
     lines = heads if chosen.all() else heads[chosen]
     is_noise = labels.get("NOISE", np.zeros(len(heads), np.int32)) != 0
@@ -215,8 +216,7 @@ def _trajectory(
     return k_per_m
 
 
-def _length(heads: NDArray[Any], wanted: int) -> int:
-    lengths = heads["number_of_samples"]
+def _length(lengths: NDArray[Any], wanted: int) -> int:
     if len(lengths) == 0:
         return wanted
     return wanted if np.any(lengths == wanted) else int(np.bincount(lengths).argmax())
@@ -228,7 +228,7 @@ def _noise(
     """The scan's noise readouts, those as long as its others where there are such; None without any."""
     if not is_noise.any():
         return None
-    length = _length(heads[is_noise], wanted)
+    length = _length(heads["number_of_samples"][is_noise], wanted)
     return _stack(data, is_noise & (heads["number_of_samples"] == length), length)
 
 
