@@ -148,6 +148,8 @@ class Bench:
             begin = times[0] - dwell / 2
             some = times[:: max(1, n // 5)]
             got = readouts.phase_rad[row] + 2 * np.pi * readouts.frequency_hz[row] * (some - begin)
+            if readouts.bend_rad is not None:
+                got = got + readouts.bend_rad[row, : n : max(1, n // 5)]
             want = phase + 2 * np.pi * (frequency * (some - begin) + np.array([self._k(t) for t in some]) @ shift)
             worst_phase = max(worst_phase, float(np.abs(np.angle(np.exp(1j * (got - want)))).max()))
         return worst_time, worst_phase, uncovered
