@@ -7,7 +7,7 @@ inverse transform from k-space to image. Ours is a forward one, so foreign encod
 which is the same image at the same place. Files that this program wrote carry a description and keep their sign.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,15 +43,15 @@ def read_mrd(table: MrdTable, header_xml: bytes, path: Path) -> RawScan:
         return read_own(table, decode_about(header.own))
     lines = choose_lines(table, header.n_channels, path.name)
     warnings = [*header.warnings, *lines.warnings]
-    lines, is_grid, read_axis = _with_counters(replace(lines, warnings=()), header, warnings)
-    if not is_grid:
+    lines, found = _with_counters(replace(lines, warnings=()), header, warnings)
+    if found is None:
         return _free_scan(lines, header, path, warnings)
     lines = number_repeats(lines)
     warnings += lines.warnings
     said = _said_centre(lines.heads)
-    centre = read_centre(lines.samples, said, lines.trajectory, read_axis)
+    centre = read_centre(lines.samples, said, lines.trajectory, found.read_axis)
     warnings += centre.warnings
-    header = _with_matrix(header, lines, warnings)
+    header = _with_matrix(replace(header, centres=found.centres or header.centres), lines, warnings)
     samples, centre_sample = _whole_echo(lines.samples, centre.index, header.matrix[0])
     labels, extents, centres = _centred(lines, header, warnings)
     extents_all = (samples.shape[2], *extents)
@@ -103,23 +103,30 @@ def _said_centre(heads: NDArray[Any]) -> int | None:
     return int(values[counts.argmax()]) or None  # many writers leave it 0
 
 
-def _with_counters(lines: ForeignLines, header: Header, warnings: list[str]) -> tuple[ForeignLines, bool, int]:
-    """Lines with counters, from the trajectory or from their order if need be; False when they are on no grid."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Counted:
+    """How the lines got their counters: along which axis of the trajectory is read; k = 0 where the trajectory gave them."""
+
+    read_axis: int = 0
+    centres: tuple[int, int] | None = None
+
+
+def _with_counters(lines: ForeignLines, header: Header, warnings: list[str]) -> tuple[ForeignLines, _Counted | None]:
+    """Lines with counters, from the trajectory or from their order if need be; None when they are on no grid."""
     labels, n = lines.labels, len(lines.samples)
     is_told = n < _MANY or any(len(np.unique(labels[name])) > 1 for name in ("LIN", "PAR"))
     says_grid = header.trajectory == "cartesian"
     grid = None if lines.trajectory is None else find_grid(lines.trajectory)
     if says_grid and is_told:
-        return lines, True, 0 if grid is None else grid.read_axis
+        return lines, _Counted(read_axis=0 if grid is None else grid.read_axis)
     if lines.trajectory is not None and grid is None:
         if says_grid:
             warnings.append("The header says Cartesian, but neither counters nor trajectories form a grid.")
-        return lines, False, 0
+        return lines, None
     if grid is not None:
-        if not is_told or not says_grid:
-            warnings.append("Which line is which was taken from the trajectories.")
-            labels = {**labels, "LIN": grid.lin, "PAR": grid.par}
-        return replace(lines, labels=labels), True, grid.read_axis
+        warnings.append("Which line is which was taken from the trajectories.")
+        labels = {**labels, "LIN": grid.lin, "PAR": grid.par}
+        return replace(lines, labels=labels), _Counted(read_axis=grid.read_axis, centres=grid.centres)
     if not says_grid and header.trajectory != "other":
         raise StorageError(
             f"A {header.trajectory} trajectory was measured, but the file holds no coordinates of its samples.",
@@ -127,7 +134,7 @@ def _with_counters(lines: ForeignLines, header: Header, warnings: list[str]) -> 
         )
     if is_told:
         warnings.append("The header does not say that the scan is Cartesian; its counters are taken as such.")
-        return lines, True, 0
+        return lines, _Counted()
     n_lin, n_par = max(header.matrix[1], 1), max(header.matrix[2], 1)
     if n % (n_lin * n_par):
         raise StorageError(
@@ -136,7 +143,7 @@ def _with_counters(lines: ForeignLines, header: Header, warnings: list[str]) -> 
         )
     warnings.append("No line says which one it is; they are taken in their order.")
     order = np.arange(n, dtype=np.int32) % (n_lin * n_par)
-    return replace(lines, labels={**labels, "LIN": order % n_lin, "PAR": order // n_lin}), True, 0
+    return replace(lines, labels={**labels, "LIN": order % n_lin, "PAR": order // n_lin}), _Counted()
 
 
 def _with_matrix(header: Header, lines: ForeignLines, warnings: list[str]) -> Header:

@@ -18,10 +18,11 @@ _MAX_STEPS: Final = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:
-    """Counters of lines on a Cartesian grid, from 0; and along which axis of the trajectory is read."""
+    """Counters of lines on a Cartesian grid, from 0; where they are k = 0; along which axis of the trajectory is read."""
 
     lin: NDArray[np.int32]
     par: NDArray[np.int32]
+    centres: tuple[int, int]
     read_axis: int
 
 
@@ -45,13 +46,14 @@ def find_grid(trajectory: NDArray[np.float32]) -> Grid | None:
         return None
     if np.max(np.abs(k[:, :, read_axis] - np.median(k[:, :, read_axis], axis=0))) > 1.5 * reach / n_samples:
         return None
-    counters = [_steps(k[:, :, axis].mean(axis=1), reach / n_samples) for axis in others]
-    if any(counter is None for counter in counters):
-        return None
-    zero = np.zeros(n_lines, dtype=np.int32)
-    lin = counters[0] if counters[0] is not None else zero
-    par = counters[1] if len(counters) > 1 and counters[1] is not None else zero
-    return Grid(lin=lin, par=par, read_axis=read_axis)
+    counters, centres = [np.zeros(n_lines, dtype=np.int32)] * 2, [0, 0]
+    for index, axis in enumerate(others):
+        values = k[:, :, axis].mean(axis=1)
+        found = _steps(values, reach / n_samples)
+        if found is None:
+            return None
+        counters[index], centres[index] = found, int(found[np.abs(values).argmin()])
+    return Grid(lin=counters[0], par=counters[1], centres=(centres[0], centres[1]), read_axis=read_axis)
 
 
 def _steps(values: NDArray[np.float64], least: float) -> NDArray[np.int32] | None:

@@ -216,6 +216,14 @@ def test_counters_from_the_trajectory_when_nobody_filled_them(tmp_path):
     assert "taken from the trajectories" in "\n".join(raw.warnings)
 
 
+def test_a_partial_grid_is_centred_where_its_trajectory_says(tmp_path):
+    flat = np.exp(2j * np.pi * np.random.default_rng(8).random((30, N_READ)))  # no peak: the data do not tell
+    rows = acquisitions(flat, trajectory=lambda lin: line_trajectory(lin + 18), counters=False)
+    raw = read_foreign(write(tmp_path / "a.h5", rows, trajectory="other"))
+    assert raw.encoding.centre_lin == CENTRE_LIN
+    np.testing.assert_array_equal(raw.labels["LIN"], np.arange(18, 48))
+
+
 def test_counters_from_the_order_when_there_is_nothing_else(tmp_path):
     raw = read_foreign(write(tmp_path / "a.h5", acquisitions(kspace(), counters=False)))
     check_box(raw)
