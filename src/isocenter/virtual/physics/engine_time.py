@@ -42,3 +42,26 @@ def cuts_for_motion(waves: Waveforms, windows: Sequence[NDArray[np.int64]], end_
         index = np.searchsorted(waves.windows[:, 0], cuts, side="right") - 1
         cuts = cuts[(index < 0) | (cuts >= waves.windows[np.maximum(index, 0), 1])]
     return np.unique(cuts[cuts >= 0])
+
+
+def readout_weights(waves: Waveforms, windows: Sequence[NDArray[np.int64]]) -> tuple[float, ...] | None:
+    """What the readouts of a run make of differences in place and frequency, coarsely; None without a readout.
+
+    Cycles per metre along three channels and per hertz, over the largest and rounded to a power of four, as the weights by
+    which spins are put into blocks.
+    """
+    spans = [
+        np.append(np.ptp(waves.k_per_m(ticks[:: max(len(ticks) // 16, 1)]), axis=0), (ticks[-1] - ticks[0]) * waves.tick_s)
+        for ticks in windows
+        if len(ticks) > 1
+    ]
+    if not spans:
+        return None
+    span = np.sqrt(np.mean(np.square(spans), axis=0))
+    largest = float(span[:3].max())
+    if largest == 0:
+        return (1e-3, 1e-3, 1e-3, 1.0)
+    # Not nothing: within a sheet that is thin enough along one direction, neighbours are still better.
+    relative = np.maximum(span[:3] / largest, 1 / 64)
+    time = max(float(span[3]) / largest, 1e-9)
+    return tuple(float(4.0 ** np.round(np.log(value) / np.log(4.0))) for value in (*relative, time))

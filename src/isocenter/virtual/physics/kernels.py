@@ -209,12 +209,22 @@ def _expand(matrix: Float32, nodes: Float32, n_nodes: int, n: int, sums: Float32
         re[k] = F32(0.0)
     for k in range(n):
         im[k] = F32(0.0)
-    for p in range(n_nodes):
-        column, a, b = matrix[p * n : (p + 1) * n], nodes[2 * p], nodes[2 * p + 1]
+    last = n_nodes - n_nodes % 4
+    for p in range(0, last, 4):  # four at a time, since loads and stores are what it costs
+        c0, c1 = matrix[p * n : (p + 1) * n], matrix[(p + 1) * n : (p + 2) * n]
+        c2, c3 = matrix[(p + 2) * n : (p + 3) * n], matrix[(p + 3) * n : (p + 4) * n]
+        a0, a1, a2, a3 = nodes[2 * p], nodes[2 * p + 2], nodes[2 * p + 4], nodes[2 * p + 6]
         for k in range(n):
-            re[k] += a * column[k]
+            re[k] += a0 * c0[k] + a1 * c1[k] + a2 * c2[k] + a3 * c3[k]
+        a0, a1, a2, a3 = nodes[2 * p + 1], nodes[2 * p + 3], nodes[2 * p + 5], nodes[2 * p + 7]
         for k in range(n):
-            im[k] += b * column[k]
+            im[k] += a0 * c0[k] + a1 * c1[k] + a2 * c2[k] + a3 * c3[k]
+    for p in range(last, n_nodes):
+        c0, a0, a1 = matrix[p * n : (p + 1) * n], nodes[2 * p], nodes[2 * p + 1]
+        for k in range(n):
+            re[k] += a0 * c0[k]
+        for k in range(n):
+            im[k] += a1 * c0[k]
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Isochromats: the flat arrays that the Bloch engine turns."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -11,8 +12,9 @@ BLOCK: Final = 256
 """Spins that walk through the whole sequence together, so that their state stays in the first-level cache."""
 
 
-_M_PER_HZ: Final = 2e-5
-"""Spins this far apart count as much as spins that differ by one hertz: about what a readout gradient makes of it [m/Hz]."""
+ALIKE: Final = (1.0, 1.0, 1.0, 2e-5)
+"""How much a difference in place [1/m] and frequency [1/Hz] counts when spins are put into blocks: no direction preferred,
+and frequency against place about as in a readout."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,27 +125,44 @@ class Layout:
             out[..., padding] = out[..., padding // BLOCK * BLOCK]
         return out.reshape(*values.shape[:-1], self.n_blocks, BLOCK)
 
+    def gather(self, blocks: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Values of shape ``(..., n)`` in the order of the set, from blocks of shape ``(..., n_blocks, BLOCK)``."""
+        return blocks.reshape(*blocks.shape[:-2], -1)[..., self.slot]
 
-def block_layout(spins: SpinSet) -> Layout:
+
+def block_layout(
+    coordinates: NDArray[np.floating], tissue: NDArray[np.integer], n_tissues: int, weights: Sequence[float] = ALIKE
+) -> Layout:
     """Sort spins by tissue, place and frequency, and pad to whole blocks.
 
     The phases of a block of neighbours differ little, which saves most of the work of a readout.
+
+    Parameters
+    ----------
+    coordinates
+        Three places [m] and the frequency [Hz] of each spin, shape (4 or more, n).
+    tissue
+        Of each spin, shape (n,).
+    weights
+        How much a difference in each coordinate counts; what a readout makes of it is best.
     """
-    order = _neighbours_first(spins)
-    counts = np.bincount(spins.tissue, minlength=len(spins.t1_s))
+    order = _neighbours_first(coordinates, tissue, n_tissues, weights)
+    counts = np.bincount(tissue, minlength=n_tissues)
     blocks = -(-counts // BLOCK)
     first_slot = np.concatenate([[0], np.cumsum(blocks)[:-1]]) * BLOCK
     first_spin = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    slot = np.empty(len(spins), dtype=np.int64)
-    slot[order] = np.arange(len(spins)) + np.repeat(first_slot - first_spin, counts)
+    slot = np.empty(len(tissue), dtype=np.int64)
+    slot[order] = np.arange(len(tissue)) + np.repeat(first_slot - first_spin, counts)
     return Layout(slot, np.repeat(np.arange(len(blocks)), blocks).astype(np.int64))
 
 
-def _neighbours_first(spins: SpinSet) -> NDArray[np.int64]:
+def _neighbours_first(
+    coordinates: NDArray[np.floating], tissue: NDArray[np.integer], n_tissues: int, weights: Sequence[float]
+) -> NDArray[np.int64]:
     """Spins of each tissue one after the other, neighbours together in whole blocks: boxes cut at their longest edge."""
-    places = np.concatenate([spins.position_m, spins.offset_hz[:, None] * _M_PER_HZ], axis=1, dtype=np.float32)
-    order = np.argsort(spins.tissue, kind="stable")
-    counts = np.bincount(spins.tissue, minlength=len(spins.t1_s))
+    places = np.stack([row * weight for row, weight in zip(coordinates, weights, strict=False)], axis=1, dtype=np.float32)
+    order = np.argsort(tissue, kind="stable")
+    counts = np.bincount(tissue, minlength=n_tissues)
     open_parts = [part for part in np.split(order, np.cumsum(counts)[:-1]) if len(part)][::-1]
     done: list[NDArray[np.int64]] = []
     while open_parts:
