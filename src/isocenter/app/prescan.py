@@ -28,7 +28,8 @@ def find_frequency(session: ScannerSession, exam: Exam, parent: Path, *, cancel:
         Stop was pressed.
     """
     magnet, calibration = session.scanner.magnet, session.calibration
-    search = FrequencySearch(calibration.larmor_hz, magnet.search_span_hz, _BAND_HZ)
+    allowed_hz = (magnet.larmor_hz - magnet.search_span_hz, magnet.larmor_hz + magnet.search_span_hz)
+    search = FrequencySearch(calibration.larmor_hz, magnet.search_span_hz, _BAND_HZ, allowed_hz=allowed_hz)
     while (lo_hz := search.next_lo_hz()) is not None:
         session.require_not_stopped(cancel)
         at_lo = replace(calibration, larmor_hz=lo_hz)

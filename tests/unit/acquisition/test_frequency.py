@@ -266,3 +266,26 @@ def test_the_reason_that_tells_most_is_the_one_given():
     )
     with pytest.raises(AcquisitionError, match="interference, not the patient's signal"):
         search.result()
+
+
+@pytest.mark.parametrize("start_hz", [LO_HZ, LO_HZ + 30e3, LO_HZ - 48e3])
+def test_the_oscillator_never_goes_where_the_gate_would_refuse_it(start_hz):
+    search = FrequencySearch(start_hz, 50e3, BAND_HZ, allowed_hz=(LO_HZ - 50e3, LO_HZ + 50e3))
+    tried = run_search(search, lambda lo_hz: measure_at(noise(int(lo_hz) % 997), lo_hz))
+    assert len(tried) == len(set(tried)) > 1
+    assert max(abs(lo_hz - LO_HZ) for lo_hz in tried) <= 50e3
+
+
+def test_a_line_that_only_repeats_near_resonance_is_looked_at_closer():
+    """As a spin echo far from resonance, whose phase follows the phase cycle."""
+    true_hz = LO_HZ + 15.4e3
+
+    def at(lo_hz):
+        found = scanner_at(true_hz)(lo_hz)
+        if abs(true_hz - lo_hz) < 5e3:
+            return found
+        return Refusal(doubt=Doubt.UNSTEADY, problem="It changes.", remedy="Look closer.", offset_hz=true_hz - lo_hz)
+
+    search = FrequencySearch(LO_HZ, 50e3, BAND_HZ)
+    assert len(run_search(search, at)) == 3
+    assert search.result().larmor_hz == pytest.approx(true_hz, abs=10)

@@ -28,13 +28,25 @@ class FrequencySearch:
         Bandwidth of one measurement [Hz].
     tolerance_hz
         How far two measurements may differ and still be believed [Hz].
+    allowed_hz
+        Lowest and highest local oscillator that the scanner's checks let through [Hz].
     """
 
-    def __init__(self, start_hz: float, span_hz: float, band_hz: float, tolerance_hz: float = 50.0) -> None:
+    def __init__(
+        self,
+        start_hz: float,
+        span_hz: float,
+        band_hz: float,
+        tolerance_hz: float = 50.0,
+        allowed_hz: tuple[float, float] = (0.0, float("inf")),
+    ) -> None:
         self._start_hz, self._span_hz, self._tolerance_hz = start_hz, span_hz, tolerance_hz
+        self._allowed_hz = allowed_hz
         step_hz = 0.6 * band_hz
         n_steps = max(int(-(-(span_hz - 0.3 * band_hz) // step_hz)), 0)  # so that the bands overlap and cover the span
-        self._waiting = [start_hz] + [start_hz + sign * k * step_hz for k in range(1, n_steps + 1) for sign in (1, -1)]
+        steps_hz = [sign * min(k * step_hz, span_hz) for k in range(1, n_steps + 1) for sign in (1, -1)]
+        places_hz = [min(max(start_hz + step, allowed_hz[0]), allowed_hz[1]) for step in (0.0, *steps_hz)]
+        self._waiting = list(dict.fromkeys(places_hz))
         self._tried: list[float] = []
         self._candidate: Frequency | None = None
         self._found: Frequency | None = None
@@ -69,7 +81,7 @@ class FrequencySearch:
             self._waiting.pop(0)
         if isinstance(outcome, Refusal):
             self._refusals.append(outcome)
-            self._look_behind_the_edge(outcome, lo_hz)
+            self._look_closer(outcome, lo_hz)
         elif not abs(outcome.larmor_hz - self._start_hz) <= self._span_hz + self._tolerance_hz:
             self._refusals.append(_outside(outcome, self._start_hz, self._span_hz))
         elif candidate is not None and self._agree(candidate, outcome):
@@ -103,10 +115,17 @@ class FrequencySearch:
         doubt_hz = 3 * (first.sd_hz + second.sd_hz) + 0.1 * second.linewidth_hz
         return abs(first.larmor_hz - second.larmor_hz) <= self._tolerance_hz + doubt_hz
 
-    def _look_behind_the_edge(self, refusal: Refusal, lo_hz: float) -> None:
+    def _look_closer(self, refusal: Refusal, lo_hz: float) -> None:
+        """Go to a line at the edge of the band, and to one that changes from shot to shot.
+
+        Far from resonance a refocusing pulse refocuses little; the echo's phase then follows the phase cycle and the line
+        looks like interference. With the oscillator at its place it repeats, if it is the patient's.
+        """
         beyond_hz = lo_hz + refusal.offset_hz
         is_new = all(abs(beyond_hz - tried_hz) > self._tolerance_hz for tried_hz in self._tried)
-        if refusal.doubt is Doubt.EDGE and is_new and abs(beyond_hz - self._start_hz) <= self._span_hz:
+        is_allowed = self._allowed_hz[0] <= beyond_hz <= self._allowed_hz[1]
+        is_near = abs(beyond_hz - self._start_hz) <= self._span_hz and is_allowed
+        if refusal.doubt in {Doubt.EDGE, Doubt.UNSTEADY} and is_new and is_near:
             self._waiting.insert(0, beyond_hz)
 
 
