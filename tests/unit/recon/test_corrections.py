@@ -63,6 +63,41 @@ def test_a_scan_without_interference_or_sensors_stays_as_it_is(clean):
     assert "no sensor channels" in dict(reconstruct(clean)[0].provenance)["interference"]
 
 
+def test_a_tone_goes_and_a_quiet_scan_stays_as_it_is(clean):
+    rng = np.random.default_rng(6)
+    shape = clean.samples.shape
+    quiet = replace(clean, samples=clean.samples + noise(rng, shape, 1e-3), noise=noise(rng, (64, *shape[1:]), 1e-3))
+    turns = 0.31 * np.arange(64)
+    tone = 0.05 * np.exp(2j * np.pi * (turns + rng.uniform(size=(shape[0], 1, 1))))
+    also = 0.05 * np.exp(2j * np.pi * (turns + rng.uniform(size=(64, 1, 1))))
+    loud = replace(
+        quiet, samples=(quiet.samples + tone).astype(np.complex64), noise=(quiet.noise + also).astype(np.complex64)
+    )
+    orders = before(without("whiten"), "average", StepOrder(step="tones"))
+    truth = reconstruct(quiet, pipeline=without("whiten"))[0].data
+    left = reconstruct(loud, pipeline=without("whiten"))[0].data
+    found = reconstruct(loud, pipeline=orders)[0]
+    assert error(found.data, truth) < 0.2 * error(left, truth)
+    assert dict(found.provenance)["tones"].startswith(f"{0.31 / clean.dwell_s:.0f} Hz")
+    same = reconstruct(quiet, pipeline=orders)[0]
+    np.testing.assert_array_equal(same.data, truth)
+    assert "no tone was found" in dict(same.provenance)["tones"]
+
+
+def test_brightness_is_evened_out():
+    shape = (8, 48, 48)
+    fall = np.exp(-np.linspace(0, 1.6, 96))[np.newaxis, np.newaxis, :]
+    ball = np.abs(head(shape)) > 0.1
+    kspace = kspace_of(ball * fall, shape)[np.newaxis]
+    raw = of_kspace(kspace + noise(np.random.default_rng(3), kspace.shape, 2e-5), PLACE)
+    plain = reconstruct(raw)[0].data
+    found = reconstruct(raw, pipeline=(*CARTESIAN, StepOrder(step="intensity")))[0]
+    assert not found.skipped
+    inside = np.s_[4, 24, 14:34]
+    spread = [float(image[inside].max() / image[inside].min()) for image in (plain, found.data)]
+    assert spread[1] - 1 < 0.5 * (spread[0] - 1)
+
+
 def drifting(clean, change_hz, *, n_navigators):
     """A gradient echo whose frequency runs away evenly, with navigators of the central line in between."""
     n = len(clean.samples)
@@ -285,6 +320,20 @@ def radial(n_spokes=80, n=48):
         definitions={"FOV": "0.2 0.2 0.005", "Matrix": f"{n} {n} 1"},
         n_expected=n_spokes,
     )
+
+
+def test_a_radial_scan_with_late_gradients_is_put_right():
+    # Samples lie where the path was a moment earlier than the sequence says
+    true = radial()
+    late_s = (6e-6, -4e-6, 0.0)
+    slope = np.gradient(true.trajectory_per_m, axis=1) / true.dwell_s
+    said = dataclasses.replace(true, trajectory_per_m=(true.trajectory_per_m + slope * np.array(late_s)).astype(np.float32))
+    order = StepOrder(step="delays", parameters={"x_delay_s": late_s[0], "y_delay_s": late_s[1]})
+    truth = reconstruct(true, pipeline=NONCARTESIAN)[0].data
+    left = reconstruct(said, pipeline=NONCARTESIAN)[0].data
+    found = reconstruct(said, pipeline=before(NONCARTESIAN, "nufft", order))[0].data
+    assert error(left, truth) > 0.1
+    assert error(found, truth) < 0.1 * error(left, truth)
 
 
 def test_a_radial_scan_runs_through_its_own_pipeline():

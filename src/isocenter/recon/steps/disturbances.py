@@ -14,7 +14,7 @@ from isocenter.domain.raw import RawScan
 from isocenter.recon.fourier import to_images
 from isocenter.recon.plan import encoded_axes
 from isocenter.recon.steps.base import Stage, Step, Work
-from isocenter.recon.steps.readouts import is_imaging
+from isocenter.recon.steps.readouts import is_imaging, noise_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +44,18 @@ def interference(work: Work, p: Interference) -> Work:
     samples[np.ix_(order, np.array(coils, dtype=np.int64))] = done.samples
     unused = f"; {done.n_unused} sensors hear the object and were not used" if done.n_unused else ""
     return dataclasses.replace(work, raw=dataclasses.replace(raw, samples=samples), said=f"{done.figure}{unused}")
+
+
+def tones(work: Work, _: object) -> Work:
+    """Readouts without narrow interference, told from the noise readouts or the edges of k-space."""
+    from isocenter.recon.correct.spectral import remove_tones
+
+    raw = work.raw
+    done = remove_tones(raw.samples, raw.dwell_s, noise=noise_of(raw))
+    if not done.is_changed:
+        return dataclasses.replace(work, said="no tone was found, so nothing was changed")
+    said = f"{', '.join(f'{hz:.0f}' for hz in done.frequencies_hz)} Hz; {done.figure}"
+    return dataclasses.replace(work, raw=dataclasses.replace(raw, samples=done.samples), said=said)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +156,15 @@ STEPS: Final = (
         gives=Stage.READOUTS,
         run=interference,
         parameters=Interference,
+        is_live=False,
+    ),
+    Step(
+        name="tones",
+        title="Tone removal",
+        help="Takes out narrow interference without sensors. A scan without tones stays as it is.",
+        takes=Stage.READOUTS,
+        gives=Stage.READOUTS,
+        run=tones,
         is_live=False,
     ),
     Step(

@@ -68,6 +68,29 @@ def nufft(work: Work, p: Nufft) -> Work:
     return dataclasses.replace(work, pictures=tuple(pictures))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delays:
+    """By how much each gradient was later than the sequence says, beyond what the hardware file knows."""
+
+    x_delay_s: float = number(0.0, "Delay of x", unit="us", low=-1e-3, high=1e-3, help="Along device axis x.")
+    y_delay_s: float = number(0.0, "Delay of y", unit="us", low=-1e-3, high=1e-3, help="Along device axis y.")
+    z_delay_s: float = number(0.0, "Delay of z", unit="us", low=-1e-3, high=1e-3, help="Along device axis z.")
+
+
+def delays(work: Work, p: Delays) -> Work:
+    """Samples where they really lie in k-space."""
+    from isocenter.recon.correct.delays import delay_trajectory
+
+    raw = work.raw
+    if raw.trajectory_per_m is None:
+        raise ReconError("The scan has no trajectory that delays could bend.", "Use delay_s of 'receive' instead.")
+    late_s = (p.x_delay_s, p.y_delay_s, p.z_delay_s)
+    if not any(late_s):
+        return dataclasses.replace(work, said="the gradients are said to be in time")
+    moved = delay_trajectory(raw.trajectory_per_m, late_s, raw.dwell_s, np.eye(3))
+    return dataclasses.replace(work, raw=dataclasses.replace(raw, trajectory_per_m=moved))
+
+
 def _field_on_voxels(work: Work, matrix: tuple[int, ...] | None) -> NDArray[np.float64] | None:
     """The main field on the voxels of the volume that will be made, in display order; None without a map."""
     from isocenter.recon.nufft.layout import lay_out, stacks
@@ -93,6 +116,16 @@ def _picture(volume: Volume, index: int, work: Work, said: str) -> Picture:
 
 
 STEPS: Final = (
+    Step(
+        name="delays",
+        title="Gradient delays",
+        help="Puts the samples of radial and spiral scans where late gradients left them in k-space.",
+        takes=Stage.READOUTS,
+        gives=Stage.READOUTS,
+        run=delays,
+        parameters=Delays,
+        is_live=False,
+    ),
     Step(
         name="nufft",
         title="Non-uniform Fourier transform",

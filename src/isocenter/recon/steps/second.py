@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Steps that make a second series beside the original, with a label of its own."""
+"""Steps for the eye: even brightness, and a second series with less noise beside the original."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -8,8 +8,38 @@ from typing import Final
 import numpy as np
 
 from isocenter.domain.errors import ReconError
-from isocenter.domain.parameters import number
-from isocenter.recon.steps.base import Picture, Stage, Step, Work
+from isocenter.domain.parameters import integer, number
+from isocenter.recon.places import voxel_steps_m
+from isocenter.recon.steps.base import Picture, Stage, Step, Work, each_picture, without_oversampling
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intensity:
+    """How brightness is evened out."""
+
+    n_order: int = integer(4, "Order", low=1, high=8, help="Of the polynomial that the logarithm of the brightness is.")
+    factor: float = number(
+        10.0, "Largest ratio", unit="", low=1.5, high=100.0, help="Of brightest to darkest place; more is not believed."
+    )
+
+
+def intensity(work: Work, p: Intensity) -> Work:
+    """Images without the smooth fall of brightness that coils make."""
+    from isocenter.recon.correct.intensity import even_out
+
+    def change(picture: Picture) -> Picture:
+        if picture.has_channels or picture.kind not in {"magnitude", "complex"}:
+            raise ReconError(
+                "Only magnitude or complex images of one channel can be evened out.", "Put 'intensity' after 'combine'."
+            )
+        picture = without_oversampling(picture)
+        n_z, n_y, n_x = picture.data.shape
+        _, steps = voxel_steps_m(picture.stack.display, (n_z, n_y, n_x))
+        z_m, y_m, x_m = (float(np.linalg.norm(step)) for step in steps)
+        done = even_out(picture.data, (z_m, y_m, x_m), order=p.n_order, largest_ratio=p.factor)
+        return dataclasses.replace(picture, data=done.image, said=str(done.figure))
+
+    return each_picture(work, change)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +69,16 @@ def denoise(work: Work, p: Denoise) -> Work:
 
 
 STEPS: Final = (
+    Step(
+        name="intensity",
+        title="Even brightness",
+        help="Takes away the smooth fall of brightness that coils make.",
+        takes=Stage.IMAGE,
+        gives=Stage.IMAGE,
+        run=intensity,
+        parameters=Intensity,
+        is_live=False,
+    ),
     Step(
         name="denoise",
         title="Denoising",
