@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from isocenter.domain.errors import StorageError
 from isocenter.domain.raw import RawScan
+from isocenter.storage.mrd_heads import TIME_STAMP_S
 from isocenter.storage.mrd_table import MrdTable
+from isocenter.storage.mrd_write import Waveform
 from isocenter.storage.seal import is_sealed
 
 KspaceArray: TypeAlias = NDArray[np.complex64]
@@ -155,6 +157,38 @@ def _read_hdf5(path: Path, variable: str) -> KspaceArray | RawScan:
         if extract.kind == "array":
             return _complex64(extract.load("array"), extract.found["name"])
         return read_mrd(_table(extract.load), (extract.folder / "header.xml").read_bytes(), path)
+
+
+def read_waveforms(path: Path) -> tuple[Waveform, ...]:
+    """What an ISMRMRD file keeps of pulse, breathing and so on, beside its lines.
+
+    Raises
+    ------
+    StorageError
+        No such file, or a damaged one.
+    """
+    from isocenter.storage.hdf5_guard import extracted
+
+    try:
+        with extracted(path, "") as extract:
+            if extract.kind != "mrd" or not (extract.folder / "wave.npy").exists():
+                return ()
+            heads, lengths, values = (extract.load(name) for name in ("wave_heads", "wave_lengths", "wave"))
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror or error}.", "Check the name of the file.") from error
+    found, start = [], 0
+    for head, length in zip(heads, lengths.tolist(), strict=True):
+        part, start = values[start : start + length], start + length
+        shape = (int(head["channels"]), int(head["number_of_samples"]))
+        if math.prod(shape) == length:
+            wave = Waveform(
+                samples=part.reshape(shape),
+                start_s=float(head["time_stamp"]) * TIME_STAMP_S,
+                dwell_s=float(head["sample_time_us"]) * 1e-6,
+                kind_id=int(head["waveform_id"]),
+            )
+            found.append(wave)
+    return tuple(found)
 
 
 def _read_sealed(path: Path) -> RawScan:

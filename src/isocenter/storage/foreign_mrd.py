@@ -213,7 +213,7 @@ def _axes(heads: NDArray[Any], header: Header) -> NDArray[np.float64]:
 def _geometry(
     heads: NDArray[Any], header: Header, extents: tuple[int, int, int], centres: tuple[float, float, float]
 ) -> tuple[Encoding, Placement]:
-    axes, metres = _axes(heads, header), header.metres_per_unit
+    axes, metres = _axes(heads, header), header.unit_m
     device_from_lps = lps_from_device(header.position).T
     device = device_from_lps @ axes
     is_3d = extents[2] > 1
@@ -261,7 +261,7 @@ def _free_scan(lines: ForeignLines, header: Header, path: Path, warnings: list[s
     device_from_lps = lps_from_device(header.position).T
     n_axes = lines.trajectory.shape[2]
     to_device = -(device_from_lps @ axes * np.array(unit))[:, :n_axes]
-    centre = device_from_lps @ lines.heads["position"][0].astype(np.float64) * header.metres_per_unit
+    centre = device_from_lps @ lines.heads["position"][0].astype(np.float64) * header.unit_m
     return RawScan(
         samples=lines.samples,
         labels=lines.labels,

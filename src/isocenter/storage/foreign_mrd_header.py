@@ -33,7 +33,7 @@ class Header:
         0 where the header says nothing that can be right.
     fov_m, wanted_fov_m
         Encoded, and of the images [m].
-    metres_per_unit
+    unit_m
         What a length in the file's own unit is; 1e-3 when it keeps to millimetres.
     centres
         Where LIN and PAR are k = 0, None where it says nothing.
@@ -47,7 +47,7 @@ class Header:
     wanted_matrix: tuple[int, int, int]
     fov_m: tuple[float, float, float]
     wanted_fov_m: tuple[float, float, float]
-    metres_per_unit: float
+    unit_m: float
     centres: tuple[int | None, int | None]
     position: PatientPosition
     lo_hz: float
@@ -126,7 +126,7 @@ def read_header(content: bytes, file_name: str) -> Header:
         wanted_matrix=wanted_matrix,
         fov_m=fov,
         wanted_fov_m=wanted,
-        metres_per_unit=metres,
+        unit_m=metres,
         centres=(limits[0], limits[1]),
         position=PatientPosition(place) if place in set(PatientPosition) else PatientPosition.HFS,
         lo_hz=_frequency_hz(tree, warnings),
@@ -163,7 +163,7 @@ def _fields_of_view(
         encoded = wanted
     if not encoded[2] > 0:
         encoded = (encoded[0], encoded[1], wanted[2] if wanted[2] > 0 else 1.0)
-    metres = _metres_per_unit(encoded)
+    metres = _unit_m(encoded)
     if metres != 1e-3:
         unit = "metres" if metres == 1.0 else "micrometres"
         warnings.append(
@@ -180,7 +180,7 @@ def _fields_of_view(
     return (sides_m[0], sides_m[1], sides_m[2]), (wanted_m[0], wanted_m[1], wanted_m[2]), metres
 
 
-def _metres_per_unit(sides: tuple[float, float, float]) -> float:
+def _unit_m(sides: tuple[float, float, float]) -> float:
     if max(sides[:2]) < _SMALLEST_MM:
         return 1.0
     return 1e-6 if min(sides[:2]) > _LARGEST_MM else 1e-3

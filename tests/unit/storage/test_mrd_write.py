@@ -10,7 +10,7 @@ import pytest
 from isocenter.domain.errors import StorageError
 from isocenter.domain.raw import RawScan
 from isocenter.domain.scan import EndReason
-from isocenter.storage.foreign import read_foreign
+from isocenter.storage.foreign import read_foreign, read_waveforms
 from isocenter.storage.mrd_write import Waveform, write_mrd
 from isocenter.storage.scan_folder import ScanFolder
 from isocenter.storage.seal import is_sealed
@@ -151,6 +151,11 @@ def test_waveforms_read_back_by_ismrmrd(raw, tmp_path):
         found = data.read_waveform(0)
     np.testing.assert_array_equal(found.data, values)
     assert (found.waveform_id, found.time_stamp, found.sample_time_us) == (1, 1500, 2500.0)
+    (ours,) = read_waveforms(tmp_path / "raw.h5")
+    np.testing.assert_array_equal(ours.samples, values)
+    assert (ours.kind_id, ours.start_s, ours.dwell_s) == (1, 1.5, pytest.approx(2.5e-3))
+    write_mrd(raw, tmp_path / "none.h5")
+    assert read_waveforms(tmp_path / "none.h5") == ()
 
 
 def test_scan_folder_keeps_trajectory_times_and_evolution(examples, tmp_path):
