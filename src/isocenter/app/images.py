@@ -77,7 +77,7 @@ def make_images(scan_folder: Path, out: Path | None = None, choice: PipelineChoi
     orders = choice.orders(request.pipeline, request.recon)
     with new_folder(folder) as temporary:
         keeper = Keeper(choice.keep, temporary / INTERMEDIATE)
-        volumes = reconstruct(raw, pipeline=orders, field=choice.field(), watch=keeper)
+        volumes = reconstruct(raw, pipeline=orders, field=choice.field(raw.lo_hz), watch=keeper)
         write_used(orders, temporary)
         _write_volumes(stored, raw, volumes, temporary)
     return _found(volumes, folder)

@@ -61,8 +61,8 @@ class PipelineChoice:
                 raise ReconError(f"The pipeline has no step '{name}' to keep.", f"Keep one of: {', '.join(names)}.")
         return adjusted(orders, self.options)
 
-    def field(self) -> MeasuredField | None:
-        """The main field that was measured; None without a map.
+    def field(self, lo_hz: float) -> MeasuredField | None:
+        """The main field that was measured, for a scan with this frequency of the receiver [Hz]; None without a map.
 
         Raises
         ------
@@ -73,7 +73,10 @@ class PipelineChoice:
             return None
         if not (self.field_map / "scan.json").is_file():
             raise StorageError(f"'{self.field_map}' is not a scan.", "Give the folder of a scan of the sequence b0_map.")
-        return measured_field(read_raw(self.field_map))
+        try:
+            return measured_field(read_raw(self.field_map), lo_hz)
+        except ReconError as error:
+            raise ReconError(f"'{self.field_map}' gives no map of the main field: {error.problem}", error.remedy) from None
 
 
 class Keeper:

@@ -101,7 +101,7 @@ def reconstruct_path(source: Path, out: Path | None, order: ReconOrder) -> dict[
         orders = choice.orders((), _kind_of(data))
         with new_folder(out) as folder:
             keeper = Keeper(choice.keep, folder / INTERMEDIATE)
-            volumes = reconstruct(data, pipeline=orders, field=choice.field(), watch=keeper)
+            volumes = reconstruct(data, pipeline=orders, field=choice.field(data.lo_hz), watch=keeper)
             write_used(orders, folder)
             _write_plain(volumes, source, folder)
         return {**_report(volumes, source, out), "warnings": list(found.warnings)}
@@ -131,7 +131,7 @@ def _without_interference(
     arrays = [array for array in heard if not isinstance(array, RawScan)]
     removal = clean_plain(data, arrays)
     if not removal.is_changed:
-        return data, [f"The sensors explain nothing of what the coil heard; the data are as they were."]
+        return data, ["The sensors explain nothing of what the coil heard; the data are as they were."]
     return removal.samples, [f"Interference that the sensors heard was taken out: {removal.figure}."]
 
 

@@ -136,3 +136,12 @@ def test_a_plain_array_has_no_pipeline(isocenter, scan: Path, tmp_path: Path) ->
     written = isocenter("reconstruct", array, "--variable", "kspace", "--write-pipeline", tmp_path / "x.toml")
     assert "needs no pipeline" in written.refused()
     assert "ISMRMRD" in isocenter("reconstruct", array, "--keep", "sort", "--out", tmp_path / "o").refused()
+
+
+def test_a_field_map_that_is_none_is_refused_and_leaves_nothing(isocenter, scan: Path, tmp_path: Path) -> None:
+    out = tmp_path / "o"
+    assert "is not a scan" in isocenter("reconstruct", scan, "--field-map", tmp_path / "no", "--out", out).refused()
+    said = isocenter("reconstruct", scan, "--field-map", scan, "--out", out).refused()
+    assert "gives no map of the main field" in said
+    assert "b0_map" in said
+    assert not out.exists()

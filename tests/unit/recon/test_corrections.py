@@ -14,6 +14,7 @@ from isocenter.recon.defaults import CARTESIAN, NONCARTESIAN
 from isocenter.recon.options import ReconOptions
 from isocenter.recon.places import voxel_positions_m
 from isocenter.recon.plan import plan_cartesian
+from isocenter.recon.steps.distortion import measured_field
 
 PLACE = place(Orientation.AXIAL)
 SIZE = (1, 64, 64)
@@ -244,6 +245,26 @@ def kspace_like(raw, field, shift_s):
     )
     phase = np.exp(2j * np.pi * np.outer(raw.labels["LIN"] - encoding.centre_lin, device @ encoding.step_lin_per_m))
     return (phase @ read)[:, np.newaxis].astype(np.complex64)
+
+
+def test_a_map_of_another_scan_counts_from_its_own_frequency():
+    field, lo_hz = Shear(8e3), 2e6
+    first = sheared(PLACE, field)
+    n = len(first.samples)
+    labels = {name: np.tile(values, 2) for name, values in first.labels.items()}
+    labels["SET"] = np.repeat([0, 1], n).astype(np.int32)
+    start_s = -48 * first.dwell_s
+    mapped = replace(
+        first,
+        samples=np.concatenate([kspace_like(first, field, shift_s) for shift_s in (0.0, 2e-4)]),
+        labels=labels,
+        n_expected=2 * n,
+        evolution_s=np.repeat([start_s, start_s + 2e-4], n),
+        lo_hz=lo_hz,
+    )
+    places = np.stack(np.meshgrid([-0.04, 0.0, 0.03], [-0.05, 0.0, 0.05], [0.0]), axis=-1)
+    found = measured_field(mapped, lo_hz - 300.0, order=2).frequency_hz(places)
+    np.testing.assert_allclose(found, field.frequency_hz(places) + 300.0, atol=40.0)
 
 
 def test_without_a_map_the_image_stays_and_says_so(clean):

@@ -100,8 +100,36 @@ def field_of_echoes(work: Work, order: int) -> MeasuredField:
     return fit_at_true_places(found, places, steps[2], moved, order=order)
 
 
-def measured_field(raw: RawScan, order: int = 5) -> MeasuredField:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldOfAnotherScan:
+    """A map that was measured at another frequency of the receiver.
+
+    Attributes
+    ----------
+    lo_hz
+        The receiver's frequency while it was measured [Hz].
+    here_hz
+        That of the scan to be corrected [Hz].
+    """
+
+    field: MeasuredField
+    lo_hz: float
+    here_hz: float
+
+    def frequency_hz(self, position_m: NDArray[np.floating]) -> NDArray[np.float64]:
+        """See ``MeasuredField``."""
+        return self.field.frequency_hz(position_m) + (self.lo_hz - self.here_hz)
+
+
+def measured_field(raw: RawScan, lo_hz: float, order: int = 5) -> MeasuredField:
     """The main field from a scan that measured everything twice with a time between (sequence b0_map).
+
+    Parameters
+    ----------
+    raw
+        That scan.
+    lo_hz
+        The receiver's frequency in the scan for which the map is wanted [Hz].
 
     Raises
     ------
@@ -110,7 +138,8 @@ def measured_field(raw: RawScan, order: int = 5) -> MeasuredField:
     """
     work = sort(Work(raw=raw), NoParameters())
     work = oversampling(work, Oversampling())
-    return field_of_echoes(transform(work, Transform(keeps_readout=True)), order)
+    field = field_of_echoes(transform(work, Transform(keeps_readout=True)), order)
+    return FieldOfAnotherScan(field=field, lo_hz=raw.lo_hz, here_hz=lo_hz)
 
 
 def _evolution_by_volume(work: Work) -> dict[tuple[int, ...], float]:
