@@ -34,7 +34,10 @@ def bart(folder, *words):
 def spokes(n_dim):
     """Positions [cycles per voxel], columns in array order."""
     if n_dim == 2:
-        angle, radius = np.pi * np.arange(70) / 70, (np.arange(2 * N) - N) / (2 * N)
+        angle, radius = (
+            np.pi * np.arange(70) / 70,
+            (np.arange(2 * N) - N + 0.5) / (2 * N) * 0.97,
+        )  # BART clips windows at the edge
         direction = np.stack([np.sin(angle), np.cos(angle)], axis=1)
     else:
         i, radius = np.arange(900) + 0.5, np.arange(N) / (2 * N)
