@@ -125,6 +125,8 @@ def _with_counters(lines: ForeignLines, header: Header, warnings: list[str]) -> 
         return lines, None
     if grid is not None:
         warnings.append("Which line is which was taken from the trajectories.")
+        if grid.lin.max() >= max(header.matrix[1], 1) > grid.par.max() and grid.lin.max() < header.matrix[2]:
+            grid = replace(grid, lin=grid.par, par=grid.lin, centres=grid.centres[::-1])  # the other way round in the file
         labels = {**labels, "LIN": grid.lin, "PAR": grid.par}
         return replace(lines, labels=labels), _Counted(read_axis=grid.read_axis, centres=grid.centres)
     if not says_grid and header.trajectory != "other":
@@ -153,19 +155,35 @@ def _with_matrix(header: Header, lines: ForeignLines, warnings: list[str]) -> He
     if not (x and y and z):
         x, y, z = x or n_samples, y or int(np.ptp(lines.labels["LIN"])) + 1, z or int(np.ptp(lines.labels["PAR"])) + 1
         warnings.append(f"The header gives no matrix; taken as {x} x {y} x {z} from the lines.")
-    fov_m = header.fov_m
-    times = n_samples // x
-    if times > 1 and n_samples == times * x and header.wanted_matrix[0] == x and _same(fov_m[0], header.wanted_fov_m[0]):
-        warnings.append(
-            f"The lines have {n_samples} samples for {x} voxels; taken as read out {times} times as densely as asked."
-        )
-        x, fov_m = n_samples, (fov_m[0] * times, *fov_m[1:])
+    x, fov_m = _oversampled(header, (x, y, z), n_samples, warnings)
     for axis, name, size in ((1, "LIN", y), (2, "PAR", z)):
         seen = int(np.ptp(lines.labels[name])) + 1
         if seen > size:
             warnings.append(f"The header has {size} steps of {name}, the lines {seen}.")
             y, z = (seen, z) if axis == 1 else (y, seen)
     return replace(header, matrix=(x, y, z), fov_m=fov_m)
+
+
+def _oversampled(
+    header: Header, matrix: tuple[int, int, int], n_samples: int, warnings: list[str]
+) -> tuple[int, tuple[float, float, float]]:
+    """Samples along read, and the encoded field of view, where the header forgot its readout oversampling."""
+    x, wanted, fov_m = matrix[0], header.wanted_matrix, header.fov_m
+    if not _same(fov_m[0], header.wanted_fov_m[0]):
+        return x, fov_m
+    times = n_samples // x
+    if times > 1 and n_samples == times * x and wanted[0] == x:
+        said = f"The lines have {n_samples} samples for {x} voxels; taken as read out {times} times as densely as asked."
+    elif wanted[0] and n_samples == x and x % wanted[0] == 0 and x > wanted[0] and 2 * wanted[1] > matrix[1]:
+        times = x // wanted[0]
+        said = (
+            f"The header reads out {times} times as many samples as its images have voxels, over the same field of view; "
+            f"taken as {times} times as wide."
+        )
+    else:
+        return x, fov_m
+    warnings.append(said)
+    return n_samples, (fov_m[0] * times, fov_m[1], fov_m[2])
 
 
 def _same(a: float, b: float) -> bool:

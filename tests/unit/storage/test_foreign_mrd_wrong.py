@@ -4,8 +4,6 @@
 The object is a box of 60 x 40 mm in a field of view of 200 x 160 mm, from its closed-form k-space.
 """
 
-import subprocess
-
 import h5py
 import ismrmrd
 import numpy as np
@@ -13,8 +11,9 @@ import pytest
 
 from isocenter.domain.errors import StorageError
 from isocenter.recon.cartesian import reconstruct
-from isocenter.storage import hdf5_child, hdf5_guard
 from isocenter.storage.foreign import read_foreign
+
+pytestmark = pytest.mark.usefixtures("hdf5_here")
 
 N_READ, N_LIN = 64, 48
 FOV_M = (0.2, 0.16, 0.005)
@@ -51,18 +50,6 @@ RIGHT = {
     "trajectory": "cartesian",
     "limits": LIMITS.format(CENTRE_LIN),
 }
-
-
-@pytest.fixture(autouse=True)
-def in_this_process(request, monkeypatch):
-    """What the child does, done here: a process each would take most of these tests' time. Others start it."""
-
-    def run(command, **_):
-        hdf5_child.main(command[4:])
-        return subprocess.CompletedProcess(command, 0, b"", b"")
-
-    monkeypatch.setattr(hdf5_child, "_limit_memory", lambda _: None)
-    monkeypatch.setattr(hdf5_guard.subprocess, "run", run)
 
 
 def kspace(n_read=N_READ, n_lin=N_LIN, centre=CENTRE, centre_lin=CENTRE_LIN, fov_m=FOV_M):
@@ -188,6 +175,13 @@ def test_read_out_twice_as_densely_as_the_header_says(tmp_path):
     volume = check_box(raw)
     assert volume.data.shape[1:] == (48, 64)
     assert "read out 2 times as densely" in "\n".join(raw.warnings)
+
+
+def test_an_oversampled_matrix_beside_a_field_of_view_that_is_not(tmp_path):
+    data = kspace(n_read=128, centre=64, fov_m=(0.4, 0.16))
+    raw = read_foreign(write(tmp_path / "a.h5", acquisitions(data, centre=64), x=128))
+    assert check_box(raw).data.shape[1:] == (48, 64)
+    assert "taken as 2 times as wide" in "\n".join(raw.warnings)
 
 
 @pytest.mark.parametrize("said", [0, 5, 60])
