@@ -9,7 +9,6 @@ a shot, in pixels.
 - Three lines without phase encoding (NAV), forth, back and forth, come first in every shot: they show how the two directions
   differ, which would give a ghost half a field of view away.
 - Later shots start a fraction of the echo spacing later, so that phase and signal change smoothly over interleaved lines.
-- SEG counts shots.
 """
 
 from dataclasses import dataclass
@@ -178,14 +177,14 @@ class _Train:
         late_s = shot * plan.stagger_s
         player.block(plan.pre.duration_s + plan.wait_s, *self._before)
         for echo in range(REFERENCES):
-            labels = {"LIN": p.n_phase // 2, "SEG": shot, "SLC": number_of, "AVG": average, "NAV": 1}
+            labels = {"LIN": p.n_phase // 2, "SLC": number_of, "AVG": average, "NAV": 1}
             self._read(echo % 2, labels if average >= 0 else {})
             if echo + 1 < REFERENCES:
                 player.block(plan.blip_s)
         player.block(plan.pre.duration_s + late_s, self._gy[shot])
         for echo in range(plan.echoes):
             line = shot + echo * p.shots
-            labels = {"LIN": line, "SEG": shot, "SLC": number_of, "AVG": average, "NAV": 0}
+            labels = {"LIN": line, "SLC": number_of, "AVG": average, "NAV": 0}
             self._read((REFERENCES + echo) % 2, labels if average >= 0 and line < p.n_phase else {})
             if echo + 1 < plan.echoes:
                 player.block(plan.blip_s, self._blip)

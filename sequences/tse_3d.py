@@ -5,7 +5,7 @@ Each shot: 90° (phase 0), then a train of 180° pulses (phase 90°, CPMG), one 
 
 - Half the readout's area lies before the first 180°, so every echo has k = 0 at its centre sample, where the spin echo is.
 - Phase encodes are rewound before the next 180°; crushers of equal area stand on both sides of each 180°.
-- All shots of a partition measure the same band of lines at the same echo, see ``echo_trains``.
+- All shots of a partition measure the same band of lines at the same echo, see ``echo_trains``. SEG counts echoes.
 - Every second average has the 90° and the receiver turned by 180°, which cancels what the 180° pulses alone give.
 - With a TI a 180° pulse and a spoiler come first: T1 weighting, or no fluid (FLAIR).
 - Navigators are one more echo at the end of every train, without phase encoding, of which every so many are received (NAV).
@@ -293,13 +293,8 @@ class _Shot:
     def __init__(self, p: Parameters, system: System, plan: Plan, player: Player) -> None:
         self._plan, self._player, self._has_navigator = plan, player, p.navigator_every > 0
         self._is_every_echo = p.order == EVERY_ECHO
-        self._centre, crusher, largest, readout = (
-            (p.n_phase // 2, p.n_slab // 2),
-            _crusher(p),
-            _largest_area(p),
-            plan.timing.readout,
-        )
-        timing, once = plan.timing, player.once
+        self._centre, timing, readout, once = (p.n_phase // 2, p.n_slab // 2), plan.timing, plan.timing.readout, player.once
+        crusher, largest = _crusher(p), _largest_area(p)
         lobe_s = min(timing.encode_s, timing.rewind_s - timing.shift_s, max(2e-3, up(system.lobe_s(largest))))
         lobe = system.lobe(largest, lobe_s)
         prephase = system.lobe(max(readout.area_per_m / 2, crusher), timing.prephase_s)
@@ -325,20 +320,19 @@ class _Shot:
         player.block(plan.timing.prephase_s, self._gx_pre, self._gz_pre)
         nav = {"NAV": 0} if self._has_navigator else {}
         for echo, (line, par) in enumerate(train):
-            eco = {"ECO": echo} if self._is_every_echo else {}
+            eco = {"SEG": echo} | ({"ECO": echo} if self._is_every_echo else {})
             taken = [adc, *player.labels(LIN=line, PAR=par, **labels, **nav, **eco)] if labels and line != EMPTY else []
             self._echo(line, par, shift_s, taken)
         if self._has_navigator:
             line, par = self._centre
-            self._echo(line, par, shift_s, [adc, *player.labels(LIN=line, PAR=par, **labels, NAV=1)] if navigate else [])
+            nav = {"NAV": 1, "SEG": len(train)}
+            self._echo(line, par, shift_s, [adc, *player.labels(LIN=line, PAR=par, **labels, **nav)] if navigate else [])
         player.block(plan.last_s, self._spoil)
 
     def _echo(self, line: int, par: int, shift_s: float, taken: list[Any]) -> None:
         plan, player, timing = self._plan, self._player, self._plan.timing
-        (forth, back), (crush, uncrush) = (
-            self._gy[line if line != EMPTY else self._centre[0]],
-            self._gz[par if par != EMPTY else self._centre[1]],
-        )
+        forth, back = self._gy[line if line != EMPTY else self._centre[0]]
+        crush, uncrush = self._gz[par if par != EMPTY else self._centre[1]]
         player.block(plan.refocus.block_s, self._refocus)
         player.block(timing.encode_s + shift_s, forth, crush)
         player.block(timing.readout.duration_s, self._gx, *taken)

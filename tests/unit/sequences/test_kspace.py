@@ -38,6 +38,7 @@ def test_tse_every_line_once_at_its_place_and_time(scanner, order, n, etl, kspac
     echo_s = scan.t[:, n[0] // 2] - excited[shot]
     spacing_s = report["EchoSpacing"]
     np.testing.assert_allclose(echo_s / spacing_s, np.round(echo_s / spacing_s), rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(np.round(echo_s / spacing_s) - 1, scan.labels["SEG"])
     centre = scan.labels["LIN"] == n[1] // 2
     np.testing.assert_allclose(echo_s[centre], report["EffectiveEchoTime"], rtol=0, atol=1e-9)
     np.testing.assert_allclose(np.diff(excited), report["RepetitionTime"], rtol=0, atol=1e-9)
