@@ -195,7 +195,7 @@ def _against_bare(what, flat, shape, image, samples, works) -> Iterator[Row]:
                 ratio=f"{over:.2f} of it",
                 target="<= 1.2",
                 reached=over <= 1.2,
-                checked="agrees with it",
+                checked="same result within 1e-3",
             )
 
 
