@@ -15,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isocenter.recon.correct.figure import Figure
-from isocenter.recon.correct.record import Complex, Record, Sums, best_fits, check_lines, deaf_to_object, solve
+from isocenter.recon.correct.record import RIDGES, Complex, Record, Sums, best_fits, check_lines, deaf_to_object, solve
 
 MOST_OBJECT: Final = 0.2
 """Share of the object's power that a fit may take; sensors that hear the object would take more."""
+_LEAST_OBJECT: Final = 0.02
+"""The same, above which a fit is refused unless chance explains it."""
 _CHANCE: Final = 1e-4
 """How often a refinement may be made that helps by chance only."""
 _MOST_WINDOWS: Final = 64
@@ -56,7 +58,7 @@ class InterferenceRemoval:
         return bool(self.windows) or self.n_single > 0
 
 
-def remove_with_sensors(coil: Complex, sensors: Complex, *, taps: int = 7, smallest_window: int = 4) -> InterferenceRemoval:
+def remove_with_sensors(coil: Complex, sensors: Complex, *, taps: int = 7, smallest_window: int = 8) -> InterferenceRemoval:
     """Samples of a coil without what sensor channels explain.
 
     Parameters
@@ -128,6 +130,10 @@ class _Windows:
         self.gram: Sums
         self.cross: Sums
         self.gram, self.cross = record.sums(used, 2 * n_smallest, record.weights)
+        self._longer = {n_smallest: self.gram.reshape(n_smallest, 2, *self.gram.shape[1:])}
+        while (n := min(self._longer)) > 1:
+            finer = self._longer[n]
+            self._longer[n // 2] = finer[0::2] + finer[1::2]
 
     def refine(self, n_windows: int, chosen: NDArray[np.bool_] | None = None) -> Sums:
         """Fit what is left in each window, subtract what proves itself on the other half, and say what was subtracted.
@@ -141,7 +147,7 @@ class _Windows:
         """
         record, per = self.record, self.n_smallest // n_windows
         window = self.smallest // per
-        gram: Sums = self.gram.reshape(n_windows, per, 2, *self.gram.shape[1:]).sum(axis=1)
+        gram = self._longer[n_windows]
         cross: Sums = self.cross.reshape(n_windows, per, 2, *self.cross.shape[1:]).sum(axis=1)
         fits: Sums = np.zeros_like(cross[:, 0])
         index = np.arange(n_windows) if chosen is None else np.flatnonzero(chosen)
@@ -149,13 +155,16 @@ class _Windows:
             return fits
         both = (len(index) * 2,)
         trial, ridge = best_fits(
-            gram[index].reshape(both + gram.shape[2:]), cross[index].reshape(both + cross.shape[2:]), np.arange(both[0]) ^ 1
+            gram[index].reshape(both + gram.shape[2:]),
+            cross[index].reshape(both + cross.shape[2:]),
+            np.arange(both[0]) ^ 1,
+            RIDGES if n_windows == 1 else RIDGES[1:],  # short windows cannot do without
         )
         number = np.full(n_windows, -1)
         number[index] = np.arange(len(index))
         here = number[window]
         gains = record.gains(trial, np.where(here < 0, -1, 2 * here + 1 - np.arange(len(window)) % 2))
-        sure = np.array([_is_sure(gains[here == i][record.edge[here == i]]) for i in range(len(index))], dtype=bool)
+        sure = _are_sure(gains, np.where(record.edge, here[:, None], -1), len(index))
         if sure.any():
             kept = index[sure]
             fits[kept] = solve(gram[kept].sum(axis=1), cross[kept].sum(axis=1), ridge.reshape(-1, 2)[sure].max(axis=1))
@@ -170,20 +179,28 @@ class _Windows:
 
         Interference is as strong at the centre of a line as at its ends; the object is not.
         """
-        self.record.predict(fits, window)
+        self.record.predict(fits, np.where(np.any(fits != 0, axis=(1, 2))[window], window, -1))
         strong, weak, own = self.record.taken()
-        excess = np.bincount(window, strong - weak, minlength=len(fits))
-        spares: NDArray[np.bool_] = excess <= MOST_OBJECT * np.bincount(window, own, minlength=len(fits))
-        return spares
+        chance = (weak**2 + 2 * own * np.abs(weak)) * (1 / self.record.n_strong + 1 / self.record.n_weak)
+        n = len(fits)
+        excess, most = np.bincount(window, strong - weak, minlength=n), np.bincount(window, own, minlength=n)
+        by_chance = 4 * np.sqrt(np.bincount(window, chance, minlength=n))
+        spares: NDArray[np.bool_] = (excess <= _LEAST_OBJECT * most) | (excess <= by_chance)
+        return spares & (excess <= MOST_OBJECT * most)
 
 
-def _is_sure(gains: NDArray[np.float64]) -> bool:
-    """Whether a mean gain is above zero, not by chance (one-sided t test)."""
+def _are_sure(gains: NDArray[np.float64], groups: NDArray[np.int64], n_groups: int) -> NDArray[np.bool_]:
+    """Whether the mean gain of each group is above zero, not by chance (one-sided t test)."""
     from scipy.special import stdtrit
 
-    if len(gains) < 4 or not (spread := float(gains.std(ddof=1))) > 0:
-        return False
-    return bool(gains.mean() / spread * np.sqrt(len(gains)) > stdtrit(len(gains) - 1, 1 - _CHANCE))
+    used = groups >= 0
+    group, gain = groups[used], gains[used]
+    n = np.bincount(group, minlength=n_groups)
+    mean = np.bincount(group, gain, minlength=n_groups) / np.maximum(n, 1)
+    spread = np.sqrt(np.bincount(group, (gain - mean[group]) ** 2, minlength=n_groups) / np.maximum(n - 1, 1))
+    limit = stdtrit(np.maximum(n - 1, 1), 1 - _CHANCE)
+    sure: NDArray[np.bool_] = (n >= 4) & (spread > 0) & (mean * np.sqrt(n) > limit * spread)
+    return sure
 
 
 def _descend(record: Record, smallest_window: int) -> tuple[Sums, NDArray[np.int64]]:

@@ -12,9 +12,9 @@ Complex: TypeAlias = NDArray[np.complex64]
 Sums: TypeAlias = NDArray[np.complex128]
 Parts: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32]]
 
-MOST_CONTRAST: Final = 3.0
+MOST_CONTRAST: Final = 2.0
 """Power of a sensor at the centre of the lines over that at their ends, above which it hears the object."""
-_RIDGES: Final = np.array([1e-4, 1e-2, 0.3])
+RIDGES: Final = np.array([1e-4, 1e-2, 0.3])
 """Stiffness of a fit over the mean power of a sensor; which one is used is decided on unseen lines."""
 _STRETCH: Final = 32
 """Samples that are weighed together; twice as many in long lines."""
@@ -27,7 +27,7 @@ def check_lines(lines: Complex, sensors: Complex) -> None:
             f"The sensors have shape {sensors.shape}; the coil has {lines.shape[0]} lines of {lines.shape[2]} samples.",
             "Give sensor samples of shape (lines, sensors, samples) that were taken together with the coil's.",
         )
-    if not (np.isfinite(lines).all() and np.isfinite(sensors).all()):
+    if not np.isfinite(lines.sum() + sensors.sum()):  # one that is no number spoils the sum
         raise ReconError(
             "Some samples of the coil or of the sensors are no numbers.",
             "Leave out the interference removal, and check the receiver: samples were lost or damaged.",
@@ -36,10 +36,15 @@ def check_lines(lines: Complex, sensors: Complex) -> None:
 
 def deaf_to_object(lines: Complex, sensors: Complex) -> NDArray[np.bool_]:
     """Sensors that are no louder at the centre of the lines, where the object is, than at the ends."""
-    strong, weak = object_positions(np.median(np.abs(lines) ** 2, axis=0).sum(axis=0))
-    power = np.mean(np.abs(sensors) ** 2, axis=0)
+    some = lines[:: max(len(lines) // 128, 1)]
+    strong, weak = object_positions(np.median(_power(some), axis=0).sum(axis=0))
+    power = np.mean(_power(sensors), axis=0)
     deaf: NDArray[np.bool_] = power[:, strong].mean(axis=1) <= MOST_CONTRAST * power[:, weak].mean(axis=1)
     return deaf
+
+
+def _power(values: Complex) -> NDArray[np.float32]:
+    return values.real**2 + values.imag**2
 
 
 def object_positions(profile: NDArray[np.floating]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -54,11 +59,14 @@ class Record:
         self, lines: Complex, sensors: Complex, taps: int, *, loud: NDArray[np.float32] | None = None, scale: float = 0.0
     ) -> None:
         n_samples = lines.shape[2]
-        self.scale = scale or float(np.sqrt(np.mean(np.abs(lines) ** 2)))
+        self.scale = scale or float(np.sqrt(np.mean(_power(lines))))
         if loud is None:
-            loud = np.sqrt(np.mean(np.abs(sensors) ** 2, axis=(0, 2)))
-        scaled = np.pad(sensors / np.where(loud > 0, loud, 1)[:, None].astype(np.float32), ((0, 0), (0, 0), (taps, taps)))
-        self.sensors: Parts = _parts(scaled)
+            loud = np.sqrt(np.mean(_power(sensors), axis=(0, 2)))
+        loudness = np.where(loud > 0, loud, 1)[:, None].astype(np.float32)
+        padded = (len(lines), sensors.shape[1], n_samples + 2 * taps)
+        self.sensors: Parts = np.zeros(padded, dtype=np.float32), np.zeros(padded, dtype=np.float32)
+        inner = slice(taps, taps + n_samples)
+        self.sensors[0][..., inner], self.sensors[1][..., inner] = sensors.real / loudness, sensors.imag / loudness
         self.coil: Parts = _parts(lines / np.float32(self.scale))
         self.residual: Parts = (self.coil[0].copy(), self.coil[1].copy())
         self._predicted: Parts = (np.zeros_like(self.coil[0]), np.zeros_like(self.coil[1]))
@@ -68,7 +76,10 @@ class Record:
         self.weights = np.ones((len(lines), len(self.starts) - 1), dtype=np.float32)
         self.edge = np.ones(self.weights.shape, dtype=bool)
         self._lines = lines
-        self._strong, self._weak = object_positions(np.median(self.coil[0] ** 2 + self.coil[1] ** 2, axis=0).sum(axis=0))
+        every = max(len(lines) // 128, 1)
+        profile = np.median(self.coil[0][::every] ** 2 + self.coil[1][::every] ** 2, axis=0).sum(axis=0)
+        self._strong, self._weak = object_positions(profile)
+        self.n_strong, self.n_weak = int(self._strong.sum()), int(self._weak.sum())
 
     def power(self, parts: Parts) -> NDArray[np.float32]:
         """Mean power of each stretch of each line."""
@@ -127,13 +138,15 @@ class Record:
         """What is left, in the units of the coil; lines of which nothing was taken are those that were given."""
         left = np.empty(self.residual[0].shape, dtype=np.complex64)
         left.real, left.imag = self.residual
-        same = np.array([np.array_equal(a, b) for a, b in zip(self.residual[0], self.coil[0], strict=True)])
+        same = (self.residual[0] == self.coil[0]).all(axis=(1, 2))
         left *= np.float32(self.scale)
         left[same] = self._lines[same]
         return left
 
 
-def best_fits(gram: Sums, cross: Sums, judge: NDArray[np.intp]) -> tuple[Sums, NDArray[np.float64]]:
+def best_fits(
+    gram: Sums, cross: Sums, judge: NDArray[np.intp], ridges: NDArray[np.float64] = RIDGES
+) -> tuple[Sums, NDArray[np.float64]]:
     """Fit of each bin, as stiff as serves its judge best, and the stiffness.
 
     Parameters
@@ -142,13 +155,16 @@ def best_fits(gram: Sums, cross: Sums, judge: NDArray[np.intp]) -> tuple[Sums, N
         Normal equations of each bin.
     judge
         Which bin's lines say how good a fit is; a bin and its judge get the same stiffness.
+    ridges
+        Those to choose from.
     """
     from isocenter.recon.correct import taps
 
-    trials: Sums = taps.solve_stiff(gram, cross, np.tile(_RIDGES, (len(gram), 1)))
-    gain = (trials.conj() * (2 * cross[judge] - gram[judge] @ trials)).real.sum(axis=(2, 3))
+    trials: Sums = taps.solve_stiff(gram, cross, np.tile(ridges, (len(gram), 1)))
+    judged = trials[:, judge]  # a judge's own judge is whom it judges
+    gain = (judged.conj() * (2 * cross - gram @ judged)).real.sum(axis=(2, 3))
     best = np.argmax(gain + gain[:, judge], axis=0)
-    return trials[best, np.arange(len(gram))], _RIDGES[best]
+    return trials[best, np.arange(len(gram))], ridges[best]
 
 
 def solve(gram: Sums, cross: Sums, ridge: NDArray[np.float64]) -> Sums:

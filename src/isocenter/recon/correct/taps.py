@@ -166,13 +166,32 @@ def predict(
             if bins[line] < 0:
                 continue
             for c in range(er.shape[1]):
-                for j in range(n_shifts):
-                    tap = fits[bins[line], c * n_shifts + j, m]
-                    hr, hi = tap.real, tap.imag
-                    ar, ai = er[line, c, j : j + n_samples], ei[line, c, j : j + n_samples]
-                    for k in range(n_samples):
-                        real[k] += hr * ar[k] - hi * ai[k]
-                        imag[k] += hr * ai[k] + hi * ar[k]
+                own_r, own_i = er[line, c], ei[line, c]
+                taps = fits[bins[line], c * n_shifts : (c + 1) * n_shifts, m]
+                j = 0
+                while j + 3 <= n_shifts:  # three at once: a third of the reading and writing
+                    _add_three(own_r[j:], own_i[j:], taps[j], taps[j + 1], taps[j + 2], real, imag)
+                    j += 3
+                while j < n_shifts:
+                    _add_three(own_r[j:], own_i[j:], taps[j], np.complex64(0), np.complex64(0), real, imag)
+                    j += 1
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True, inline="always")
+def _add_three(
+    ar: Floats, ai: Floats, first: np.complex64, second: np.complex64, third: np.complex64, real: Floats, imag: Floats
+) -> None:
+    """Add a sensor, shifted by 0, 1 and 2 samples, times three taps; where those samples end, the first only."""
+    pr, pi, qr, qi, sr, si = first.real, first.imag, second.real, second.imag, third.real, third.imag
+    n = len(real)
+    if len(ar) < n + 2:
+        for k in range(n):
+            real[k] += pr * ar[k] - pi * ai[k]
+            imag[k] += pr * ai[k] + pi * ar[k]
+        return
+    for k in range(n):
+        real[k] += pr * ar[k] - pi * ai[k] + qr * ar[k + 1] - qi * ai[k + 1] + sr * ar[k + 2] - si * ai[k + 2]
+        imag[k] += pr * ai[k] + pi * ar[k] + qr * ai[k + 1] + qi * ar[k + 1] + sr * ai[k + 2] + si * ar[k + 2]
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
