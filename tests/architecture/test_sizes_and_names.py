@@ -21,7 +21,7 @@ DIMENSIONLESS = {
     "default", "low", "high",  # of a declared parameter: SI, the unit is a field beside them
     "rf_scale", "max_duty", "rf_duty", "scale", "fraction", "factor", "snr", "density", "amplitude",
     "volts_per_unit", "centre_sample", "centre_lin", "centre_par", "tx_t_per_code", "time_scale", "requested", "allowed",
-    "noise", "gain", "kelvin", "share", "compression", "ring_down_level", "level", "transmit_scale",
+    "noise", "gain", "kelvin", "share", "x_share", "y_share", "z_share", "compression", "ring_down_level", "level", "transmit_scale",
     "slope", "wedge_slope", "contrast",  # of test objects: ratios
 }  # fmt: skip
 

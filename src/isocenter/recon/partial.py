@@ -31,7 +31,7 @@ class Coverage:
     ----------
     axis
         Of the array.
-    n_full, centre
+    n_full, centre_sample
         Samples of the whole axis, and where k = 0 lies in it.
     measured
         bool, shape ``(n_full,)``.
@@ -39,14 +39,14 @@ class Coverage:
 
     axis: int
     n_full: int
-    centre: float
+    centre_sample: float
     measured: NDArray[np.bool_]
 
     @property
     def reach(self) -> tuple[float, float]:
         """Samples that were measured below and above the centre, to the last one."""
         found = np.flatnonzero(self.measured)
-        return (self.centre - float(found[0]), float(found[-1]) - self.centre) if len(found) else (0.0, 0.0)
+        return (self.centre_sample - float(found[0]), float(found[-1]) - self.centre_sample) if len(found) else (0.0, 0.0)
 
     @property
     def is_partial(self) -> bool:
@@ -72,13 +72,13 @@ class Coverage:
         """Window of the part that was measured to both sides, falling off smoothly to its edge; ones on a whole axis."""
         if not self.is_partial:
             return np.ones(self.n_full, dtype=np.float32)
-        reach = np.abs(np.arange(self.n_full) - self.centre) / (min(self.reach) + 0.5)
+        reach = np.abs(np.arange(self.n_full) - self.centre_sample) / (min(self.reach) + 0.5)
         return np.where(reach < 1, np.cos(np.pi / 2 * reach) ** 2, 0).astype(np.float32)
 
     def ramp(self) -> NDArray[np.float32]:
         """Weights 0 ... 2 that add up to 2 at every pair of opposite places, so that a real image comes out whole."""
         below, above = self.reach
-        slope = np.clip((np.arange(self.n_full) - self.centre) / (min(below, above) + 0.5), -1, 1)
+        slope = np.clip((np.arange(self.n_full) - self.centre_sample) / (min(below, above) + 0.5), -1, 1)
         return np.asarray(1 + (slope if above > below else -slope), dtype=np.float32)
 
 
@@ -146,10 +146,10 @@ def _smooth_phase(kspace: Complex, axes: Sequence[Coverage]) -> Complex:
 
 
 def _image(kspace: Complex, axes: Sequence[Coverage]) -> Complex:
-    return to_images(kspace, [(axis.axis, axis.n_full, axis.centre) for axis in axes])
+    return to_images(kspace, [(axis.axis, axis.n_full, axis.centre_sample) for axis in axes])
 
 
 def _kspace(image: Complex, axes: Sequence[Coverage]) -> Complex:
     for axis in axes:
-        image = to_kspace(image, axis.axis, centre=axis.centre)
+        image = to_kspace(image, axis.axis, centre=axis.centre_sample)
     return image

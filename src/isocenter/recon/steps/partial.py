@@ -82,9 +82,9 @@ def _whole(grid: Grid) -> tuple[Grid, list[Coverage], NDArray[np.bool_]]:
     lines: NDArray[np.bool_] = counts > 0
     measured = lines[:, np.newaxis, :, :, np.newaxis] & along_read
     coverages = [
-        Coverage(axis=_PAR, n_full=par.n_samples, centre=par.centre, measured=np.asarray(lines.any(axis=(0, 2)))),
-        Coverage(axis=_LIN, n_full=lin.n_samples, centre=lin.centre, measured=np.asarray(lines.any(axis=(0, 1)))),
-        Coverage(axis=_READ, n_full=read.n_samples, centre=read.centre, measured=along_read),
+        Coverage(axis=_PAR, n_full=par.n_samples, centre_sample=par.centre, measured=np.asarray(lines.any(axis=(0, 2)))),
+        Coverage(axis=_LIN, n_full=lin.n_samples, centre_sample=lin.centre, measured=np.asarray(lines.any(axis=(0, 1)))),
+        Coverage(axis=_READ, n_full=read.n_samples, centre_sample=read.centre, measured=along_read),
     ]
     return dataclasses.replace(grid, data=data, counts=counts, read=read, lin=lin, par=par), coverages, measured
 
