@@ -35,7 +35,7 @@ def test_weak_interference_goes_and_the_head_stays():
     assert change < 0.02
 
 
-@pytest.mark.parametrize("seed", [7, 8, 9])
+@pytest.mark.parametrize("seed", [7, 8])
 @pytest.mark.parametrize("leak", [0.0, 0.01, 0.02, 0.05])
 @pytest.mark.parametrize("shape", [(128, 128), (24, 64), (256, 100)])
 def test_clean_record_comes_back_as_it_was(shape, leak, seed):
