@@ -24,6 +24,9 @@ LABEL: Final = "outside"
 _PHASE, _REAL, _COLOUR = 2, 3, 6
 _TOLERANCE: Final = 1e-3
 _UNEVEN: Final = 0.02
+_LONGEST_DIRECTION: Final = 10.0
+_FARTHEST_MM: Final = 1e5
+_LARGEST: Final = 1e30
 _MAX_SIDE_M: Final = 2.0
 _GROUPS: Final = ("image_series_index", "image_type", "average", "contrast", "phase", "repetition", "set")
 
@@ -51,7 +54,7 @@ def volumes_of(images: Sequence[MrdImage], position: PatientPosition, source: st
     for image in images:
         if int(image.head["image_type"]) == _COLOUR:
             warnings.append("A colour image of the outside reconstruction is left out.")
-        elif not np.all(np.isfinite(image.data)):
+        elif not _is_sound(image.data):
             warnings.append("An image of the outside reconstruction contains values that are not numbers; it is left out.")
         else:
             numbers = tuple(int(image.head[name]) for name in _GROUPS)
@@ -59,6 +62,11 @@ def volumes_of(images: Sequence[MrdImage], position: PatientPosition, source: st
     stacks = [stack for group in groups.values() for stack in _stacks(group)]
     volumes = [_stack(stack, position, source, warnings) for stack in stacks]
     return OutsideVolumes(volumes=tuple(volumes), warnings=tuple(dict.fromkeys(warnings)))
+
+
+def _is_sound(data: NDArray[Any]) -> bool:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.all(np.abs(data) < _LARGEST))
 
 
 def _stacks(group: list[MrdImage]) -> list[list[MrdImage]]:
@@ -76,21 +84,22 @@ def _heights_m(images: list[MrdImage]) -> NDArray[np.float64]:
     """Along the normal of the first one."""
     axes = _axes(images[0])
     places_mm = np.stack([image.head["position"].astype(np.float64) for image in images])
+    places_mm[~(np.abs(places_mm) < _FARTHEST_MM)] = np.nan
     return np.asarray(places_mm @ np.cross(axes[0], axes[1]) * 1e-3, dtype=np.float64)
 
 
 def _directions_key(image: MrdImage) -> tuple[int, ...]:
-    axes = np.nan_to_num(_axes(image), nan=0.0, posinf=0.0, neginf=0.0).clip(-10, 10)
-    return tuple(int(value) for value in np.round(axes * 1e3).ravel())
+    return tuple(int(value) for value in np.round(_axes(image) * 1e3).ravel())
 
 
 def _axes(image: MrdImage) -> NDArray[np.float64]:
-    """Directions of increasing x, y and z as rows; the attributes tell when the image was turned."""
+    """Directions of increasing x, y and z as rows, zero where it can be none; the attributes tell when it was turned."""
     told = _attributes(image.attributes)
     rows = []
     for attribute, name in (("ImageRowDir", "read_dir"), ("ImageColumnDir", "phase_dir"), ("ImageSliceDir", "slice_dir")):
         rows.append(told.get(attribute, image.head[name].astype(np.float64)))
-    return np.stack(rows)
+    axes = np.stack(rows)
+    return np.where(np.abs(axes) < _LONGEST_DIRECTION, axes, 0.0)  # NaN is not less either
 
 
 def _attributes(text: str) -> dict[str, NDArray[np.float64]]:
@@ -117,7 +126,7 @@ def _stack(images: list[MrdImage], position: PatientPosition, source: str, warni
     first = images[0]
     axes = _axes(first)
     is_placed = bool(np.allclose(axes @ axes.T, np.eye(3), atol=1e-2)) and bool(
-        all(np.all(np.isfinite(image.head["position"])) for image in images)
+        all(np.all(np.abs(image.head["position"]) < _FARTHEST_MM) for image in images)
     )
     size = np.array([first.data.shape[3], first.data.shape[2], first.data.shape[1]], dtype=np.float64)
     fov_m = first.head["field_of_view"].astype(np.float64) * 1e-3

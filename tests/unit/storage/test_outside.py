@@ -2,6 +2,7 @@
 """The link to an outside reconstruction: a good server's images lie right; a bad one costs a deadline."""
 
 import importlib.util
+import io
 import re
 import time
 from dataclasses import replace
@@ -11,13 +12,15 @@ import ismrmrd
 import numpy as np
 import pytest
 from ismrmrd.hdf5 import image_header_dtype
+from ismrmrd.serialization import ProtocolSerializer
 
+from isocenter.domain.errors import StorageError
 from isocenter.domain.geometry import PatientPosition, lps_from_device
 from isocenter.domain.raw import RawScan
 from isocenter.recon.cartesian import reconstruct
 from isocenter.storage.mrd_header import header_of_raw
 from isocenter.storage.mrd_images import volumes_of
-from isocenter.storage.mrd_wire import MrdImage
+from isocenter.storage.mrd_wire import MessageId, MrdImage, read_message
 from isocenter.storage.mrd_write import for_others, lines_of_raw
 from isocenter.storage.outside import OutsideAddress, OutsideLink
 
@@ -214,3 +217,42 @@ def test_several_series_channels_and_types():
         ("phase", 1.5),
     ]
     assert len(found.warnings) == 2
+
+
+def test_broken_messages_give_images_or_a_sentence():
+    stream = io.BytesIO()
+    sender = ProtocolSerializer(stream)
+    for index in range(3):
+        made = ismrmrd.Image.from_array(np.full((8, 10), 1 + index, "c8"), transpose=False)
+        made.position[:], made.field_of_view[:] = (0, 0, 5 * index), (100, 80, 5)
+        made.read_dir[:], made.phase_dir[:], made.slice_dir[:] = STRAIGHT
+        sender.serialize(made)
+    sender.serialize("hello")
+    sender.serialize(ismrmrd.Acquisition.from_array(np.ones((1, 5), "c8")))
+    sender.close()
+    rng, n_refused, n_volumes = np.random.default_rng(9), 0, 0
+    for _ in range(600):
+        content = bytearray(stream.getvalue())
+        for index in rng.integers(0, len(content), rng.integers(1, 12)):
+            content[index] = rng.integers(256)
+        source, images = io.BytesIO(bytes(content)), []
+
+        def read(n_bytes, source=source):
+            part = source.read(n_bytes)
+            if len(part) < n_bytes:
+                raise EOFError
+            return part
+
+        try:
+            while (message := read_message(read)).kind is not MessageId.CLOSE:
+                images += [message.image] if message.image is not None else []
+        except StorageError:
+            n_refused += 1
+        except EOFError:
+            pass
+        for volume in volumes_of(images, PatientPosition.HFS, "x").volumes:
+            assert np.all(np.isfinite(volume.data))
+            assert np.all(np.isfinite(volume.geometry.lps_m(np.zeros(3))))
+            n_volumes += 1
+    assert n_refused > 10
+    assert n_volumes > 500
