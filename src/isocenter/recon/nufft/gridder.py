@@ -57,8 +57,11 @@ class Gridder:
         self._strides = np.append(strides, 2)
         tile = np.array(_TILE[-len(shape) :] if len(shape) == 3 else (16, 32), dtype=np.int64)
         n_tiles = -(-np.array(self.n_grid, dtype=np.int64) // tile)
-        located = kernels.locate(cycles, np.array(self.n_grid, dtype=np.int64), self._strides, tile, n_tiles)
-        self._first, self._fractions, self._order, self._slabs = located
+        n_grid = np.array(self.n_grid, dtype=np.int64)
+        located = kernels.locate(cycles, n_grid, self._strides, tile, n_tiles)
+        self._first, self._fractions, self._order, tiles = located
+        self._tiling = (tiles, tile, n_tiles, n_grid)
+        self._slab_sizes = np.diff(tiles[:: np.prod(n_tiles[1:])])
         self._table = window_table()
         axes = np.ix_(*(correction(n, grid) for n, grid in zip(shape, self.n_grid, strict=True)))
         self._correction = np.asarray(np.prod(np.broadcast_arrays(*axes), axis=0), dtype=np.float32)
@@ -93,14 +96,12 @@ class Gridder:
     def spread(self, samples: Complex) -> None:
         """Put samples on the grid, which stays here."""
         self._buffer.fill(0)
-        flat, slabs = self._buffer.reshape(-1), self._slabs
+        flat, sizes = self._buffer.reshape(-1), self._slab_sizes
+        fixed = (flat, self._strides, self._table, self._first, self._fractions, self._order, samples, self._tiling)
 
         def work(slab: int) -> None:
-            begin, end = int(slabs[slab]), int(slabs[slab + 1])
-            parts = (self._first, self._fractions, self._order, samples, begin, end)
-            self._kernels.spread(flat, self._strides, self._table, *parts)
+            self._kernels.spread(*fixed, slab)
 
-        sizes = np.diff(slabs)
         for parity in (0, 1):
             order = parity + 2 * np.argsort(-sizes[parity::2], kind="stable")
             self._each(work, (int(slab) for slab in order if sizes[slab]))

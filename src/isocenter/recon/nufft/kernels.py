@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: MIT
 """Compiled loops over samples: where each lies on the grid, spreading, collecting. They hold no lock on the interpreter."""
 
+from typing import Final
+
 import numba
 import numpy as np
 
 from isocenter.recon.nufft.lanes import collect_2d, collect_3d, spread_2d, spread_3d
 from isocenter.recon.nufft.window import WIDTH
+
+BATCH: Final = 1024
+"""Samples of a tile that are summed before they are added to the grid."""
 
 
 @numba.njit(cache=True, nogil=True)
@@ -22,8 +27,7 @@ def locate(cycles, n_grid, strides, tile, n_tiles):  # type: ignore[no-untyped-d
     Returns
     -------
         For samples in the new order: index of the first number each touches (int64), fractions (float32, shape ``(n,
-        n_dim)``), and which sample it is (int32); and, for each tile along the first axis, where its samples begin (int64,
-        one more at the end).
+        n_dim)``), and which sample it is (int32); and where the samples of each tile begin (int64, one more at the end).
     """
     n, n_dim = cycles.shape
     key = np.empty(n, np.int32)
@@ -43,8 +47,7 @@ def locate(cycles, n_grid, strides, tile, n_tiles):  # type: ignore[no-untyped-d
         count[place + 1] += 1
     for place in range(n_keys):
         count[place + 1] += count[place]
-    per_slab = n_keys // n_tiles[0]
-    slabs = count[::per_slab].copy()
+    tiles = count.copy()
     first = np.empty(n, np.int64)
     fractions = np.empty((n, n_dim), np.float32)
     order = np.empty(n, np.int32)
@@ -58,24 +61,76 @@ def locate(cycles, n_grid, strides, tile, n_tiles):  # type: ignore[no-untyped-d
             index += starts[i, axis] * strides[axis]
             fractions[row, axis] = np.ceil(begin) - begin
         first[row] = index
-    return first, fractions, order, slabs
+    return first, fractions, order, tiles
 
 
 @numba.njit(cache=True, nogil=True)
-def spread(grid, strides, table, first, fractions, order, samples, begin, end):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, PLR0913, PLR0917
-    """Add samples ``order[begin:end]`` to the grid. The sign of each makes up for the alternating signs in the table."""
+def spread(grid, strides, table, first, fractions, order, samples, tiling, slab):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, PLR0913, PLR0917
+    """Add the samples of one slab of tiles to the grid.
+
+    Where many samples meet, as in the middle of spokes, they are summed in parts: fifty thousand small numbers added one by
+    one in single precision lose three digits.
+
+    Parameters
+    ----------
+    tiling
+        Where the samples of each tile begin, points of a tile, tiles and grid points along each axis.
+    """
+    tiles, tile, n_tiles, n_grid = tiling
+    per_slab = (len(tiles) - 1) // n_tiles[0]
+    origin = slab * tile[0] * strides[0]
+    part_of_grid = np.zeros(1, np.float32)
+    for inner in range(per_slab):
+        begin, end = tiles[slab * per_slab + inner], tiles[slab * per_slab + inner + 1]
+        if end - begin <= BATCH:
+            _add(grid, 0, strides, table, first, fractions, order, samples, begin, end)
+            continue
+        if len(part_of_grid) == 1:
+            part_of_grid = np.zeros((tile[0] + WIDTH) * strides[0], np.float32)
+        for begin_of_part in range(begin, end, BATCH):
+            end_of_part = min(begin_of_part + BATCH, end)
+            _add(part_of_grid, origin, strides, table, first, fractions, order, samples, begin_of_part, end_of_part)
+            _move(part_of_grid, grid, origin, strides, (slab, inner), tile, n_tiles, n_grid)
+
+
+@numba.njit(cache=True, nogil=True)
+def _add(grid, origin, strides, table, first, fractions, order, samples, begin, end):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, PLR0913, PLR0917
+    """Add samples ``order[begin:end]``. The sign of each makes up for the alternating signs in the table."""
     if fractions.shape[1] == 2:
         for i in range(begin, end):
             sign = np.float32(1 - (first[i] & 2))
             sample = samples[order[i]]
             y, x = fractions[i, 0], fractions[i, 1]
-            spread_2d(grid, first[i], strides[0], table, y, x, sign * sample.real, sign * sample.imag)
+            spread_2d(grid, first[i] - origin, strides[0], table, y, x, sign * sample.real, sign * sample.imag)
     else:
         for i in range(begin, end):
             sign = np.float32(1 - (first[i] & 2))
             sample = samples[order[i]]
             z, y, x = fractions[i, 0], fractions[i, 1], fractions[i, 2]
-            spread_3d(grid, first[i], strides[0], strides[1], table, z, y, x, sign * sample.real, sign * sample.imag)
+            real, imag = sign * sample.real, sign * sample.imag
+            spread_3d(grid, first[i] - origin, strides[0], strides[1], table, z, y, x, real, imag)
+
+
+@numba.njit(cache=True, nogil=True)
+def _move(part_of_grid, grid, origin, strides, place, tile, n_tiles, n_grid):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Add what the samples of one tile can have touched to the grid, and clear it."""
+    slab, inner = place
+    planes = min(tile[0], n_grid[0] - slab * tile[0]) + WIDTH - 1
+    n_dim = len(n_grid)
+    column = inner % n_tiles[n_dim - 1]
+    numbers = 2 * (min(tile[n_dim - 1], n_grid[n_dim - 1] - column * tile[n_dim - 1]) + WIDTH - 1)
+    corner = 2 * column * tile[n_dim - 1]
+    rows, stride = 1, 0
+    if n_dim == 3:
+        row = inner // n_tiles[2]
+        rows, stride = min(tile[1], n_grid[1] - row * tile[1]) + WIDTH - 1, strides[1]
+        corner += row * tile[1] * stride
+    for plane in range(planes):
+        for row in range(rows):
+            start = plane * strides[0] + row * stride + corner
+            for index in range(start, start + numbers):
+                grid[origin + index] += part_of_grid[index]
+                part_of_grid[index] = 0
 
 
 @numba.njit(cache=True, nogil=True)
