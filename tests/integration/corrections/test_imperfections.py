@@ -45,7 +45,7 @@ def test_three_kilohertz_of_field_geometry_is_80_percent_better_with_a_measured_
     raw = scans.measured("tse_3d", scans.TSE | {"bandwidth_hz": 10e3, "echo_spacing_s": 0.014}, magnet=magnet)
     map_values = {"fov_read_m": 0.16, "fov_phase_m": 0.16, "fov_slab_m": 0.12, "n_read": 24, "n_phase": 24, "n_slab": 10}
     map_raw = scans.measured("b0_map", map_values | {"tr_s": 0.4, "step_s": 1e-4}, magnet=magnet, phantom="sphere")
-    field = measured_field(map_raw)
+    field = measured_field(map_raw, raw.lo_hz)
     plain = reconstruct(raw)[0]
     fixed = reconstruct(raw, pipeline=with_field(CARTESIAN), field=field)[0]
     before, after = (scans.rms(scans.places_mm(volume, MIDDLE)[:, :2] - true_mm[:, :2]) for volume in (plain, fixed))
