@@ -2,7 +2,7 @@
 """From a scan's folder to image files, and copies of them for others."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -94,7 +94,7 @@ def read_all(scan_folder: Path) -> RawScan:
     if "NAV" not in raw.labels:
         return raw
     whole = read_raw(scan_folder, kind="all")
-    return whole if whole.samples.shape[1:] == raw.samples.shape[1:] else raw
+    return replace(whole, noise=raw.noise) if whole.samples.shape[1:] == raw.samples.shape[1:] else raw
 
 
 def export_scan(scan_folder: Path, out: Path) -> tuple[Path, ...]:

@@ -76,9 +76,12 @@ def whiten(work: Work, _: object) -> Work:
     if len(coils) < 2:
         return dataclasses.replace(work, said="one channel, nothing to do")
     noise = noise_of(raw)
-    if noise is None or noise.shape[0] * noise.shape[2] < _FEW_SAMPLES * len(coils):
+    if noise is None:
+        return dataclasses.replace(work, said="no noise readouts, so the channels stay as they are")
+    if noise.shape[0] * noise.shape[2] < _FEW_SAMPLES * len(coils):
         raise ReconError(
-            "The scan has no noise readouts to tell how the channels' noise is related.", "Add some to the scan."
+            f"{noise.shape[0] * noise.shape[2]} samples of noise do not tell how {len(coils)} channels are related.",
+            "Measure more noise readouts.",
         )
     mixing = whitening_matrix(noise[:, coils])
     samples = raw.samples.copy()
