@@ -23,6 +23,7 @@ DIMENSIONLESS = {
     "volts_per_unit", "centre_sample", "centre_lin", "centre_par", "tx_t_per_code", "time_scale", "requested", "allowed",
     "noise", "gain", "kelvin", "share", "x_share", "y_share", "z_share", "compression", "ring_down_level", "level", "transmit_scale",
     "slope", "wedge_slope", "contrast",  # of test objects: ratios
+    "tolerance", "damping", "weighting",  # of least squares: ratios
 }  # fmt: skip
 
 
