@@ -11,7 +11,19 @@ import traceback
 
 from bench.measure import Row
 
-BENCHES = ("pulseq_read", "compile", "encode", "virtual_scan", "raw_append", "mrd_files", "recon", "nufft", "corrections", "start")
+BENCHES = (
+    "pulseq_read",
+    "compile",
+    "encode",
+    "virtual_scan",
+    "bloch",
+    "raw_append",
+    "mrd_files",
+    "recon",
+    "nufft",
+    "corrections",
+    "start",
+)
 
 
 def main(names: list[str]) -> int:
