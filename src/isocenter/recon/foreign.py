@@ -115,12 +115,16 @@ def find_layout(kspace: Complex, *, encoded_axes: tuple[int, ...] | None = None,
     ):
         raise ReconError(f"Axes {given} do not fit an array of {_text(shape)}.", f"Count them from 0 to {kspace.ndim - 1}.")
     size = np.abs(kspace)
-    power = _without_spikes(((size / size.max()) ** 2).astype(np.float32))
+    whole = ((size / size.max()) ** 2).astype(np.float32)
+    power = _without_spikes(whole)
     channels = None if channel_axis is None else channel_axis % kspace.ndim
     if encoded_axes is not None:
         encoded = tuple(axis % kspace.ndim for axis in encoded_axes)
     else:
-        encoded = _find_encoded(power, channels)
+        try:
+            encoded = _find_encoded(power, channels)
+        except ReconError:  # an object without detail has little but its centre, which then looks like a spark
+            power, encoded = whole, _find_encoded(whole, channels)
     if len(encoded) not in {2, 3}:
         raise ReconError(f"{len(encoded)} encoded axes give no image.", "Name two axes for slices, three for a 3D scan.")
     others = [axis for axis in range(kspace.ndim) if axis not in encoded and axis != channels and shape[axis] > 1]
