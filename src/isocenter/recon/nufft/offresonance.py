@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from isocenter.domain.errors import ReconError
 from isocenter.recon.nufft.gridder import Complex
 
-TOLERANCE: Final = 3e-4
-"""Relative error of the sum, root mean square over voxels and times."""
+TOLERANCE: Final = 1e-3
+"""Relative error of the sum, root mean square over voxels and times: far below the noise of a low-field image."""
 
 MOST_TURNS: Final = 100.0
 """More than this between two voxels during one readout is no image any more, and would take hours."""
@@ -95,9 +95,11 @@ def split_field(b0_hz: NDArray[np.floating], time_s: NDArray[np.floating], *, to
     lines_hz = np.linspace(-0.5, 0.5, max(2, round(300 * turns) + 2)) * span_hz
     on_lines = left[:, :rank].conj().T @ _turned(grid_s, lines_hz)
     offset_hz = field - middle_hz
-    in_space = np.stack(
-        [np.interp(offset_hz, lines_hz, row.real) + 1j * np.interp(offset_hz, lines_hz, row.imag) for row in on_lines]
-    ) * np.exp(2j * np.pi * offset_hz * middle_s)
+    place = (offset_hz - lines_hz[0]) / (lines_hz[1] - lines_hz[0]) if span_hz > 0 else np.zeros(field.shape)
+    line = np.minimum(place.astype(np.int64), len(lines_hz) - 2)
+    between = place - line
+    in_space = np.stack([row[line] + between * (row[line + 1] - row[line]) for row in on_lines])
+    in_space *= np.exp(2j * np.pi * offset_hz * middle_s)
     return FieldSplit(in_time=in_time[:, which].astype(np.complex64), in_space=in_space.astype(np.complex64))
 
 

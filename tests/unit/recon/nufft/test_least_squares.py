@@ -75,7 +75,7 @@ def test_convolution_is_the_normal_operator(shape):
     assert far(found, expected) < 2e-4
 
 
-@pytest.mark.parametrize(("turns", "rank"), [(0.5, 4), (1, 5), (2, 7), (4, 9), (8, 14), (16, 23)])
+@pytest.mark.parametrize(("turns", "rank"), [(0.5, 4), (1, 5), (2, 6), (4, 9), (8, 13), (16, 22)])
 def test_split_field_is_the_exponential_with_few_terms(turns, rank):
     # Ranks as found for an error of 1e-3 with a map of the same kind, turns + 5 or so: see the module's source.
     b0_hz = np.linspace(-0.5, 0.5, 40 * 30).reshape(40, 30) * turns * 1000 + 120.0
@@ -83,7 +83,7 @@ def test_split_field_is_the_exponential_with_few_terms(turns, rank):
     split = split_field(b0_hz, time_s)
     exact = np.exp(2j * np.pi * np.outer(time_s, b0_hz.reshape(-1)))
     assert split.rank <= rank
-    assert far(split.in_time.T @ split.in_space.reshape(split.rank, -1), exact) < 6e-4
+    assert far(split.in_time.T @ split.in_space.reshape(split.rank, -1), exact) < 1.1e-3
 
 
 @pytest.mark.parametrize(("low_s", "high_s"), [(2e-3, 2e-3), (40e-3, 40.5e-3), (-1e-3, 1e-3)])
@@ -92,7 +92,7 @@ def test_times_and_frequencies_may_lie_far_from_zero(low_s, high_s, middle_hz):
     b0_hz, time_s = middle_hz + np.linspace(-1500, 1500, 600).reshape(30, 20), np.linspace(low_s, high_s, 77)
     split = split_field(b0_hz, time_s)
     exact = np.exp(2j * np.pi * np.outer(time_s, b0_hz.reshape(-1)))
-    assert far(split.in_time.T @ split.in_space.reshape(split.rank, -1), exact) < 6e-4
+    assert far(split.in_time.T @ split.in_space.reshape(split.rank, -1), exact) < 1.1e-3
     assert split.rank <= 3e3 * (high_s - low_s) + 6
 
 
@@ -119,7 +119,7 @@ def test_encoder_with_coils_and_field_is_the_sum_written_out_and_has_its_adjoint
     rows, columns = np.mgrid[-4:4, -3:4]
     turns = points[:, 0, None, None] * rows + points[:, 1, None, None] * columns + time_s[:, None, None] * b0_hz
     expected = np.einsum("jyx,cyx,yx->cj", np.exp(2j * np.pi * turns), coils, image)
-    assert far(encoder.forward(image), expected) < 1e-3
+    assert far(encoder.forward(image), expected) < 2e-3
     samples = noise(rng, 3, n)
     forward, adjoint = encoder.forward(image), encoder.adjoint(samples)
     assert adjoint.shape == shape
