@@ -59,7 +59,7 @@ def _load(path: Path, _changed_ns: int) -> Phantom:
         name=path.name,
         summary=f"Label map {path.name} with {len(rows)} tissues.",
         tissues=tuple(Tissue(**row.model_dump(exclude={"label"})) for row in rows),
-        label=_Lookup(renumber[found.labels], np.linalg.inv(found.lps_from_index_m)),
+        label=_Lookup(renumber[found.labels], np.asarray(np.linalg.inv(found.lps_from_index_m), dtype=np.float64)),
         low_m=low,
         high_m=high,
     )
