@@ -70,7 +70,15 @@ class Sums:
             said = _describe(key, counts, n_missing)
             is_complete = n_missing == 0
             axes = {"read": read, "lin": lin, "par": par}
-            grid = Grid(key=key, data=data, counts=counts.copy(), **axes, is_complete=is_complete, notes=notes, said=said)
+            grid = Grid(
+                key=key,
+                data=data,
+                counts=counts if consume else counts.copy(),
+                **axes,
+                is_complete=is_complete,
+                notes=notes,
+                said=said,
+            )
             found.append(grid)
         if consume:
             self._sums.clear()
@@ -79,24 +87,25 @@ class Sums:
     def _accumulate(self, key: tuple[int, ...], raw: RawScan, axes: tuple[PlanAxis, PlanAxis, PlanAxis]) -> None:
         read, lin, par = axes
         n_slices = _n_slices(raw)
+        counted = (n_slices, par.n_samples, lin.n_samples)
+        where = tuple(raw.label(name) for name in ("SLC", "PAR", "LIN"))
+        seen = np.bincount(np.ravel_multi_index(where, counted), minlength=n_slices * par.n_samples * lin.n_samples)
+        once = seen.max() <= 1
         is_new = key not in self._sums
         if is_new:
             shape = (n_slices, raw.samples.shape[1], par.n_samples, lin.n_samples, read.n_samples)
-            self._sums[key] = np.zeros(shape, dtype=np.complex64)
-            self._counts[key] = np.zeros((n_slices, par.n_samples, lin.n_samples), dtype=np.int32)
-        counts = self._counts[key]
-        where = tuple(raw.label(name) for name in ("SLC", "PAR", "LIN"))
-        seen = np.bincount(np.ravel_multi_index(where, counts.shape), minlength=counts.size)
+            make = np.empty if once and seen.min() == 1 else np.zeros  # nothing to clear where all will be written
+            self._sums[key], self._counts[key] = make(shape, dtype=np.complex64), np.zeros(counted, dtype=np.int32)
+        self._counts[key] += seen.reshape(counted).astype(np.int32)
         lines = forward_lines(raw)
         for channel in range(lines.shape[1]):
             into = self._sums[key][:, channel]
-            if seen.max() > 1:  # several averages of a line in one batch
+            if not once:  # several averages of a line in one batch
                 np.add.at(into, where, lines[:, channel])
             elif is_new:
                 into[where] = lines[:, channel]
             else:
                 into[where] += lines[:, channel]
-        counts += seen.reshape(counts.shape).astype(np.int32)
 
 
 def volumes_of(raw: RawScan) -> list[tuple[tuple[int, ...], NDArray[np.bool_]]]:
