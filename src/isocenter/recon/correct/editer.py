@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 from isocenter.recon.correct.figure import Figure
 from isocenter.recon.correct.record import RIDGES, Complex, Record, Sums, best_fits, check_lines, deaf_to_object, solve
 
-MOST_OBJECT: Final = 0.2
+MOST_OBJECT: Final = 0.35
 """Share of the object's power that a fit may take; sensors that hear the object would take more."""
 _LEAST_OBJECT: Final = 0.02
-"""The same, above which a fit is refused unless chance explains it."""
+"""The same, above which a fit is refused unless chance explains it, or it is worth it."""
+_WORTH_IT: Final = 0.3
+"""Share of the power at the ends of the lines, from which on interference is worse than what little a leak takes."""
 _CHANCE: Final = 1e-4
 """How often a refinement may be made that helps by chance only."""
 _MOST_WINDOWS: Final = 64
@@ -180,13 +182,13 @@ class _Windows:
         Interference is as strong at the centre of a line as at its ends; the object is not.
         """
         self.record.predict(fits, np.where(np.any(fits != 0, axis=(1, 2))[window], window, -1))
-        strong, weak, own = self.record.taken()
+        strong, weak, own, own_weak = self.record.taken()
         chance = (weak**2 + 2 * own * np.abs(weak)) * (1 / self.record.n_strong + 1 / self.record.n_weak)
-        n = len(fits)
-        excess, most = np.bincount(window, strong - weak, minlength=n), np.bincount(window, own, minlength=n)
-        by_chance = 4 * np.sqrt(np.bincount(window, chance, minlength=n))
-        spares: NDArray[np.bool_] = (excess <= _LEAST_OBJECT * most) | (excess <= by_chance)
-        return spares & (excess <= MOST_OBJECT * most)
+        parts = (strong - weak, weak, own, own_weak, chance)
+        excess, even, most, most_weak, spread = (np.bincount(window, part, minlength=len(fits)) for part in parts)
+        is_little = (excess <= _LEAST_OBJECT * most) | (excess <= 4 * np.sqrt(spread))
+        spares: NDArray[np.bool_] = is_little | ((excess <= MOST_OBJECT * most) & (even > _WORTH_IT * most_weak))
+        return spares
 
 
 def _are_sure(gains: NDArray[np.float64], groups: NDArray[np.int64], n_groups: int) -> NDArray[np.bool_]:
@@ -249,7 +251,7 @@ def _mend_single_lines(record: Record) -> int:
         helps &= record.gains(mine, bins)[loud][:, unseen].sum(axis=1) > 0.3 * weighed[loud][:, unseen].sum(axis=1)
     both = [part[: len(loud)] + part[len(loud) :] for part in (gram, cross)]
     record.predict(solve(both[0], both[1], np.maximum(ridge[: len(loud)], ridge[len(loud) :])), bins)
-    strong, weak, _ = record.taken()
+    strong, weak, *_ = record.taken()
     chosen = np.zeros(len(floor), dtype=bool)
     chosen[loud] = helps & (weak[loud] > 0.15 * strong[loud])
     record.subtract(chosen)

@@ -123,11 +123,11 @@ class Record:
         taps.predict(self.sensors, fits.astype(np.complex64), bins, self._predicted)
 
     def taken(self) -> tuple[NDArray[np.float32], ...]:
-        """Power that the prediction takes from each line where the object is strong, where weak; and the strong power."""
+        """Power that the prediction takes from each line where the object is strong, and where weak; then what there is."""
         both = zip(self._predicted, self.residual, strict=True)
         share = sum((2 * found * left - found**2 for found, left in both), np.zeros((), dtype=np.float32)).mean(axis=1)
         own = sum((left**2 for left in self.residual), np.zeros((), dtype=np.float32)).mean(axis=1)
-        return share[:, self._strong].mean(axis=1), share[:, self._weak].mean(axis=1), own[:, self._strong].mean(axis=1)
+        return tuple(part[:, where].mean(axis=1) for part in (share, own) for where in (self._strong, self._weak))
 
     def subtract(self, chosen: NDArray[np.bool_]) -> None:
         """Take the prediction out of the chosen lines."""

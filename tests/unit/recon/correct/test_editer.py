@@ -45,6 +45,15 @@ def test_clean_record_comes_back_as_it_was(shape, leak, seed):
     assert change <= 1e-3
 
 
+@pytest.mark.parametrize("leak", [0.02, 0.05])
+def test_interference_goes_although_sensors_hear_a_little_of_the_head(leak):
+    ward = make_ward(leak=leak)
+    result = remove_with_sensors(ward.coil, ward.sensors)
+    assert _left(result.samples, ward) <= 0.25
+    centre = np.s_[56:72, 56:72]
+    assert np.linalg.norm((result.samples - ward.clean)[centre]) < 0.25 * np.linalg.norm(ward.clean[centre])
+
+
 def test_clean_record_is_untouched_bit_by_bit_and_says_so():
     ward = make_ward(level=0.0)
     result = remove_with_sensors(ward.coil, ward.sensors)
