@@ -60,7 +60,7 @@ def _translate(error: OSError, doing: str, path: Path) -> StorageError:
     return StorageError(f"Cannot {doing} in {path}: {reason}.", "Check the disk, then repeat.")
 
 
-def write_atomic(path: Path, content: bytes) -> None:
+def write_atomic(path: Path, content: bytes | bytearray) -> None:
     """Write a file so that a reader sees the old content or the new one, also after a loss of power.
 
     Raises

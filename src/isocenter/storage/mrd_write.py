@@ -17,6 +17,7 @@ from isocenter.domain.raw import RawScan
 from isocenter.storage.files import write_atomic
 from isocenter.storage.mrd_header import header_of_raw
 from isocenter.storage.mrd_heads import TIME_STAMP_S, Lines, heads_of, k_units_per_m
+from isocenter.storage.mrd_heap import HeapColumn, with_heap
 from isocenter.storage.mrd_lines import trajectory_in_file
 from isocenter.storage.seal import sealed
 
@@ -125,31 +126,45 @@ def _file(
     samples: list[NDArray[np.float32]],
     trajectories: list[NDArray[np.float32]] | None,
     waveforms: tuple[Waveform, ...],
-) -> bytes:
+) -> bytearray:
     """Content of the file, made in memory: a disk that fills up under the HDF5 library brings the process down."""
     import h5py
     from ismrmrd.hdf5 import acquisition_dtype
 
-    n, nothing = len(heads), np.zeros(0, dtype=np.float32)
+    n = len(heads)
     with h5py.File("raw", "w", driver="core", backing_store=False, libver=("earliest", "v108")) as file:
         group = file.create_group("dataset")
         group.create_dataset("xml", (1,), maxshape=(1,), dtype=h5py.special_dtype(vlen=bytes))[0] = header_xml
         chunk = min(max(n, 1), _ROWS_PER_WRITE)
         data = group.create_dataset("data", (n,), maxshape=(None,), chunks=(chunk,), dtype=acquisition_dtype)
-        for start in range(0, n, _ROWS_PER_WRITE):
-            stop = min(start + _ROWS_PER_WRITE, n)
-            rows = np.empty(stop - start, dtype=acquisition_dtype)
-            rows["head"] = heads[start:stop]
-            row_samples, row_trajectories = rows["data"], rows["traj"]
-            for row in range(stop - start):
-                row_samples[row] = samples[start + row]
-                row_trajectories[row] = nothing if trajectories is None else trajectories[start + row]
-            data[start:stop] = rows
+        rows = np.zeros(chunk, dtype=acquisition_dtype)
+        rows["data"] = rows["traj"] = [np.zeros(0, dtype=np.float32)] * chunk
+        for start in range(0, n, chunk):
+            part = heads[start : start + chunk]
+            rows["head"][: len(part)] = part
+            data[start : start + len(part)] = rows[: len(part)]
         if waveforms:
             _add_waveforms(group, waveforms)
         file.flush()
-        content: bytes = file.id.get_file_image()
-    return content
+        kind = data.id.get_type()
+        rows_at = _rows_at(data, kind.get_size())
+        image: bytes = file.id.get_file_image()
+        member_at = [kind.get_member_offset(kind.get_member_index(name)) for name in (b"traj", b"data")]
+    columns = [HeapColumn(references_at=rows_at + member_at[1], rows=samples)]
+    if trajectories is not None:
+        columns.append(HeapColumn(references_at=rows_at + member_at[0], rows=trajectories))
+    return with_heap(image, columns)
+
+
+def _rows_at(data: Any, row_bytes: int) -> NDArray[np.int64]:
+    """Where each row of a chunked table lies in its file."""
+    places: NDArray[np.int64] = np.zeros(len(data), dtype=np.int64)
+    for number in range(data.id.get_num_chunks()):
+        info = data.id.get_chunk_info(number)
+        first = info.chunk_offset[0]
+        count = min(data.chunks[0], len(data) - first)
+        places[first : first + count] = info.byte_offset + row_bytes * np.arange(count)
+    return places
 
 
 def _add_waveforms(group: Any, waveforms: tuple[Waveform, ...]) -> None:

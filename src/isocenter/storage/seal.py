@@ -15,9 +15,10 @@ _TRAILER: Final = struct.Struct("<16sQI")
 _PIECE: Final = 2**22
 
 
-def sealed(content: bytes) -> bytes:
-    """Content with its checksum."""
-    return content + _TRAILER.pack(_MARK, len(content), zlib.crc32(content))
+def sealed(content: bytearray) -> bytearray:
+    """Content with its checksum, which is added to it."""
+    content.extend(_TRAILER.pack(_MARK, len(content), zlib.crc32(content)))
+    return content
 
 
 def is_sealed(path: Path) -> bool:

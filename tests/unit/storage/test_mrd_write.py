@@ -187,3 +187,39 @@ def test_what_the_format_cannot_hold_is_refused_and_leaves_nothing(raw, tmp_path
     with pytest.raises(StorageError, match=r"does not exist"):
         write_mrd(raw, tmp_path / "none" / "raw.h5")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_many_lines_of_several_lengths_and_the_library_itself_can_add_more(raw, tmp_path):
+    path, n = tmp_path / "raw.h5", 5000  # more than one chunk and many collections of the heap
+    rng = np.random.default_rng(5)
+    samples = rng.normal(size=(n, 1, 33)).astype(np.complex64)
+    noise = rng.normal(size=(3, 1, 70)).astype(np.complex64)
+    labels = {"LIN": (np.arange(n) % 100).astype(np.int32), "PAR": (np.arange(n) // 100).astype(np.int32)}
+    many = replace(
+        raw,
+        samples=samples,
+        labels=labels,
+        noise=noise,
+        encoding=None,
+        trajectory_per_m=None,
+        n_expected=n,
+        sensor_channels=(),
+    )
+    k = rng.uniform(-9, 9, (n, 33, 3)).astype(np.float32)
+    many = replace(many, trajectory_per_m=k, time_s=np.zeros(0), evolution_s=np.zeros(0))
+    write_mrd(many, path)
+    found = read_foreign(path)
+    np.testing.assert_array_equal(found.samples, samples)
+    np.testing.assert_array_equal(found.noise, noise)
+    np.testing.assert_allclose(found.trajectory_per_m, k, atol=1e-5)
+    with ismrmrd.Dataset(str(path), "dataset", create_if_needed=False) as data:
+        for _ in range(50):
+            data.append_acquisition(ismrmrd.Acquisition.from_array(samples[7]))
+    with ismrmrd.Dataset(str(path), "dataset", mode="r") as data:
+        assert data.number_of_acquisitions() == 3 + n + 50
+        for row in (0, 2, 3, 1234, 3 + n - 1):
+            wanted = noise[row] if row < 3 else samples[row - 3]
+            np.testing.assert_array_equal(data.read_acquisition(row).data, wanted)
+        np.testing.assert_array_equal(data.read_acquisition(3 + n + 49).data, samples[7])
+    assert not is_sealed(path)
+    np.testing.assert_array_equal(read_foreign(path).samples[:n], samples)
