@@ -14,6 +14,7 @@ _ROUNDS: Final = 40
 _TISSUE_WIDTH: Final = 0.12
 """Spread of a tissue's brightness, as a share of it; wider, and neighbouring tissues are taken for one."""
 _LEAST_VOXELS: Final = 64
+_MOST_VOXELS: Final = 40_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +97,13 @@ def even_out(
         if a < len(axes[0]) and b < len(axes[1]) and c < len(axes[2])
     ]
     where = np.nonzero(mask)
-    table = np.stack([powers[0][a][where[0]] * powers[1][b][where[1]] * powers[2][c][where[2]] for a, b, c in terms], axis=1)
-    found = _fit_log_bias(np.log(magnitude[where]), table)
+    some = slice(None, None, max(len(where[0]) // _MOST_VOXELS, 1))
+    z, y, x = (index[some] for index in where)
+    table = np.stack([powers[0][a][z] * powers[1][b][y] * powers[2][c][x] for a, b, c in terms], axis=1)
+    normal = table.T @ table
+    normal[np.diag_indices(len(normal))] += 1e-6 * np.trace(normal) / len(normal)
+    project = np.linalg.solve(normal, table.T)  # values to coefficients
+    found = _fit_log_bias(np.log(magnitude[z, y, x]), table, project)
     total = np.zeros(image.shape)
     for coefficient, (a, b, c) in zip(found, terms, strict=True):
         total += coefficient * np.einsum("i,j,k->ijk", powers[0][a], powers[1][b], powers[2][c])
@@ -106,7 +112,8 @@ def even_out(
     low, high = float(total[where].min()), float(total[where].max())
     low = max(low, high - float(np.log(largest_ratio)))
     bias = np.exp(np.clip(total, low, high)).astype(np.float32)
-    left = np.exp(np.ptp(_fit_plainly(np.log(magnitude[where] / bias[where]), table) @ table.T))
+    rest = np.log(magnitude[z, y, x] / bias[z, y, x])
+    left = np.exp(np.ptp(table @ (project @ (rest - _sharpen(rest, _TISSUE_WIDTH)))))
     return Evened(
         image=cast("NDArray[np.float32] | NDArray[np.complex64]", (image / bias).astype(image.dtype)),
         bias=bias,
@@ -114,13 +121,15 @@ def even_out(
     )
 
 
-def _fit_log_bias(values: NDArray[np.float64], table: NDArray[np.float64]) -> NDArray[np.float64]:
+def _fit_log_bias(
+    values: NDArray[np.float64], table: NDArray[np.float64], project: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Smooth part of the logarithm of brightness: tissues are the values around which what is left heaps up."""
     found: NDArray[np.float64] = np.zeros(table.shape[1])
     for _ in range(_ROUNDS):
         left = values - table @ found
         sharpened = _sharpen(left, width=_TISSUE_WIDTH)
-        step = _fit_plainly(left - sharpened, table)
+        step = project @ (left - sharpened)
         found = np.asarray(found + step, dtype=np.float64)
         if float(np.ptp(table @ step)) < 1e-3:
             break
@@ -140,9 +149,3 @@ def _sharpen(values: NDArray[np.float64], width: float) -> NDArray[np.float64]:
     smooth = gaussian_filter1d(counts, width / step, mode="constant") + 1e-9
     moved = gaussian_filter1d(counts * centres, width / step, mode="constant") / smooth
     return np.asarray(np.interp(values, centres, moved), dtype=np.float64)
-
-
-def _fit_plainly(values: NDArray[np.float64], table: NDArray[np.float64]) -> NDArray[np.float64]:
-    normal = table.T @ table
-    normal[np.diag_indices(len(normal))] += 1e-6 * np.trace(normal) / len(normal)
-    return np.asarray(np.linalg.solve(normal, table.T @ values), dtype=np.float64)
