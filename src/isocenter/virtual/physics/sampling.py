@@ -58,9 +58,9 @@ class Skeleton:
     node: NDArray[np.int64]
     matrix: NDArray[np.float32]
 
-    def error(self, path: NDArray[np.float64]) -> float:
-        """Largest error on spins of such a block for a path, shape (n, n_coordinates)."""
-        waves = _waves(path, self.half)
+    def error(self, path: NDArray[np.float64], *, is_quick: bool = False) -> float:
+        """Largest error on spins of such a block for a path, shape (n, n_coordinates); on a few of them if quick."""
+        waves = _corner_waves(path, self.half) if is_quick else _waves(path, self.half)
         return float(np.abs(waves[:, self.node] @ self.matrix - waves).max())
 
 
@@ -108,7 +108,11 @@ class Shapes:
             if np.abs((self._shapes[number].path - path) @ largest).max() < TOLERANCE / (2 * np.pi):
                 return number
         for number in numbers[-_TRIED:]:
-            if all(skeleton.error(path) < ACCEPTED for skeleton in self._shapes[number].skeletons if len(skeleton.node)):
+            if all(
+                skeleton.error(path, is_quick=True) < ACCEPTED
+                for skeleton in self._shapes[number].skeletons
+                if len(skeleton.node)
+            ):
                 return number
         self._shapes.append(_Shape(path, _skeletons(path, half, self.margin)))
         numbers.append(len(self._shapes) - 1)
@@ -176,6 +180,14 @@ def _waves(path: NDArray[np.float64], half: NDArray[np.float64]) -> NDArray[np.f
         along = np.zeros((n, len(half)))
         along[:, axis] = half[axis] * np.cos(np.pi * np.arange(n) / (n - 1))
         places.append(along)
-    signs = np.random.default_rng(3).choice([-1.0, 1.0], (16, len(half)))
-    turns = 2 * np.pi * np.concatenate([*places, signs * half]) @ path.T
+    turns = 2 * np.pi * np.concatenate(places) @ path.T
+    return np.concatenate([np.cos(turns), np.sin(turns), _corner_waves(path, half)])
+
+
+_CORNERS: Final = np.random.default_rng(3).choice([-1.0, 1.0], (12, 16))
+
+
+def _corner_waves(path: NDArray[np.float64], half: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The same for spins in corners of a block, where errors are largest."""
+    turns = 2 * np.pi * (_CORNERS[:, : len(half)] * half) @ path.T
     return np.concatenate([np.cos(turns), np.sin(turns)])
