@@ -176,6 +176,16 @@ def test_title_tells_live_incomplete_and_complete_apart(pane, fraction, is_live,
     assert pane.title_text() == expected
 
 
+def test_a_second_series_is_never_shown_without_its_label(pane):
+    show(pane, volume(), volume(label="denoised"))
+    pane.position = 3
+    assert pane.title_text() == "T2"
+    pane.position = 4
+    assert pane.title_text() == "T2 · denoised"
+    show(pane, volume(label="denoised"), fraction=0.5)
+    assert pane.title_text().startswith("INCOMPLETE · T2 · denoised · 50 %")
+
+
 def test_stacks_follow_each_other(pane):
     show(pane, volume(Orientation.AXIAL), volume(Orientation.CORONAL, shape=(3, 5, 5)))
     assert pane.n_slices == 7

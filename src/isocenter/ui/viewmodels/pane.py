@@ -104,15 +104,17 @@ class PaneViewModel(QObject):
         )
 
     def title_text(self) -> str:
-        """Name of the series, and how far it is while it is measured."""
+        """Name of the series and what sets the stack apart that is shown, and how far it is while it is measured."""
         if self.series is None:
             return ""
+        found = self.current()
+        title = " · ".join(filter(None, (self.series.title, found[0].label if found else "")))
         percent = f"{self.series.fraction * 100:.0f} %"
         if self.series.is_live:
-            return translate("Viewer", "LIVE · {0} · {1} of k-space").format(self.series.title, percent)
+            return translate("Viewer", "LIVE · {0} · {1} of k-space").format(title, percent)
         if self.series.fraction < 1:
-            return translate("Viewer", "INCOMPLETE · {0} · {1} of k-space").format(self.series.title, percent)
-        return self.series.title
+            return translate("Viewer", "INCOMPLETE · {0} · {1} of k-space").format(title, percent)
+        return title
 
     def slice_text(self) -> str:
         """Number of the slice, and where its centre lies in the patient."""
