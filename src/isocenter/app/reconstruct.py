@@ -227,9 +227,11 @@ def _write_plain(volumes: tuple[Volume, ...], source: Path, folder: Path) -> Non
     stem = _stem(source)
     for index, volume in enumerate(volumes, start=1):
         name = stem if len(volumes) == 1 else f"{stem}-{index}"
+        name = f"{name}-{volume.label}" if volume.label else name
         np.save(folder / f"{name}.npy", np.abs(volume.data) if volume.kind in {"magnitude", "complex"} else volume.data)
         write_nifti(volume, folder / f"{name}.nii.gz")
-    contact_sheet(volumes, folder / f"{stem}.png", title=source.name)
+    titles = tuple(volume.label for volume in volumes)
+    contact_sheet(volumes, folder / f"{stem}.png", titles if any(titles) else (), title=source.name)
 
 
 def _report(volumes: tuple[Volume, ...], source: Path, out: Path) -> dict[str, Any]:
