@@ -20,7 +20,7 @@ class SequenceInfo:
     title, summary
         For people: ``3D turbo spin echo``; one sentence.
     recon
-        What its data become: ``cartesian`` (images), ``spectrum`` or ``noise``.
+        What its data become: ``cartesian`` or ``noncartesian`` (images), ``spectrum`` or ``noise``.
     is_clinical
         True when a technologist should be offered it.
     path
