@@ -110,7 +110,7 @@ def run() -> list[Row]:
         _write_theirs(folder / "theirs.h5", rows)
         written = compare_timed(
             "ISMRMRD write, 4 096 lines of 640",
-            lambda: _cpu_s(lambda: write_mrd(raw, path)),
+            lambda: _cpu_s(lambda: write_mrd(raw, folder / f"ours{next(number)}.h5")),
             "ismrmrd append_acquisition",
             lambda: _cpu_s(lambda: _write_theirs(folder / f"theirs{next(number)}.h5", rows)) / share,
             target=100,

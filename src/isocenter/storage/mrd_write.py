@@ -137,19 +137,18 @@ def _file(
         group.create_dataset("xml", (1,), maxshape=(1,), dtype=h5py.special_dtype(vlen=bytes))[0] = header_xml
         chunk = min(max(n, 1), _ROWS_PER_WRITE)
         data = group.create_dataset("data", (n,), maxshape=(None,), chunks=(chunk,), dtype=acquisition_dtype)
-        rows = np.zeros(chunk, dtype=acquisition_dtype)
-        rows["data"] = rows["traj"] = [np.zeros(0, dtype=np.float32)] * chunk
-        for start in range(0, n, chunk):
+        kind = data.id.get_type()
+        head_at, *member_at = (kind.get_member_offset(kind.get_member_index(name)) for name in (b"head", b"traj", b"data"))
+        for start in range(0, n, chunk):  # as they lie in the file: the library would look at every row
             part = heads[start : start + chunk]
-            rows["head"][: len(part)] = part
-            data[start : start + len(part)] = rows[: len(part)]
+            block = np.zeros((chunk, kind.get_size()), dtype=np.uint8)
+            block[: len(part), head_at : head_at + heads.itemsize] = part.view(np.uint8).reshape(len(part), -1)
+            data.id.write_direct_chunk((start,), block.tobytes())
         if waveforms:
             _add_waveforms(group, waveforms)
         file.flush()
-        kind = data.id.get_type()
         rows_at = _rows_at(data, kind.get_size())
         image: bytes = file.id.get_file_image()
-        member_at = [kind.get_member_offset(kind.get_member_index(name)) for name in (b"traj", b"data")]
     columns = [HeapColumn(references_at=rows_at + member_at[1], rows=samples)]
     if trajectories is not None:
         columns.append(HeapColumn(references_at=rows_at + member_at[0], rows=trajectories))
