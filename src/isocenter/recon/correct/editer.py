@@ -15,7 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isocenter.recon.correct.figure import Figure
-from isocenter.recon.correct.record import RIDGES, Complex, Record, Sums, best_fits, check_lines, deaf_to_object, solve
+from isocenter.recon.correct.record import (
+    RIDGES,
+    Complex,
+    Record,
+    Sums,
+    best_fits,
+    check_lines,
+    deaf_to_object,
+    positions_in,
+    solve,
+)
 
 MOST_OBJECT: Final = 0.35
 """Share of the object's power that a fit may take; sensors that hear the object would take more."""
@@ -92,11 +102,12 @@ def remove_with_sensors(coil: Complex, sensors: Complex, *, taps: int = 7, small
     check_lines(lines, sensors)
     if lines.size == 0 or sensors.shape[1] == 0 or not np.any(lines):
         return _unchanged(coil)
-    deaf = deaf_to_object(lines, sensors)
+    positions = positions_in(lines)
+    deaf = deaf_to_object(sensors, positions)
     n_unused = int(len(deaf) - deaf.sum())
     if not deaf.any():
         return _unchanged(coil, n_unused)
-    record = Record(lines, sensors[:, deaf], taps)
+    record = Record(lines, sensors if deaf.all() else sensors[:, deaf], taps, positions=positions)
     record.weigh(record.coil)
     _Windows(record, 1, sample=True).refine(1)
     record.weigh(record.residual)

@@ -10,6 +10,7 @@ from isocenter.domain.errors import ReconError
 
 Complex: TypeAlias = NDArray[np.complex64]
 Sums: TypeAlias = NDArray[np.complex128]
+Positions: TypeAlias = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 Parts: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 MOST_CONTRAST: Final = 2.0
@@ -34,20 +35,25 @@ def check_lines(lines: Complex, sensors: Complex) -> None:
         )
 
 
-def deaf_to_object(lines: Complex, sensors: Complex) -> NDArray[np.bool_]:
+def deaf_to_object(sensors: Complex, positions: Positions) -> NDArray[np.bool_]:
     """Sensors that are no louder at the centre of the lines, where the object is, than at the ends."""
-    some = lines[:: max(len(lines) // 128, 1)]
-    strong, weak = object_positions(np.median(_power(some), axis=0).sum(axis=0))
+    strong, weak = positions
     power = np.mean(_power(sensors), axis=0)
     deaf: NDArray[np.bool_] = power[:, strong].mean(axis=1) <= MOST_CONTRAST * power[:, weak].mean(axis=1)
     return deaf
+
+
+def positions_in(lines: Complex) -> Positions:
+    """Samples of a line where the object is strong and where it is weak, told from the lines."""
+    some = lines[:: max(len(lines) // 128, 1)]
+    return object_positions(np.median(_power(some), axis=0).sum(axis=0))
 
 
 def _power(values: Complex) -> NDArray[np.float32]:
     return values.real**2 + values.imag**2
 
 
-def object_positions(profile: NDArray[np.floating]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def object_positions(profile: NDArray[np.floating]) -> Positions:
     """Samples of a line where the object is strong and where it is weak."""
     return profile >= np.quantile(profile, 7 / 8), profile <= np.median(profile)
 
@@ -56,7 +62,14 @@ class Record:
     """A record on its way: sensors with margins, weights, and what is left of the coil. Not for several threads."""
 
     def __init__(
-        self, lines: Complex, sensors: Complex, taps: int, *, loud: NDArray[np.float32] | None = None, scale: float = 0.0
+        self,
+        lines: Complex,
+        sensors: Complex,
+        taps: int,
+        *,
+        loud: NDArray[np.float32] | None = None,
+        scale: float = 0.0,
+        positions: Positions | None = None,
     ) -> None:
         n_samples = lines.shape[2]
         self.scale = scale or float(np.sqrt(np.mean(_power(lines))))
@@ -76,9 +89,7 @@ class Record:
         self.weights = np.ones((len(lines), len(self.starts) - 1), dtype=np.float32)
         self.edge = np.ones(self.weights.shape, dtype=bool)
         self._lines = lines
-        every = max(len(lines) // 128, 1)
-        profile = np.median(self.coil[0][::every] ** 2 + self.coil[1][::every] ** 2, axis=0).sum(axis=0)
-        self._strong, self._weak = object_positions(profile)
+        self._strong, self._weak = positions or positions_in(lines)
         self.n_strong, self.n_weak = int(self._strong.sum()), int(self._weak.sum())
 
     def power(self, parts: Parts) -> NDArray[np.float32]:
@@ -124,9 +135,10 @@ class Record:
 
     def taken(self) -> tuple[NDArray[np.float32], ...]:
         """Power that the prediction takes from each line where the object is strong, and where weak; then what there is."""
-        both = zip(self._predicted, self.residual, strict=True)
-        share = sum((2 * found * left - found**2 for found, left in both), np.zeros((), dtype=np.float32)).mean(axis=1)
-        own = sum((left**2 for left in self.residual), np.zeros((), dtype=np.float32)).mean(axis=1)
+        from isocenter.recon.correct import taps
+
+        share, own = np.zeros((2, len(self.weights), self.coil[0].shape[2]), dtype=np.float32)
+        taps.object_gain(self.residual, self._predicted, share, own)
         return tuple(part[:, where].mean(axis=1) for part in (share, own) for where in (self._strong, self._weak))
 
     def subtract(self, chosen: NDArray[np.bool_]) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 Sums = NDArray[np.complex128]
+Parts = tuple[Floats, Floats]
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, inline="always")
@@ -223,6 +224,19 @@ def stretch_gain(
                     total += pr[line, m, k] * (2 * sr[line, m, k] - pr[line, m, k])
                     total += pi[line, m, k] * (2 * si[line, m, k] - pi[line, m, k])
             out[line, q] = total
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def object_gain(residual: Parts, predicted: Parts, share: Floats, own: Floats) -> None:
+    """Add to ``share`` what subtracting ``predicted`` takes from the power of each sample, to ``own`` that power."""
+    sr, si = residual
+    pr, pi = predicted
+    for line in range(len(sr)):
+        for m in range(sr.shape[1]):
+            for k in range(sr.shape[2]):
+                a, b, c, d = sr[line, m, k], si[line, m, k], pr[line, m, k], pi[line, m, k]
+                share[line, k] += c * (2 * a - c) + d * (2 * b - d)
+                own[line, k] += a * a + b * b
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
