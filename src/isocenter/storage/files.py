@@ -4,9 +4,9 @@
 import contextlib
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from isocenter.domain.errors import StorageError
 
@@ -60,7 +60,7 @@ def _translate(error: OSError, doing: str, path: Path) -> StorageError:
     return StorageError(f"Cannot {doing} in {path}: {reason}.", "Check the disk, then repeat.")
 
 
-def write_atomic(path: Path, content: bytes | bytearray) -> None:
+def write_atomic(path: Path, content: bytes) -> None:
     """Write a file so that a reader sees the old content or the new one, also after a loss of power.
 
     Raises
@@ -68,11 +68,17 @@ def write_atomic(path: Path, content: bytes | bytearray) -> None:
     StorageError
         When it cannot be written; then the old file is untouched and nothing new is left behind.
     """
+    write_pieces(path, (content,))
+
+
+def write_pieces(path: Path, pieces: Iterable[Any]) -> None:
+    """``write_atomic`` for content that is made piece by piece."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with plain_words(f"write {path.name}", path.parent):
         try:
             with temporary.open("wb") as file:
-                file.write(content)
+                for piece in pieces:
+                    file.write(piece)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)

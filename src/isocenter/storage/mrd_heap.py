@@ -12,7 +12,7 @@ HDF5 File Format Specification 3.0: II.A (superblock version 0), III.E (global h
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -37,8 +37,8 @@ class HeapColumn:
     rows: Sequence[NDArray[np.float32]]
 
 
-def with_heap(image: bytes, columns: Sequence[HeapColumn]) -> bytearray:
-    """File image with the content of all columns added.
+def with_heap(image: bytes, columns: Sequence[HeapColumn]) -> Iterator[bytearray | NDArray[np.uint8]]:
+    """Pieces of the file with the content of all columns added; never all of them in memory.
 
     Raises
     ------
@@ -50,22 +50,17 @@ def with_heap(image: bytes, columns: Sequence[HeapColumn]) -> bytearray:
         raise ValueError("not a file of the oldest layout")
     content = bytearray(image)
     content.extend(bytes(-len(content) % 8))
-    parts: list[NDArray[np.uint8]] = []
-    at = len(content)
-    pointers: list[tuple[NDArray[np.int64], NDArray[np.void]]] = []
-    for start, stop in _runs(columns):
-        block, references = _collection([column.rows[start:stop] for column in columns], at)
-        parts.append(block)
-        pointers += [(column.references_at[start:stop], refs) for column, refs in zip(columns, references, strict=True)]
-        at += len(block)
-    view = np.frombuffer(content, dtype=np.uint8)
-    for places, values in pointers:
-        view[places[:, None] + np.arange(REFERENCE.itemsize)] = values.view(np.uint8).reshape(len(values), -1)
-    del view  # the buffer may not grow while it is looked at
+    view, at, runs = np.frombuffer(content, dtype=np.uint8), len(content), _runs(columns)
+    for start, stop in runs:
+        n_bytes, references = _plan([column.rows[start].nbytes for column in columns], stop - start, at)
+        for column, values in zip(columns, references, strict=True):
+            places = column.references_at[start:stop, None] + np.arange(REFERENCE.itemsize)
+            view[places] = values.view(np.uint8).reshape(len(values), -1)
+        at += n_bytes
     struct.pack_into("<Q", content, _EOF_AT, at)
-    for part in parts:
-        content.extend(part.data)
-    return content
+    yield content
+    for start, stop in runs:
+        yield _collection([column.rows[start:stop] for column in columns])
 
 
 def _runs(columns: Sequence[HeapColumn]) -> list[tuple[int, int]]:
@@ -83,15 +78,32 @@ def _runs(columns: Sequence[HeapColumn]) -> list[tuple[int, int]]:
     return runs
 
 
-def _collection(columns: list[Sequence[NDArray[np.float32]]], at: int) -> tuple[NDArray[np.uint8], list[NDArray[np.void]]]:
-    """One collection of the heap for rows of equal lengths, and the references to its objects."""
-    n_rows = len(columns[0])
-    n_bytes = [rows[0].nbytes for rows in columns]
-    widths = [_HEADER + (size + 7) // 8 * 8 if size else 0 for size in n_bytes]
-    body = np.zeros((n_rows, sum(widths)), dtype=np.uint8)
-    references, column_at, first = [], 0, 1
-    for rows, size, width in zip(columns, n_bytes, widths, strict=True):
+def _widths(n_bytes: list[int]) -> list[int]:
+    """Of one object of each column, its header included."""
+    return [_HEADER + (size + 7) // 8 * 8 if size else 0 for size in n_bytes]
+
+
+def _plan(n_bytes: list[int], n_rows: int, at: int) -> tuple[int, list[NDArray[np.void]]]:
+    """Size of a collection that will lie at an address, and the references to its objects."""
+    references, first = [], 1
+    for size in n_bytes:
         found = np.zeros(n_rows, dtype=REFERENCE)
+        if size:
+            found["n"], found["heap_at"], found["object"] = size // 4, at, np.arange(first, first + n_rows)
+            first += n_rows
+        references.append(found)
+    return max(2 * _HEADER + n_rows * sum(_widths(n_bytes)), _LEAST_BYTES), references
+
+
+def _collection(columns: list[Sequence[NDArray[np.float32]]]) -> NDArray[np.uint8]:
+    """One collection of the heap for rows of equal lengths."""
+    n_rows, n_bytes = len(columns[0]), [rows[0].nbytes for rows in columns]
+    widths = _widths(n_bytes)
+    used = _HEADER + n_rows * sum(widths)
+    block = np.zeros(max(used + _HEADER, _LEAST_BYTES), dtype=np.uint8)
+    block[:_HEADER] = np.frombuffer(struct.pack("<4sB3xQ", b"GCOL", 1, len(block)), np.uint8)
+    body, column_at, first = block[_HEADER:used].reshape(n_rows, -1), 0, 1
+    for rows, size, width in zip(columns, n_bytes, widths, strict=True):
         if size:
             heads = np.zeros(n_rows, dtype=_OBJECT)
             heads["number"], heads["size"] = np.arange(first, first + n_rows), size
@@ -99,14 +111,7 @@ def _collection(columns: list[Sequence[NDArray[np.float32]]], at: int) -> tuple[
             target = body[:, column_at + _HEADER : column_at + _HEADER + size]
             for index, row in enumerate(rows):
                 target[index] = row.view(np.uint8)
-            found["n"], found["heap_at"], found["object"] = size // 4, at, heads["number"]
             first += n_rows
-        references.append(found)
         column_at += width
-    used = _HEADER + body.size
-    total = max(used + _HEADER, _LEAST_BYTES)
-    block = np.zeros(total, dtype=np.uint8)
-    block[:_HEADER] = np.frombuffer(struct.pack("<4sB3xQ", b"GCOL", 1, total), np.uint8)
-    block[_HEADER:used] = body.ravel()
-    block[used : used + _HEADER] = np.frombuffer(struct.pack("<HHIQ", 0, 0, 0, total - used), np.uint8)  # what is free
-    return block, references
+    block[used : used + _HEADER] = np.frombuffer(struct.pack("<HHIQ", 0, 0, 0, len(block) - used), np.uint8)  # what is free
+    return block

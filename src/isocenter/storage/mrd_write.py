@@ -4,7 +4,7 @@
 For a scan that is being measured see ``mrd_file``, which never rewrites anything.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from isocenter.domain.errors import StorageError
 from isocenter.domain.raw import RawScan
-from isocenter.storage.files import write_atomic
+from isocenter.storage.files import write_pieces
 from isocenter.storage.mrd_header import header_of_raw
 from isocenter.storage.mrd_heads import TIME_STAMP_S, Lines, heads_of, k_units_per_m
 from isocenter.storage.mrd_heap import HeapColumn, with_heap
@@ -72,7 +72,7 @@ def write_mrd(raw: RawScan, path: Path, waveforms: Iterable[Waveform] = (), *, i
         raw = replace(raw, samples=for_others(raw.samples), noise=noise)
     header = header_of_raw(raw, is_for_others=is_for_others)
     heads, rows, trajectories = lines_of_raw(raw)
-    write_atomic(path, sealed(_file(header, heads, rows, trajectories, tuple(waveforms))))
+    write_pieces(path, sealed(_file(header, heads, rows, trajectories, tuple(waveforms))))
 
 
 def lines_of_raw(
@@ -126,8 +126,8 @@ def _file(
     samples: list[NDArray[np.float32]],
     trajectories: list[NDArray[np.float32]] | None,
     waveforms: tuple[Waveform, ...],
-) -> bytearray:
-    """Content of the file, made in memory: a disk that fills up under the HDF5 library brings the process down."""
+) -> Iterator[bytearray | NDArray[np.uint8]]:
+    """Pieces of the file. Not written by the HDF5 library: a disk that fills up under it brings the process down."""
     import h5py
     from ismrmrd.hdf5 import acquisition_dtype
 

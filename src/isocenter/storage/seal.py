@@ -7,18 +7,25 @@ damaged files need. Whoever changes the file with the HDF5 library overwrites it
 
 import struct
 import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeAlias
+
+Buffer: TypeAlias = Any
+"""Bytes of any kind."""
 
 _MARK: Final = b"isocenter-crc32\n"
 _TRAILER: Final = struct.Struct("<16sQI")
 _PIECE: Final = 2**22
 
 
-def sealed(content: bytearray) -> bytearray:
-    """Content with its checksum, which is added to it."""
-    content.extend(_TRAILER.pack(_MARK, len(content), zlib.crc32(content)))
-    return content
+def sealed(pieces: Iterable[Buffer]) -> Iterator[Buffer]:
+    """Pieces of a file, and its checksum behind them."""
+    checksum, length = 0, 0
+    for piece in pieces:
+        checksum, length = zlib.crc32(piece, checksum), length + memoryview(piece).nbytes
+        yield piece
+    yield _TRAILER.pack(_MARK, length, checksum)
 
 
 def is_sealed(path: Path) -> bool:
