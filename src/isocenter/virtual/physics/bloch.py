@@ -95,7 +95,7 @@ class Simulator:
         self._rotations = np.empty((self._capacity, self._n_blocks, 9 * BLOCK), dtype=np.float32)
         self._slots: dict[bytes, int] = {}
         self._known: list[Pulse] = []
-        self._shapes = Shapes(margin=1.25 if self.faults.motion else 1.02)
+        self._shapes = Shapes(factor=1.25 if self.faults.motion else 1.02)
         self.reset()
 
     def reset(self) -> None:

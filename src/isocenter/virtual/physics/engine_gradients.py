@@ -112,8 +112,8 @@ class Played:
         Codes of channels x, y, z.
     responses, b0_responses
         Eddy currents of each channel that make gradients and shift the field.
-    ripple_hz_per_m, ripple_turns_per_tick, ripple_start_turns
-        Amplitude of the ripple of each channel [Hz/m], its frequency, and its phase at tick 0.
+    ripple_hz_per_m, ripple_turns_per_tick, ripple_start_rad
+        Amplitude of the ripple of each channel [Hz/m], its frequency, and its phase at tick 0 [rad].
     """
 
     channels: tuple[Held, Held, Held]
@@ -121,7 +121,7 @@ class Played:
     b0_responses: tuple[tuple[Response, ...], ...] = ((), (), ())
     ripple_hz_per_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
     ripple_turns_per_tick: float = 0.0
-    ripple_start_turns: float = 0.0
+    ripple_start_rad: float = 0.0
 
     @property
     def is_staircase(self) -> bool:
@@ -138,7 +138,7 @@ class Played:
                 out[:, axis] += response.at(ticks) * k_per_area[axis]
         if any(self.ripple_hz_per_m):
             omega = 2 * np.pi * self.ripple_turns_per_tick
-            angle = omega * ticks + 2 * np.pi * self.ripple_start_turns
+            angle = omega * ticks + self.ripple_start_rad
             out -= (np.cos(angle) * tick_s / omega)[:, None] * np.array(self.ripple_hz_per_m)
         return out
 
@@ -201,7 +201,7 @@ class GradientPlayer:
             b0_responses=tuple(b0),
             ripple_hz_per_m=(x, y, z),
             ripple_turns_per_tick=self._faults.ripple_hz / self._clock_hz,
-            ripple_start_turns=self._faults.ripple_hz * start_s % 1.0,
+            ripple_start_rad=2 * np.pi * (self._faults.ripple_hz * start_s % 1.0),
         )
 
     def _one(self, axis: int, track: Track | None, end_tick: int, origin: int) -> tuple[Held, list[Response]]:

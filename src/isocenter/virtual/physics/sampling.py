@@ -76,11 +76,11 @@ class Shapes:
 
     Attributes
     ----------
-    margin
+    factor
         How much larger than now blocks may become before a new skeleton is needed.
     """
 
-    margin: float = 1.02
+    factor: float = 1.02
     _shapes: list[_Shape] = field(default_factory=list)
     _by_length: dict[int, list[int]] = field(default_factory=dict)
 
@@ -114,7 +114,7 @@ class Shapes:
                 if len(skeleton.node)
             ):
                 return number
-        self._shapes.append(_Shape(path, _skeletons(path, half, self.margin)))
+        self._shapes.append(_Shape(path, _skeletons(path, half, self.factor)))
         numbers.append(len(self._shapes) - 1)
         return len(self._shapes) - 1
 
@@ -140,11 +140,11 @@ class Shapes:
         )
 
 
-def _skeletons(path: NDArray[np.float64], half: NDArray[np.float64], margin: float) -> tuple[Skeleton, ...]:
+def _skeletons(path: NDArray[np.float64], half: NDArray[np.float64], factor: float) -> tuple[Skeleton, ...]:
     """A skeleton for each class of blocks of about the same spread of phases."""
     swing = half @ np.ptp(path, axis=0)
     level = np.ceil(np.log(np.maximum(swing, _SMALLEST_TURNS) / _SMALLEST_TURNS) / np.log(_STEP)).astype(np.int64)
-    classes = [half[level == each].max(axis=0) * margin for each in np.unique(level)]
+    classes = [half[level == each].max(axis=0) * factor for each in np.unique(level)]
     return tuple(_skeleton(path, largest) for largest in classes)
 
 
