@@ -43,9 +43,7 @@ def plane(phantom: Phantom, across: int, down: int, size_m: float, centre: tuple
     places[:, down] = rows.ravel() + middle[down]
     weight = np.array(
         [0.0]
-        + [
-            t.density * np.exp(-PROTON_TE_S / t.t2_s) * -np.expm1(-PROTON_TR_S / t.t1_s) + 0.02 for t in phantom.tissues
-        ]
+        + [t.density * np.exp(-PROTON_TE_S / t.t2_s) * -np.expm1(-PROTON_TR_S / t.t1_s) + 0.02 for t in phantom.tissues]
     )
     picture = weight[phantom.label(places)].reshape(PIXELS, SUPERSAMPLE, PIXELS, SUPERSAMPLE)
     return picture.mean(axis=(1, 3))
@@ -55,7 +53,11 @@ def draw(phantom: Phantom) -> Image.Image:
     """Axial, coronal and sagittal plane side by side."""
     size_m = 1.04 * float(np.max(np.asarray(phantom.high_m) - np.asarray(phantom.low_m)))
     centre = CENTRE_M.get(phantom.name, (0.0, 0.0, 0.0))
-    planes = [plane(phantom, 0, 1, size_m, centre), plane(phantom, 0, 2, size_m, centre), plane(phantom, 1, 2, size_m, centre)]
+    planes = [
+        plane(phantom, 0, 1, size_m, centre),
+        plane(phantom, 0, 2, size_m, centre),
+        plane(phantom, 1, 2, size_m, centre),
+    ]
     grey = np.hstack(planes) / max(float(p.max()) for p in planes)
     picture = Image.fromarray((255 * grey).astype(np.uint8))
     pen = ImageDraw.Draw(picture)

@@ -14,14 +14,15 @@ MAX_LINES = 400
 
 UNIT_SUFFIXES = (
     "_s _hz _t _t_per_m _t_per_m_s _per_m _m _rad _kg _v _a _w _c _k _db _ppm _tick _ticks _code _codes _bytes _px "
-    "_hz_per_m _hz_per_c _per_s _w_per_kg _hz_per_t _m2 _us _ms _mm _deg _m2_per_s _volts"
+    "_hz_per_m _hz_per_c _per_s _w_per_kg _hz_per_t _m2 _us _ms _mm _deg _m2_per_s _volts _turns"
 ).split()
 # Dimensionless by nature, or a count; a new one needs a reason here.
 DIMENSIONLESS = {
     "default", "low", "high",  # of a declared parameter: SI, the unit is a field beside them
     "rf_scale", "max_duty", "rf_duty", "scale", "fraction", "factor", "snr", "density", "amplitude",
     "volts_per_unit", "centre_sample", "centre_lin", "centre_par", "tx_t_per_code", "time_scale", "requested", "allowed",
-    "noise", "gain", "kelvin", "share", "x_share", "y_share", "z_share", "compression", "ring_down_level", "level", "transmit_scale",
+    "noise", "gain", "kelvin", "share", "x_share", "y_share", "z_share", "compression", "level",
+    "ring_down_level", "transmit_scale", "sensor_leak", "edge",
     "slope", "wedge_slope", "contrast",  # of test objects: ratios
     "tolerance", "damping", "weighting",  # of least squares: ratios
 }  # fmt: skip
