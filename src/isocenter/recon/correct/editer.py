@@ -184,7 +184,7 @@ class _Windows:
             fits[~self._spares_object(fits, window)] = 0
             moved: NDArray[np.bool_] = np.any(fits != 0, axis=(1, 2))
             record.subtract(moved[window])
-            self.cross -= self.gram @ np.repeat(fits, 2 * per, axis=0)
+            self.cross -= np.einsum("btu,bum->btm", self.gram, np.repeat(fits, 2 * per, axis=0))
         return fits
 
     def _spares_object(self, fits: Sums, window: NDArray[np.int64]) -> NDArray[np.bool_]:

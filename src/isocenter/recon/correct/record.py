@@ -173,8 +173,8 @@ def best_fits(
     from isocenter.recon.correct import taps
 
     trials: Sums = taps.solve_stiff(gram, cross, np.tile(ridges, (len(gram), 1)))
-    judged = trials[:, judge]  # a judge's own judge is whom it judges
-    gain = (judged.conj() * (2 * cross - gram @ judged)).real.sum(axis=(2, 3))
+    judged = trials[:, judge]  # a judge's own judge is whom it judges; einsum: BLAS would wake its threads for nothing
+    gain = (judged.conj() * (2 * cross - np.einsum("btu,rbum->rbtm", gram, judged))).real.sum(axis=(2, 3))
     best = np.argmax(gain + gain[:, judge], axis=0)
     return trials[best, np.arange(len(gram))], ridges[best]
 
