@@ -81,5 +81,10 @@ def build(p: Parameters, system: System) -> Any:
         player.block(refocus.block_s, refocus.event)
         player.block(window_s + tr_s - shot_s, crusher, adc, *player.labels(AVG=shot))
     return player.define(
-        RepetitionTime=tr_s, EffectiveEchoTime=te_s, Bandwidth=1 / dwell_s, Samples=p.n_samples, Averages=p.averages
+        RepetitionTime=tr_s,
+        EffectiveEchoTime=te_s,
+        Bandwidth=1 / dwell_s,
+        Samples=p.n_samples,
+        Averages=p.averages,
+        PhaseCycle="0 180",
     )

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The prescan's frequency: right where there is a signal, refused with a reason where there is none or it is doubtful."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -289,3 +291,26 @@ def test_a_line_that_only_repeats_near_resonance_is_looked_at_closer():
     search = FrequencySearch(LO_HZ, 50e3, BAND_HZ)
     assert len(run_search(search, at)) == 3
     assert search.result().larmor_hz == pytest.approx(true_hz, abs=10)
+
+
+def cycled(shots):
+    """As the sequence 'frequency' measures: pulses and receiver turn by 180 degrees from shot to shot."""
+    return replace(raw_of(shots), definitions={"PhaseCycle": "0 180"})
+
+
+@pytest.mark.parametrize("offset_hz", [0.0, 4321.0])
+def test_an_even_phantom_whose_echo_does_not_decay_is_told_by_its_phases(offset_hz):
+    got = measure_frequency(cycled(tone(offset_hz) + noise(1, n_shots=4)))
+    assert isinstance(got, Frequency), got
+    assert abs(got.offset_hz - offset_hz) < 5
+
+
+def test_a_steady_tone_is_refused_though_the_pulses_turn():
+    rng = np.random.default_rng(8)
+    for _ in range(50):
+        phases = rng.uniform(0, 2 * np.pi, 4)
+        shots = np.stack([tone(2000.0, phase=phase) for phase in phases]) + noise(2, n_shots=4)
+        assert isinstance(measure_frequency(cycled(shots)), Refusal)
+    # The receiver's own carrier: the same phase at every shot, which the receiver then turns.
+    leak = np.stack([tone(0.0, phase=np.pi * (shot % 2)) for shot in range(4)]) + noise(3, n_shots=4)
+    assert isinstance(measure_frequency(cycled(leak)), Refusal)

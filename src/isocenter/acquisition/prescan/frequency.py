@@ -28,6 +28,7 @@ MAX_SPREAD: Final = 0.10  # of the band, between parts of a line that is to be o
 _ZERO_FILL: Final = 4
 _WINDOWS: Final = (None, 1 / 4, 1 / 8, 1 / 16, 1 / 32)  # Gaussian widths as fractions of the readout; None is no window
 _AGREEMENT: Final = 0.9  # of the shots' phases, 1 when equal: a signal starts with the pulse, interference whenever it likes
+_FOLLOWS: Final = 0.99  # the same for a tone that would be taken for interference if it did not follow the pulses
 _FLAT: Final = 0.06  # a tone whose strength changes less than this over the readout does not decay
 _BESIDE: Final = 4.0  # so near to such a tone, in resolutions, what is found belongs to it
 _NARROW: Final = 2.5  # width of a line, in resolutions, up to which it may be such a tone
@@ -126,7 +127,7 @@ def measure_frequency(raw: RawScan) -> Frequency | Refusal:
         line = _strongest(rest, raw.dwell_s)
         if line.snr < MIN_SNR or len(spurs) > MAX_SPURS:
             return _no_signal(line.snr, spurs, raw)
-        if not _is_constant(rest, line, raw.dwell_s):
+        if not _is_constant(rest, line, raw.dwell_s) or _follows_pulses(shots, line, raw):
             break
         spurs.append(_refine(rest, line.peak_hz, raw.dwell_s))
         rest = _without(signal, spurs, raw.dwell_s)
@@ -291,15 +292,29 @@ def _amplitudes(waves: NDArray[np.complex128], signal: NDArray[np.complex128]) -
     return np.asarray(np.linalg.solve(normal, waves.conj().T @ signal), dtype=np.complex128)
 
 
+def _follows_pulses(shots: NDArray[np.complex128], line: _Line, raw: RawScan) -> bool:
+    """True for a tone whose phase turned with that of the pulses, which only an excited signal does.
+
+    An echo of a very even object does not decay either. A steady tone may by chance turn as the pulses do from one shot to
+    the next; it does not when it is measured again with the oscillator at its place, as every line is.
+    """
+    if len(shots) < 4 or raw.definitions.get("PhaseCycle", "").split() != ["0", "180"]:
+        return False
+    return _agreement(shots, line, raw.dwell_s) > _FOLLOWS
+
+
 def _repeats(shots: NDArray[np.complex128], line: _Line, dwell_s: float) -> bool:
     """False when shots that are strong enough to tell do not agree in phase."""
     if len(shots) < 2:
         return True
+    agreement = _agreement(shots, line, dwell_s)
+    per_shot_snr = line.snr / np.sqrt(len(shots))
+    return bool(agreement > min(_AGREEMENT, 1 - 4 / per_shot_snr**2) or per_shot_snr < MIN_SNR)
+
+
+def _agreement(shots: NDArray[np.complex128], line: _Line, dwell_s: float) -> float:
+    """Of the shots' phases only, 1 when equal: strength changes on the way to a steady state."""
     strength = np.abs(shots.mean(axis=0)) ** 2  # weight: when the signal is there
     wave = np.exp(-2j * np.pi * line.offset_hz * dwell_s * np.arange(shots.shape[1]))
     each = (shots * wave * strength).sum(axis=1)
-    agreement = (
-        abs(each.sum()) / np.sum(np.abs(each))
-    ) ** 2  # of phases only: strength changes on the way to a steady state
-    per_shot_snr = line.snr / np.sqrt(len(shots))
-    return bool(agreement > min(_AGREEMENT, 1 - 4 / per_shot_snr**2) or per_shot_snr < MIN_SNR)
+    return float((abs(each.sum()) / np.sum(np.abs(each))) ** 2)
