@@ -28,8 +28,9 @@ class PreparationPool:
         self._pool: ProcessPoolExecutor | None = None
 
     def warm_up(self) -> None:
-        """Start the process and let it import what it will need."""
+        """Start the process and let it import what it will need; then compile what reconstruction will need."""
         self._submit(_warm)
+        self._submit(_warm_reconstruction)
 
     def check(
         self, protocol: Protocol, scanner: Scanner, calibration: Calibration, position: PatientPosition
@@ -70,3 +71,12 @@ def _warm() -> None:
     with contextlib.suppress(ConsoleError):  # what is wrong will be said when a protocol is checked
         scanner = load_scanner(list_scanners()[0])
         check(Protocol(name="warm up", sequence="fid"), scanner, nominal_calibration(scanner), PatientPosition.HFS)
+
+
+def _warm_reconstruction() -> None:
+    """Compile the loops of corrections and non-Cartesian transforms: on the disk before the first scan needs them."""
+    from isocenter.recon.correct.warm_up import warm_up as warm_up_corrections
+    from isocenter.recon.nufft.transform import warm_up as warm_up_transforms
+
+    warm_up_corrections()
+    warm_up_transforms()
