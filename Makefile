@@ -28,7 +28,8 @@ test: $(VENV)/.installed-dev  ## Run every check: format, lint, types, import co
 check: $(VENV)/.installed-dev  ## The checks without looking for other programs first
 	@./scripts/check
 
-bench: $(VENV)/.installed-dev  ## Measure speed against peers, in one run
+bench: $(VENV)/.installed-bench  ## Measure speed against peers, in one run
+	@./scripts/peers
 	@$(BIN)/python -m bench
 
 clean:  ## Remove the environment and what was built
@@ -46,3 +47,8 @@ $(VENV)/.installed-dev: $(VENV)/bin/python pyproject.toml
 	@echo "Installing Isocenter and its checks into $(VENV) (a few minutes the first time)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-bench: $(VENV)/bin/python pyproject.toml
+	@echo "Installing Isocenter, its checks and the peers of its benchmarks into $(VENV) (a few minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
+	@touch $@ $(VENV)/.installed-dev $(VENV)/.installed
