@@ -57,6 +57,7 @@ def command(
       tx0_i tx0_q         RF envelope, -32767 to 32767
       grad_vx _vy _vz     grad_vx, grad_vy, grad_vz: signed codes of the gradient DACs
       rx0_rate rx0_en     decimation of the receiver; 1 while it takes samples
+      rx1_rate rx1_en     the same of the second receiver, for a sensor of interference
       tx_gate rx_gate     RF amplifier unblanked; receiver connected
       trig_out leds       trigger output; eight digital outputs
 

@@ -81,11 +81,11 @@ def command(
     )
     scanner = load_scanner(scanner_for(scanner_name, scenario))
     with serve(scanner, setup, host, port) as (address, actual_port):
-        if as_json:
-            click.echo(json.dumps({"host": address, "port": actual_port}))
-        else:
-            click.echo(f"The virtual scanner listens on {address}, port {actual_port}. Ctrl-C ends it.")
-        try:
+        try:  # from the first word on: whoever reads it may answer with Ctrl-C at once
+            if as_json:
+                click.echo(json.dumps({"host": address, "port": actual_port}))
+            else:
+                click.echo(f"The virtual scanner listens on {address}, port {actual_port}. Ctrl-C ends it.")
             threading.Event().wait()
         except KeyboardInterrupt:
             click.echo("Ended.", err=True)
