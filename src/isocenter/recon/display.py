@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from isocenter.domain.errors import ReconError
 from isocenter.domain.geometry import Orientation, PatientPosition, standard_axes_lps
@@ -56,11 +56,21 @@ class Display:
     geometry: ImageGeometry
 
     def apply(self, array: NDArray[Any]) -> NDArray[Any]:
-        """The array with its last three axes in display order, contiguous."""
+        """The array with its last three axes in display order, contiguous; not copied where it came from ``empty``."""
         if self.transpose:
             array = array.swapaxes(-1, -2)
+        return np.ascontiguousarray(self._flipped(array))
+
+    def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+        """A new array of ``shape`` in encoding order whose memory is in display order."""
+        if self.transpose:
+            flipped = self._flipped(np.empty((*shape[:-2], shape[-1], shape[-2]), dtype=dtype))
+            return flipped.swapaxes(-1, -2)
+        return self._flipped(np.empty(shape, dtype=dtype))
+
+    def _flipped(self, array: NDArray[Any]) -> NDArray[Any]:
         slices, rows, columns = (slice(None, None, -1 if flip else 1) for flip in self.flip)
-        return np.ascontiguousarray(array[..., slices, rows, columns])
+        return array[..., slices, rows, columns]
 
 
 def orthonormal(read: Vector, lin: Vector, third: Vector) -> tuple[Vector, Vector, Vector]:

@@ -139,8 +139,16 @@ def _weigh(array: Complex, factors: Sequence[tuple[int, NDArray[np.float32] | Co
     for axis, factor in factors:
         if axis < array.ndim - 2:
             others = others * _along(factor, axis, array.ndim - 2)
-    for block, factor in zip(blocks, np.broadcast_to(others, array.shape[:-2]).ravel(), strict=True):
-        np.multiply(block, plane * factor, out=block)
+    each = np.broadcast_to(others, array.shape[:-2]).ravel()
+    if np.iscomplexobj(plane) or np.iscomplexobj(others):
+        for block, factor in zip(blocks, each, strict=True):
+            np.multiply(block, plane * factor, out=block)
+        return
+    # Real factors weigh real and imaginary parts alike, with a quarter of the work of a complex product. They are signs.
+    plane = np.repeat(plane, 2, axis=1) if plane.shape[1] > 1 else plane
+    planes = {factor: plane * np.float32(factor) for factor in np.unique(each).tolist()}
+    for block, factor in zip(blocks.view(np.float32), each.tolist(), strict=True):
+        np.multiply(block, planes[factor], out=block)
 
 
 def _phase_before(n_samples: int, size: int) -> NDArray[np.float32] | Complex:

@@ -120,8 +120,8 @@ def run_pipeline(work: Work, planned: Iterable[PlannedStep], *, is_live: bool = 
 
 
 def _do(work: Work, item: PlannedStep) -> Work:
-    if item.is_required:
-        return noted(item.step.run(work, item.parameters), item)
+    if item.is_required:  # if it fails nothing is made of what it took
+        return noted(item.step.run(dataclasses.replace(work, is_spent=True), item.parameters), item)
     try:
         done = item.step.run(work, item.parameters)
         _require_finite(done, work)
@@ -161,6 +161,7 @@ def noted(work: Work, item: PlannedStep, skipped: str = "") -> Work:
         grids=tuple(with_note(grid) for grid in work.grids),
         pictures=tuple(with_note(picture) for picture in work.pictures),
         notes=work.notes + note(""),
+        is_spent=False,
         said="",
     )
 

@@ -117,6 +117,8 @@ class Work:
         Map of the main field that was measured before, for the corrections that need one; None without.
     grids, pictures
         Empty until a step makes them.
+    is_spent
+        Nobody needs these data after the step that runs now: it may reuse the memory of grids and pictures, or give it back.
     notes, said
         What was done while there were only readouts, and what the step that runs now has to say about all of it.
     """
@@ -125,6 +127,7 @@ class Work:
     field: MeasuredField | None = None
     grids: tuple[Grid, ...] = ()
     pictures: tuple[Picture, ...] = ()
+    is_spent: bool = False
     notes: Notes = ()
     said: str = ""
 
@@ -145,8 +148,8 @@ class Step:
     takes, gives
         What the data are before and after it.
     run
-        Pure: gives the next ``Work`` and changes nothing of the one it got. The one exception is ``transform``, which may
-        reuse the memory of the grids that it takes, and it says so.
+        Pure: gives the next ``Work`` and changes nothing of the one it got. Two exceptions say so: ``transform`` may reuse
+        the memory of the grids that it takes, and ``output`` returns that of the pictures where the work is spent.
     parameters
         Frozen dataclass of declared parameters (``domain.parameters``).
     is_live

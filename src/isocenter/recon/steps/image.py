@@ -12,6 +12,7 @@ from isocenter.domain.errors import ReconError
 from isocenter.domain.parameters import choice, integer, number
 from isocenter.recon.coils import combine_adaptively, root_sum_of_squares
 from isocenter.recon.fourier import Complex
+from isocenter.recon.pages import give_back, pages_of
 from isocenter.recon.steps.base import Picture, Stage, Step, Work, each_picture
 
 _DARK: Final = 1e-3  # of the brightest square: no phase can be told
@@ -65,7 +66,12 @@ class Output:
 
 
 def output(work: Work, p: Output) -> Work:
-    """Magnitude, phase, real part with the smooth phase taken away, or the complex image."""
+    """Magnitude, phase, real part with the smooth phase taken away, or the complex image.
+
+    Where the work is spent, large pictures of which the magnitude is taken are void afterwards.
+    """
+    owners = {id(pages_of(picture.data)) for picture in work.pictures}
+    is_spent = work.is_spent and len(owners) == len(work.pictures)  # no two in the same memory
 
     def change(picture: Picture) -> Picture:
         data = picture.data
@@ -80,6 +86,8 @@ def output(work: Work, p: Output) -> Work:
                 f"The image has lost its phase, so there is no {p.kind} image of it.",
                 "Combine channels by the method 'adaptive', or choose the magnitude.",
             )
+        if p.kind == "magnitude":
+            return dataclasses.replace(picture, data=_displayed_magnitude(picture, is_spent=is_spent), kind=p.kind)
         return dataclasses.replace(picture, data=shown(data, p), kind=p.kind)
 
     return each_picture(work, change)
@@ -97,6 +105,18 @@ def shown(image: Complex, p: Output) -> NDArray[np.float32] | Complex:
 def magnitude(image: Complex) -> NDArray[np.float32]:
     """Absolute value, float32."""
     return np.asarray(np.abs(image), dtype=np.float32)
+
+
+def _displayed_magnitude(picture: Picture, *, is_spent: bool) -> NDArray[np.float32]:
+    """Magnitude in the order of the encoding, but in memory as it will be shown, so that nothing copies it later."""
+    image: Complex = picture.data
+    result = picture.stack.display.empty(image.shape, np.float32)
+    plane = np.empty(image.shape[1:], dtype=np.float32)
+    for index, part in enumerate(image):
+        result[index] = np.abs(part, out=plane)
+        if is_spent:
+            give_back(image, (index + 1) * part.nbytes)
+    return result
 
 
 def phase(image: Complex) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 """From readouts to k-space on a grid, by their labels."""
 
 import dataclasses
+import math
 from typing import Final
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from isocenter.domain.errors import ReconError
 from isocenter.domain.raw import RawScan
 from isocenter.recon.fourier import Complex
+from isocenter.recon.pages import empty_pages, zero_pages
 from isocenter.recon.plan import PlanAxis, encoded_axes
 from isocenter.recon.steps.base import VOLUME_LABELS, Grid, Notes, Stage, Step, Work, only
 from isocenter.recon.steps.readouts import is_imaging
@@ -88,24 +90,40 @@ class Sums:
         read, lin, par = axes
         n_slices = _n_slices(raw)
         counted = (n_slices, par.n_samples, lin.n_samples)
-        where = tuple(raw.label(name) for name in ("SLC", "PAR", "LIN"))
-        seen = np.bincount(np.ravel_multi_index(where, counted), minlength=n_slices * par.n_samples * lin.n_samples)
+        n_lines = math.prod(counted)
+        where = np.ravel_multi_index(tuple(raw.label(name) for name in ("SLC", "PAR", "LIN")), counted)
+        seen = np.bincount(where, minlength=n_lines)
         once = seen.max() <= 1
         is_new = key not in self._sums
+        is_whole = is_new and once and seen.min() == 1
         if is_new:
             shape = (n_slices, raw.samples.shape[1], par.n_samples, lin.n_samples, read.n_samples)
-            make = np.empty if once and seen.min() == 1 else np.zeros  # nothing to clear where all will be written
-            self._sums[key], self._counts[key] = make(shape, dtype=np.complex64), np.zeros(counted, dtype=np.int32)
+            self._sums[key] = empty_pages(shape) if is_whole else zero_pages(shape)
+            self._counts[key] = np.zeros(counted, dtype=np.int32)
         self._counts[key] += seen.reshape(counted).astype(np.int32)
-        lines = forward_lines(raw)
+        lines, sums = forward_lines(raw), self._sums[key]
+        if is_whole:
+            _place(lines, where, sums)
+            return
+        places = np.unravel_index(where, counted)
         for channel in range(lines.shape[1]):
-            into = self._sums[key][:, channel]
+            into = sums[:, channel]
             if not once:  # several averages of a line in one batch
-                np.add.at(into, where, lines[:, channel])
+                np.add.at(into, places, lines[:, channel])
             elif is_new:
-                into[where] = lines[:, channel]
+                into[places] = lines[:, channel]
             else:
-                into[where] += lines[:, channel]
+                into[places] += lines[:, channel]
+
+
+def _place(lines: Complex, where: NDArray[np.intp], into: Complex) -> None:
+    """Lines that are all different and fill k-space, each copied once, in the order of their places."""
+    order = np.empty_like(where)
+    order[where] = np.arange(len(where))
+    for part, rows in zip(into, order.reshape(len(into), -1), strict=True):
+        for channel, target in enumerate(part):
+            # Every row is in range; "clip" only keeps numpy from making a copy of the whole first.
+            np.take(lines[:, channel], rows, axis=0, out=target.reshape(len(rows), -1), mode="clip")
 
 
 def volumes_of(raw: RawScan) -> list[tuple[tuple[int, ...], NDArray[np.bool_]]]:
