@@ -223,13 +223,15 @@ def _descend(record: Record, smallest_window: int) -> tuple[Sums, NDArray[np.int
     depth = int(np.log2(np.clip(n_lines // shortest, 1, _MOST_WINDOWS)))
     windows = _Windows(record, 2**depth)
     total = windows.refine(1)
-    alive = np.array([2])  # how many more halvings a window may try without success
-    for level in range(1, depth + 1):
-        alive = np.repeat(alive, 2)
-        step = windows.refine(2**level, alive > 0)
-        total = np.repeat(total, 2, axis=0) + step
-        alive = np.where(step.any(axis=(1, 2)), 2, alive - 1)
-        if not (alive > 0).any():
+    alive = np.array([True])  # windows to be cut: those of whose neighbours, cut from the same, some got a fit of their own
+    for level in range(2 if depth % 2 == 0 else 1, depth + 1, 2):  # quarters: halves cost more than they bring
+        n_parts = 2**level // len(total)
+        alive = np.repeat(alive, n_parts)
+        step = windows.refine(2**level, alive)
+        total = np.repeat(total, n_parts, axis=0) + step
+        moved = step.any(axis=(1, 2))
+        alive = np.repeat(moved.reshape(-1, n_parts).any(axis=1), n_parts)
+        if not alive.any():
             break
     return total, _merge(total)[np.arange(n_lines) * len(total) // n_lines]
 

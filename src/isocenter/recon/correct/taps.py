@@ -15,6 +15,9 @@ Floats = NDArray[np.float32]
 Sums = NDArray[np.complex128]
 Parts = tuple[Floats, Floats]
 
+_BLOCK = 32
+"""Rows are cut to whole blocks: what compilers make of a short loop is fast for multiples of this only."""
+
 
 @numba.njit(cache=True, nogil=True, fastmath=True, inline="always")
 def _dot(ar: Floats, ai: Floats, br: Floats, bi: Floats) -> tuple[np.float32, np.float32]:
@@ -28,22 +31,66 @@ def _dot(ar: Floats, ai: Floats, br: Floats, bi: Floats) -> tuple[np.float32, np
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _add_edges(
-    er: Floats, ei: Floats, at: int, weight: np.float32, row: tuple[Floats, Floats], sums: tuple[Floats, Floats]
-) -> None:
-    """Add conj(e_c[at + i]) e_d[at + j] for all sensors c, d and shifts i, j below the last; ``row`` is room to work in."""
-    vr, vi = row
-    dr, di = sums
-    n_shifts = len(vr) // len(er)
-    for c in range(len(er)):
-        vr[c * n_shifts : (c + 1) * n_shifts] = er[c, at : at + n_shifts]
-        vi[c * n_shifts : (c + 1) * n_shifts] = ei[c, at : at + n_shifts]
-    for i in range(len(vr)):
-        ar, ai = weight * vr[i], weight * vi[i]
-        real, imag = dr[i], di[i]
-        for j in range(len(vr)):
-            real[j] += ar * vr[j] + ai * vi[j]
-            imag[j] += ar * vi[j] - ai * vr[j]
+def _products(a: Parts, b: Parts, out: NDArray[np.complex64]) -> None:
+    """Sums of conj(a[k]) b[k + j] over the length of ``a``, for each j of ``out``."""
+    ar, ai = a
+    br, bi = b
+    n, j = len(ar), 0
+    while j + 3 <= len(out):  # three at once: half of the reading
+        b0r, b1r, b2r, b0i, b1i, b2i = br[j:], br[j + 1 :], br[j + 2 :], bi[j:], bi[j + 1 :], bi[j + 2 :]
+        r0 = r1 = r2 = i0 = i1 = i2 = np.float32(0.0)
+        for k in range(n):
+            r0 += ar[k] * b0r[k] + ai[k] * b0i[k]
+            i0 += ar[k] * b0i[k] - ai[k] * b0r[k]
+            r1 += ar[k] * b1r[k] + ai[k] * b1i[k]
+            i1 += ar[k] * b1i[k] - ai[k] * b1r[k]
+            r2 += ar[k] * b2r[k] + ai[k] * b2i[k]
+            i2 += ar[k] * b2i[k] - ai[k] * b2r[k]
+        out[j], out[j + 1], out[j + 2] = complex(r0, i0), complex(r1, i1), complex(r2, i2)
+        j += 3
+    while j < len(out):
+        r0, i0 = _dot(ar, ai, br[j : j + n], bi[j : j + n])
+        out[j] = complex(r0, i0)
+        j += 1
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _take_four(rows: Floats, weights: Floats, i: int, out: Floats) -> None:
+    """Subtract from row i of a Hermitian matrix four others, each times a weight and the conjugate of its number i.
+
+    Only what is not behind the diagonal, in whole blocks. Numbers are real and imaginary part in turn. Each of the four is
+    given as it is and over i: times a complex number that is two rows times real ones, a single loop that writes one row.
+    """
+    at, w0, w1, w2, w3 = 2 * i, weights[0], weights[1], weights[2], weights[3]
+    p0, p1, p2, p3 = w0 * rows[0, at], w1 * rows[2, at], w2 * rows[4, at], w3 * rows[6, at]
+    q0, q1, q2, q3 = w0 * rows[1, at], w1 * rows[3, at], w2 * rows[5, at], w3 * rows[7, at]
+    for t in range((at // _BLOCK + 1) * _BLOCK):
+        first = p0 * rows[0, t] + q0 * rows[1, t] + p1 * rows[2, t] + q1 * rows[3, t]
+        out[t] -= first + p2 * rows[4, t] + q2 * rows[5, t] + p3 * rows[6, t] + q3 * rows[7, t]
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _add_edges(er: Floats, ei: Floats, starts: NDArray[np.int64], weights: Floats, rows: Floats, change: Floats) -> None:
+    """Add to ``change`` what the shift of both sensors by one sample does to the sums of a line, for all sensors and shifts.
+
+    That is w conj(e_c[at + i]) e_d[at + j] with the steps w of the weights, four edges at once; only where the second is not
+    behind the first: the rest are the same turned over. ``rows`` is room to work in.
+    """
+    n_shifts = len(change) // len(er)
+    steps = np.empty(4, dtype=np.float32)
+    for done in range(0, len(starts), 4):
+        for q in range(4):
+            edge = min(done + q, len(starts) - 1)
+            before = weights[edge - 1] if edge > 0 else np.float32(0)
+            after = weights[edge] if edge < len(weights) else np.float32(0)
+            steps[q] = after - before if edge == done + q else np.float32(0)
+            for c in range(len(er)):
+                for j in range(n_shifts):
+                    y = 2 * (c * n_shifts + j)
+                    real, imag = er[c, starts[edge] + j], ei[c, starts[edge] + j]
+                    rows[2 * q, y], rows[2 * q, y + 1], rows[2 * q + 1, y], rows[2 * q + 1, y + 1] = real, imag, imag, -real
+        for i in range(len(change)):
+            _take_four(rows, steps, i, change[i])
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
@@ -85,57 +132,59 @@ def sum_products(
     gram = np.zeros((n_bins, n_taps, n_taps), dtype=np.complex128)
     cross = np.zeros((n_bins, n_taps, n_coils), dtype=np.complex128)
     n_edge = n_sensors * (n_shifts - 1)
-    row = np.empty(n_edge, dtype=np.float32), np.empty(n_edge, dtype=np.float32)
-    dr = np.zeros((n_bins, n_edge, n_edge), dtype=np.float32)
-    di = np.zeros((n_bins, n_edge, n_edge), dtype=np.float32)
+    width = -(-2 * n_edge // _BLOCK) * _BLOCK
+    rows = np.zeros((8, width), dtype=np.float32)
+    change = np.zeros((n_bins, n_edge, width), dtype=np.float32)
+    n_samples = sr.shape[2]
+    weighed = np.empty(n_samples, dtype=np.float32), np.empty(n_samples, dtype=np.float32)
+    lags = np.empty(n_shifts, dtype=np.complex64)
     for line in range(n_lines):
         at = bins[line]
         if at < 0:
             continue
-        for q in range(len(starts) - 1):
-            a, e, w = starts[q], starts[q + 1], weights[line, q]
+        for c in range(n_sensors):
+            _weigh(er[line, c], ei[line, c], starts, weights[line], weighed)
+            for d in range(n_sensors):
+                _products(weighed, (er[line, d], ei[line, d]), lags)
+                gram[at, c * n_shifts, d * n_shifts : (d + 1) * n_shifts] += lags
+        for m in range(n_coils):
+            _weigh(sr[line, m], si[line, m], starts, weights[line], weighed)
             for c in range(n_sensors):
-                for d in range(n_sensors):
-                    for j in range(n_shifts):
-                        r, i = _dot(
-                            er[line, c, a:e], ei[line, c, a:e], er[line, d, a + j : e + j], ei[line, d, a + j : e + j]
-                        )
-                        gram[at, c * n_shifts, d * n_shifts + j] += w * complex(r, i)
-                for m in range(n_coils):
-                    for j in range(n_shifts):
-                        r, i = _dot(
-                            er[line, c, a + j : e + j], ei[line, c, a + j : e + j], sr[line, m, a:e], si[line, m, a:e]
-                        )
-                        cross[at, c * n_shifts + j, m] += w * complex(r, i)
-            before = weights[line, q - 1] if q > 0 else np.float32(0.0)
-            if w != before:  # neighbours of equal weight have nothing between them
-                _add_edges(er[line], ei[line], a, before - w, row, (dr[at], di[at]))
-        _add_edges(er[line], ei[line], starts[-1], weights[line, -1], row, (dr[at], di[at]))
-    _fill(gram, dr, di, n_shifts)
+                _products(weighed, (er[line, c], ei[line, c]), lags)
+                cross[at, c * n_shifts : (c + 1) * n_shifts, m] += np.conj(lags)
+        _add_edges(er[line], ei[line], starts, weights[line], rows, change[at])
+    _fill(gram, change, n_shifts)
     return gram, cross
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _fill(gram: Sums, dr: Floats, di: Floats, n_shifts: int) -> None:
+def _weigh(real: Floats, imag: Floats, starts: NDArray[np.int64], weights: Floats, out: Parts) -> None:
+    for q in range(len(weights)):
+        w = weights[q]
+        for k in range(starts[q], starts[q + 1]):
+            out[0][k] = w * real[k]
+            out[1][k] = w * imag[k]
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _fill(gram: Sums, change: Floats, n_shifts: int) -> None:
     """All other products from those of the first shift and from what changes at the ends."""
-    n_sensors = gram.shape[1] // n_shifts
+    n_taps = gram.shape[1]
+    n_sensors = n_taps // n_shifts
     for at in range(len(gram)):
         for c in range(n_sensors):
-            for d in range(n_sensors):
-                for i in range(1, n_shifts):
-                    row, column = c * n_shifts + i, d * n_shifts
-                    gram[at, row, column] = np.conj(
-                        gram[at, column, row - i] if i == 0 else gram[at, column, c * n_shifts + i]
-                    )
+            for y in range(n_taps):  # what stands before the first row of a later sensor
+                gram[at, y, c * n_shifts] = np.conj(gram[at, c * n_shifts, y])
         for c in range(n_sensors):
             for i in range(1, n_shifts):
-                for d in range(n_sensors):
-                    for j in range(1, n_shifts):
-                        x, y = c * (n_shifts - 1) + i - 1, d * (n_shifts - 1) + j - 1
-                        change = complex(dr[at, x, y], di[at, x, y])
-                        gram[at, c * n_shifts + i, d * n_shifts + j] = (
-                            gram[at, c * n_shifts + i - 1, d * n_shifts + j - 1] + change
-                        )
+                x = c * (n_shifts - 1) + i - 1
+                for d in range(c + 1):
+                    for j in range(1, i + 1 if c == d else n_shifts):
+                        y = 2 * (d * (n_shifts - 1) + j - 1)
+                        step = complex(change[at, x, y], change[at, x, y + 1])
+                        after = gram[at, c * n_shifts + i - 1, d * n_shifts + j - 1] + step
+                        gram[at, c * n_shifts + i, d * n_shifts + j] = after
+                        gram[at, d * n_shifts + j, c * n_shifts + i] = np.conj(after)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
@@ -240,9 +289,7 @@ def object_gain(residual: Parts, predicted: Parts, share: Floats, own: Floats) -
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def solve_stiff(  # noqa: C901  a decomposition and two substitutions
-    gram: Sums, cross: Sums, ridges: NDArray[np.float64]
-) -> Sums:
+def solve_stiff(gram: Sums, cross: Sums, ridges: NDArray[np.float64]) -> Sums:
     """Solve normal equations in single precision, each with the given stiffness.
 
     Parameters
@@ -258,33 +305,71 @@ def solve_stiff(  # noqa: C901  a decomposition and two substitutions
     """
     n, n_taps, n_coils = cross.shape
     out = np.empty((ridges.shape[1], n, n_taps, n_coils), dtype=np.complex128)
-    lr = np.zeros((n_taps, n_taps), dtype=np.float32)
-    li = np.zeros((n_taps, n_taps), dtype=np.float32)
+    width = -(-2 * n_taps // _BLOCK) * _BLOCK
+    factor = np.zeros((2 * n_taps + 8, width), dtype=np.float32)
+    scaled = np.zeros((n_taps, width), dtype=np.float32)
+    x = np.empty(2 * n_taps, dtype=np.float32)
     for at in range(n):
         level = 0.0
         for i in range(n_taps):
             level += gram[at, i, i].real / n_taps
-        level = max(level, 1e-12)
+        over = np.float32(1 / max(level, 1e-12))
+        for i in range(n_taps):
+            row, values = scaled[i], gram[at, i]
+            for k in range(i + 1):
+                row[2 * k] = np.float32(values[k].real) * over
+                row[2 * k + 1] = np.float32(values[k].imag) * over
         for trial in range(ridges.shape[1]):
-            for i in range(n_taps):
-                for j in range(i + 1):
-                    r, m = _dot(lr[j, :j], li[j, :j], lr[i, :j], li[i, :j])
-                    value = gram[at, i, j]
-                    if i == j:
-                        square = value.real / level + ridges[at, trial] - r
-                        lr[i, i] = np.sqrt(max(square, 1e-7))
-                    else:
-                        lr[i, j] = (value.real / level - r) / lr[j, j]
-                        li[i, j] = (value.imag / level - m) / lr[j, j]
+            _decompose(scaled, np.float32(ridges[at, trial]), factor)
             for m in range(n_coils):
-                x = out[trial, at, :, m]
                 for i in range(n_taps):
-                    total = cross[at, i, m] / level
-                    for k in range(i):
-                        total -= complex(lr[i, k], li[i, k]) * x[k]
-                    x[i] = total / lr[i, i]
-                for i in range(n_taps - 1, -1, -1):
-                    x[i] /= lr[i, i]
-                    for k in range(i):
-                        x[k] -= complex(lr[i, k], -li[i, k]) * x[i]
+                    x[2 * i] = np.float32(cross[at, i, m].real) * over
+                    x[2 * i + 1] = -np.float32(cross[at, i, m].imag) * over
+                _substitute(factor, x)
+                for i in range(n_taps):
+                    out[trial, at, i, m] = complex(x[2 * i], -x[2 * i + 1])
     return out
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _decompose(matrix: Floats, ridge: np.float32, factor: Floats) -> None:
+    """Cholesky factor L of a matrix with something on its diagonal, L^H L, from the last row to the first.
+
+    In ``factor`` each row follows as it is and over i, then eight rows of zeros, so that four can always be taken at once.
+    """
+    even = np.ones(4, dtype=np.float32)
+    for i in range(len(matrix) - 1, -1, -1):
+        at = 2 * i
+        row, turned = factor[at], factor[at + 1]
+        row[:] = matrix[i]
+        row[at] += ridge
+        for k in range(i + 1, len(matrix), 4):
+            _take_four(factor[2 * k : 2 * k + 8], even, i, row)
+        row[at + 1 :] = 0
+        over = 1 / np.sqrt(max(row[at], np.float32(1e-7)))
+        row *= over
+        row[at] = 1 / over
+        for t in range(i + 1):
+            turned[2 * t] = row[2 * t + 1]
+            turned[2 * t + 1] = -row[2 * t]
+        turned[at + 2 :] = 0
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _substitute(factor: Floats, x: Floats) -> None:
+    """Solve with the factor's transpose and the factor, in place; ``x`` holds conjugates, real and imaginary in turn."""
+    n = len(x) // 2
+    for i in range(n - 1, -1, -1):
+        a, b = factor[2 * i], factor[2 * i + 1]
+        p, q = x[2 * i] / a[2 * i], x[2 * i + 1] / a[2 * i]
+        x[2 * i], x[2 * i + 1] = p, q
+        for t in range(2 * i):
+            x[t] -= p * a[t] - q * b[t]
+    for i in range(n):
+        a, b = factor[2 * i], factor[2 * i + 1]
+        p = q = np.float32(0.0)
+        for t in range(2 * i):
+            p += a[t] * x[t]
+            q += b[t] * x[t]
+        x[2 * i] = (x[2 * i] - p) / a[2 * i]
+        x[2 * i + 1] = (x[2 * i + 1] + q) / a[2 * i]
