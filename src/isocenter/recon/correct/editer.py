@@ -158,6 +158,8 @@ class _Windows:
         chosen
             Which of them to try; None for all.
         """
+        from isocenter.recon.correct import stiff
+
         record, per = self.record, self.n_smallest // n_windows
         window = self.smallest // per
         gram = self._longer[n_windows]
@@ -168,7 +170,7 @@ class _Windows:
             return fits
         both = (len(index) * 2,)
         trial, ridge = best_fits(
-            gram[index].reshape(both + gram.shape[2:]),
+            (gram if chosen is None else gram[index]).reshape(both + gram.shape[2:]),
             cross[index].reshape(both + cross.shape[2:]),
             np.arange(both[0]) ^ 1,
             RIDGES if n_windows == 1 else RIDGES[1:],  # short windows cannot do without
@@ -176,7 +178,7 @@ class _Windows:
         number = np.full(n_windows, -1)
         number[index] = np.arange(len(index))
         here = number[window]
-        gains = record.gains(trial, np.where(here < 0, -1, 2 * here + 1 - np.arange(len(window)) % 2))
+        gains = record.gains(trial, np.where(here < 0, -1, 2 * here + 1 - np.arange(len(window)) % 2), record.edge)
         sure = _are_sure(gains, np.where(record.edge, here[:, None], -1), len(index))
         if sure.any():
             kept = index[sure]
@@ -184,7 +186,7 @@ class _Windows:
             fits[~self._spares_object(fits, window)] = 0
             moved: NDArray[np.bool_] = np.any(fits != 0, axis=(1, 2))
             record.subtract(moved[window])
-            self.cross -= np.einsum("btu,bum->btm", self.gram, np.repeat(fits, 2 * per, axis=0))
+            stiff.take_from(self.cross, self.gram, fits, 2 * per)
         return fits
 
     def _spares_object(self, fits: Sums, window: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -192,8 +194,9 @@ class _Windows:
 
         Interference is as strong at the centre of a line as at its ends; the object is not.
         """
-        self.record.predict(fits, np.where(np.any(fits != 0, axis=(1, 2))[window], window, -1))
-        strong, weak, own, own_weak = self.record.taken()
+        moved = np.any(fits != 0, axis=(1, 2))[window]
+        self.record.predict(fits, np.where(moved, window, -1))
+        strong, weak, own, own_weak = self.record.taken(moved)
         chance = (weak**2 + 2 * own * np.abs(weak)) * (1 / self.record.n_strong + 1 / self.record.n_weak)
         parts = (strong - weak, weak, own, own_weak, chance)
         excess, even, most, most_weak, spread = (np.bincount(window, part, minlength=len(fits)) for part in parts)
@@ -264,7 +267,7 @@ def _mend_single_lines(record: Record) -> int:
         helps &= record.gains(mine, bins)[loud][:, unseen].sum(axis=1) > 0.3 * weighed[loud][:, unseen].sum(axis=1)
     both = [part[: len(loud)] + part[len(loud) :] for part in (gram, cross)]
     record.predict(solve(both[0], both[1], np.maximum(ridge[: len(loud)], ridge[len(loud) :])), bins)
-    strong, weak, *_ = record.taken()
+    strong, weak, *_ = record.taken(bins >= 0)
     chosen = np.zeros(len(floor), dtype=bool)
     chosen[loud] = helps & (weak[loud] > 0.15 * strong[loud])
     record.subtract(chosen)

@@ -86,7 +86,7 @@ class LiveRemoval:
 
     def _judge(self, record: Record, fits: Sums, folds: NDArray[np.int64]) -> None:
         power = record.power(record.coil) * np.diff(record.starts) * record.weights
-        gains = np.where(record.edge, record.gains(fits, folds), 0).sum(axis=1) / max(float(power.mean()), 1e-30)
+        gains = record.gains(fits, folds, record.edge).sum(axis=1) / max(float(power.mean()), 1e-30)
         total, squares, n = self._score
         keep = float(np.exp(-len(gains) / _MEMORY_LINES))
         self._score = keep * total + float(gains.sum()), keep**2 * squares + float((gains**2).sum()), n + len(gains)
@@ -106,13 +106,13 @@ class LiveRemoval:
 
     def _solve(self, gram: Sums, cross: Sums) -> Sums:
         """Fits without sensors that hear the object."""
-        from isocenter.recon.correct import taps
+        from isocenter.recon.correct import stiff
 
         strong, weak = object_positions(self._profiles[0])
         heard = self._profiles[1]
         deaf = heard[:, strong].mean(axis=1) <= MOST_CONTRAST * heard[:, weak].mean(axis=1)
         used = np.repeat(deaf, 2 * self._taps + 1)
-        solution: Sums = taps.solve_stiff(
+        solution: Sums = stiff.solve_stiff(
             gram * np.outer(used, used), cross * used[:, None], np.full((len(gram), 1), _RIDGE)
         )[0]
         return solution

@@ -45,8 +45,10 @@ def deaf_to_object(sensors: Complex, positions: Positions) -> NDArray[np.bool_]:
 
 def positions_in(lines: Complex) -> Positions:
     """Samples of a line where the object is strong and where it is weak, told from the lines."""
-    some = lines[:: max(len(lines) // 128, 1)]
-    return object_positions(np.median(_power(some), axis=0).sum(axis=0))
+    power = _power(lines[:: max(len(lines) // 64, 1)])
+    middle = len(power) // 2
+    sorted_ = np.partition(np.ascontiguousarray(power.transpose(1, 2, 0)), middle, axis=-1)
+    return object_positions(sorted_[..., middle].sum(axis=0))
 
 
 def _power(values: Complex) -> NDArray[np.float32]:
@@ -118,14 +120,15 @@ class Record:
         gram, cross = taps.sum_products(self.sensors, self.residual, self.starts, weights, bins, n_bins)
         return gram, cross
 
-    def gains(self, fits: Sums, bins: NDArray[np.int64]) -> NDArray[np.float64]:
-        """How much each stretch of each line would lose, weighted."""
+    def gains(self, fits: Sums, bins: NDArray[np.int64], where: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
+        """How much each stretch of each line would lose, weighted; zero where not asked for."""
         from isocenter.recon.correct import taps
 
-        self.predict(fits, bins)
-        gains = np.empty(self.weights.shape)
-        taps.stretch_gain(self.residual, self._predicted, self.starts, gains)
-        return gains * self.weights
+        weights = self.weights if where is None else self.weights * where
+        gains: NDArray[np.float64] = taps.stretch_gain(
+            self.sensors, self.residual, fits.astype(np.complex64), bins, self.starts, weights
+        )
+        return gains
 
     def predict(self, fits: Sums, bins: NDArray[np.int64]) -> None:
         """Hold a prediction of what is left, for ``taken`` and ``subtract``."""
@@ -133,13 +136,12 @@ class Record:
 
         taps.predict(self.sensors, fits.astype(np.complex64), bins, self._predicted)
 
-    def taken(self) -> tuple[NDArray[np.float32], ...]:
+    def taken(self, chosen: NDArray[np.bool_]) -> NDArray[np.float32]:
         """Power that the prediction takes from each line where the object is strong, and where weak; then what there is."""
         from isocenter.recon.correct import taps
 
-        share, own = np.zeros((2, len(self.weights), self.coil[0].shape[2]), dtype=np.float32)
-        taps.object_gain(self.residual, self._predicted, share, own)
-        return tuple(part[:, where].mean(axis=1) for part in (share, own) for where in (self._strong, self._weak))
+        taken: NDArray[np.float32] = taps.object_gain(self.residual, self._predicted, self._strong, self._weak, chosen)
+        return taken
 
     def subtract(self, chosen: NDArray[np.bool_]) -> None:
         """Take the prediction out of the chosen lines."""
@@ -170,20 +172,19 @@ def best_fits(
     ridges
         Those to choose from.
     """
-    from isocenter.recon.correct import taps
+    from isocenter.recon.correct import stiff
 
-    trials: Sums = taps.solve_stiff(gram, cross, np.tile(ridges, (len(gram), 1)))
-    judged = trials[:, judge]  # a judge's own judge is whom it judges; einsum: BLAS would wake its threads for nothing
-    gain = (judged.conj() * (2 * cross - np.einsum("btu,rbum->rbtm", gram, judged))).real.sum(axis=(2, 3))
+    trials: Sums = stiff.solve_stiff(gram, cross, np.tile(ridges, (len(gram), 1)))
+    gain = stiff.gains_of(gram, cross, trials, judge)
     best = np.argmax(gain + gain[:, judge], axis=0)
     return trials[best, np.arange(len(gram))], ridges[best]
 
 
 def solve(gram: Sums, cross: Sums, ridge: NDArray[np.float64]) -> Sums:
     """Fit of each bin with the stiffness given."""
-    from isocenter.recon.correct import taps
+    from isocenter.recon.correct import stiff
 
-    solution: Sums = taps.solve_stiff(gram, cross, ridge[:, None])[0]
+    solution: Sums = stiff.solve_stiff(gram, cross, ridge[:, None])[0]
     return solution
 
 

@@ -11,12 +11,11 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from isocenter.recon.correct.stiff import BLOCK, take_four
+
 Floats = NDArray[np.float32]
 Sums = NDArray[np.complex128]
 Parts = tuple[Floats, Floats]
-
-_BLOCK = 32
-"""Rows are cut to whole blocks: what compilers make of a short loop is fast for multiples of this only."""
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, inline="always")
@@ -55,21 +54,6 @@ def _products(a: Parts, b: Parts, out: NDArray[np.complex64]) -> None:
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _take_four(rows: Floats, weights: Floats, i: int, out: Floats) -> None:
-    """Subtract from row i of a Hermitian matrix four others, each times a weight and the conjugate of its number i.
-
-    Only what is not behind the diagonal, in whole blocks. Numbers are real and imaginary part in turn. Each of the four is
-    given as it is and over i: times a complex number that is two rows times real ones, a single loop that writes one row.
-    """
-    at, w0, w1, w2, w3 = 2 * i, weights[0], weights[1], weights[2], weights[3]
-    p0, p1, p2, p3 = w0 * rows[0, at], w1 * rows[2, at], w2 * rows[4, at], w3 * rows[6, at]
-    q0, q1, q2, q3 = w0 * rows[1, at], w1 * rows[3, at], w2 * rows[5, at], w3 * rows[7, at]
-    for t in range((at // _BLOCK + 1) * _BLOCK):
-        first = p0 * rows[0, t] + q0 * rows[1, t] + p1 * rows[2, t] + q1 * rows[3, t]
-        out[t] -= first + p2 * rows[4, t] + q2 * rows[5, t] + p3 * rows[6, t] + q3 * rows[7, t]
-
-
-@numba.njit(cache=True, nogil=True, fastmath=True)
 def _add_edges(er: Floats, ei: Floats, starts: NDArray[np.int64], weights: Floats, rows: Floats, change: Floats) -> None:
     """Add to ``change`` what the shift of both sensors by one sample does to the sums of a line, for all sensors and shifts.
 
@@ -90,7 +74,7 @@ def _add_edges(er: Floats, ei: Floats, starts: NDArray[np.int64], weights: Float
                     real, imag = er[c, starts[edge] + j], ei[c, starts[edge] + j]
                     rows[2 * q, y], rows[2 * q, y + 1], rows[2 * q + 1, y], rows[2 * q + 1, y + 1] = real, imag, imag, -real
         for i in range(len(change)):
-            _take_four(rows, steps, i, change[i])
+            take_four(rows, steps, i, change[i])
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
@@ -132,7 +116,7 @@ def sum_products(
     gram = np.zeros((n_bins, n_taps, n_taps), dtype=np.complex128)
     cross = np.zeros((n_bins, n_taps, n_coils), dtype=np.complex128)
     n_edge = n_sensors * (n_shifts - 1)
-    width = -(-2 * n_edge // _BLOCK) * _BLOCK
+    width = -(-2 * n_edge // BLOCK) * BLOCK
     rows = np.zeros((8, width), dtype=np.float32)
     change = np.zeros((n_bins, n_edge, width), dtype=np.float32)
     n_samples = sr.shape[2]
@@ -206,25 +190,31 @@ def predict(
     """
     er, ei = sensors
     pr, pi = out
-    n_samples = pr.shape[2]
-    n_shifts = er.shape[2] - n_samples + 1
     for line in range(len(er)):
         for m in range(pr.shape[1]):
-            real, imag = pr[line, m], pi[line, m]
-            real[:] = 0
-            imag[:] = 0
             if bins[line] < 0:
-                continue
-            for c in range(er.shape[1]):
-                own_r, own_i = er[line, c], ei[line, c]
-                taps = fits[bins[line], c * n_shifts : (c + 1) * n_shifts, m]
-                j = 0
-                while j + 3 <= n_shifts:  # three at once: a third of the reading and writing
-                    _add_three(own_r[j:], own_i[j:], taps[j], taps[j + 1], taps[j + 2], real, imag)
-                    j += 3
-                while j < n_shifts:
-                    _add_three(own_r[j:], own_i[j:], taps[j], np.complex64(0), np.complex64(0), real, imag)
-                    j += 1
+                pr[line, m] = 0
+                pi[line, m] = 0
+            else:
+                _predict_one(er[line], ei[line], fits[bins[line]], m, 0, pr[line, m], pi[line, m])
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _predict_one(er: Floats, ei: Floats, fit: NDArray[np.complex64], m: int, start: int, real: Floats, imag: Floats) -> None:
+    """What a line's sensors say that coil m hears from a sample on."""
+    real[:] = 0
+    imag[:] = 0
+    n_shifts = len(fit) // len(er)
+    for c in range(len(er)):
+        own_r, own_i = er[c, start:], ei[c, start:]
+        taps = fit[c * n_shifts : (c + 1) * n_shifts, m]
+        j = 0
+        while j + 3 <= n_shifts:  # three at once: a third of the reading and writing
+            _add_three(own_r[j:], own_i[j:], taps[j], taps[j + 1], taps[j + 2], real, imag)
+            j += 3
+        while j < n_shifts:
+            _add_three(own_r[j:], own_i[j:], taps[j], np.complex64(0), np.complex64(0), real, imag)
+            j += 1
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, inline="always")
@@ -259,117 +249,66 @@ def stretch_power(parts: tuple[Floats, Floats], starts: NDArray[np.int64]) -> Fl
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
 def stretch_gain(
-    residual: tuple[Floats, Floats], predicted: tuple[Floats, Floats], starts: NDArray[np.int64], out: NDArray[np.float64]
-) -> None:
-    """Fall of the power of each stretch when ``predicted`` is subtracted from ``residual``, summed into ``out``."""
+    sensors: Parts,
+    residual: Parts,
+    fits: NDArray[np.complex64],
+    bins: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    weights: Floats,
+) -> NDArray[np.float64]:
+    """Fall of the weighted power of each stretch of each line when what the fits predict is subtracted.
+
+    As ``predict``, but only where ``weights`` are not zero, shape ``(n_lines, n_stretches)``, and kept nowhere.
+    """
+    er, ei = sensors
     sr, si = residual
-    pr, pi = predicted
+    out = np.zeros(weights.shape, dtype=np.float64)
+    room = np.empty(sr.shape[2], dtype=np.float32), np.empty(sr.shape[2], dtype=np.float32)
     for line in range(len(sr)):
+        if bins[line] < 0:
+            continue
         for q in range(len(starts) - 1):
+            if weights[line, q] == 0:
+                continue
             a, e = starts[q], starts[q + 1]
+            pr, pi = room[0][: e - a], room[1][: e - a]
             total = np.float32(0.0)
             for m in range(sr.shape[1]):
-                for k in range(a, e):
-                    total += pr[line, m, k] * (2 * sr[line, m, k] - pr[line, m, k])
-                    total += pi[line, m, k] * (2 * si[line, m, k] - pi[line, m, k])
-            out[line, q] = total
-
-
-@numba.njit(cache=True, nogil=True, fastmath=True)
-def object_gain(residual: Parts, predicted: Parts, share: Floats, own: Floats) -> None:
-    """Add to ``share`` what subtracting ``predicted`` takes from the power of each sample, to ``own`` that power."""
-    sr, si = residual
-    pr, pi = predicted
-    for line in range(len(sr)):
-        for m in range(sr.shape[1]):
-            for k in range(sr.shape[2]):
-                a, b, c, d = sr[line, m, k], si[line, m, k], pr[line, m, k], pi[line, m, k]
-                share[line, k] += c * (2 * a - c) + d * (2 * b - d)
-                own[line, k] += a * a + b * b
-
-
-@numba.njit(cache=True, nogil=True, fastmath=True)
-def solve_stiff(gram: Sums, cross: Sums, ridges: NDArray[np.float64]) -> Sums:
-    """Solve normal equations in single precision, each with the given stiffness.
-
-    Parameters
-    ----------
-    gram, cross
-        Of shape ``(n, n_taps, n_taps)`` and ``(n, n_taps, n_coils)``.
-    ridges
-        Shape ``(n, n_trials)``: what is added to the diagonal, over its mean.
-
-    Returns
-    -------
-        Shape ``(n_trials, n, n_taps, n_coils)``.
-    """
-    n, n_taps, n_coils = cross.shape
-    out = np.empty((ridges.shape[1], n, n_taps, n_coils), dtype=np.complex128)
-    width = -(-2 * n_taps // _BLOCK) * _BLOCK
-    factor = np.zeros((2 * n_taps + 8, width), dtype=np.float32)
-    scaled = np.zeros((n_taps, width), dtype=np.float32)
-    x = np.empty(2 * n_taps, dtype=np.float32)
-    for at in range(n):
-        level = 0.0
-        for i in range(n_taps):
-            level += gram[at, i, i].real / n_taps
-        over = np.float32(1 / max(level, 1e-12))
-        for i in range(n_taps):
-            row, values = scaled[i], gram[at, i]
-            for k in range(i + 1):
-                row[2 * k] = np.float32(values[k].real) * over
-                row[2 * k + 1] = np.float32(values[k].imag) * over
-        for trial in range(ridges.shape[1]):
-            _decompose(scaled, np.float32(ridges[at, trial]), factor)
-            for m in range(n_coils):
-                for i in range(n_taps):
-                    x[2 * i] = np.float32(cross[at, i, m].real) * over
-                    x[2 * i + 1] = -np.float32(cross[at, i, m].imag) * over
-                _substitute(factor, x)
-                for i in range(n_taps):
-                    out[trial, at, i, m] = complex(x[2 * i], -x[2 * i + 1])
+                _predict_one(er[line], ei[line], fits[bins[line]], m, a, pr, pi)
+                ar, ai = sr[line, m, a:e], si[line, m, a:e]
+                for k in range(e - a):
+                    total += pr[k] * (2 * ar[k] - pr[k]) + pi[k] * (2 * ai[k] - pi[k])
+            out[line, q] = total * weights[line, q]
     return out
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _decompose(matrix: Floats, ridge: np.float32, factor: Floats) -> None:
-    """Cholesky factor L of a matrix with something on its diagonal, L^H L, from the last row to the first.
+def object_gain(
+    residual: Parts, predicted: Parts, strong: NDArray[np.bool_], weak: NDArray[np.bool_], chosen: NDArray[np.bool_]
+) -> Floats:
+    """What subtracting ``predicted`` takes from the mean power of a line where the object is strong, and where it is weak.
 
-    In ``factor`` each row follows as it is and over i, then eight rows of zeros, so that four can always be taken at once.
+    Then that power itself; shape ``(4, n_lines)``, zero in lines that are not chosen.
     """
-    even = np.ones(4, dtype=np.float32)
-    for i in range(len(matrix) - 1, -1, -1):
-        at = 2 * i
-        row, turned = factor[at], factor[at + 1]
-        row[:] = matrix[i]
-        row[at] += ridge
-        for k in range(i + 1, len(matrix), 4):
-            _take_four(factor[2 * k : 2 * k + 8], even, i, row)
-        row[at + 1 :] = 0
-        over = 1 / np.sqrt(max(row[at], np.float32(1e-7)))
-        row *= over
-        row[at] = 1 / over
-        for t in range(i + 1):
-            turned[2 * t] = row[2 * t + 1]
-            turned[2 * t + 1] = -row[2 * t]
-        turned[at + 2 :] = 0
-
-
-@numba.njit(cache=True, nogil=True, fastmath=True)
-def _substitute(factor: Floats, x: Floats) -> None:
-    """Solve with the factor's transpose and the factor, in place; ``x`` holds conjugates, real and imaginary in turn."""
-    n = len(x) // 2
-    for i in range(n - 1, -1, -1):
-        a, b = factor[2 * i], factor[2 * i + 1]
-        p, q = x[2 * i] / a[2 * i], x[2 * i + 1] / a[2 * i]
-        x[2 * i], x[2 * i + 1] = p, q
-        for t in range(2 * i):
-            x[t] -= p * a[t] - q * b[t]
-    for i in range(n):
-        a, b = factor[2 * i], factor[2 * i + 1]
-        p = q = np.float32(0.0)
-        for t in range(2 * i):
-            p += a[t] * x[t]
-            q += b[t] * x[t]
-        x[2 * i] = (x[2 * i] - p) / a[2 * i]
-        x[2 * i + 1] = (x[2 * i + 1] + q) / a[2 * i]
+    sr, si = residual
+    pr, pi = predicted
+    out = np.zeros((4, len(sr)), dtype=np.float32)
+    share, own = np.empty(sr.shape[2], dtype=np.float32), np.empty(sr.shape[2], dtype=np.float32)
+    parts = strong / max(strong.sum(), 1), weak / max(weak.sum(), 1)
+    for line in range(len(sr)):
+        if not chosen[line]:
+            continue
+        share[:] = 0
+        own[:] = 0
+        for m in range(sr.shape[1]):
+            ar, ai, br, bi = sr[line, m], si[line, m], pr[line, m], pi[line, m]
+            for k in range(len(share)):
+                share[k] += br[k] * (2 * ar[k] - br[k]) + bi[k] * (2 * ai[k] - bi[k])
+                own[k] += ar[k] * ar[k] + ai[k] * ai[k]
+        for i in range(2):
+            taken = power = 0.0
+            for k in range(len(share)):
+                taken += parts[i][k] * share[k]
+                power += parts[i][k] * own[k]
+            out[i, line], out[2 + i, line] = taken, power
+    return out

@@ -2,7 +2,7 @@
 import numpy as np
 from ward import make_ward
 
-from isocenter.recon.correct import blocks, taps, unwrap, vandermonde
+from isocenter.recon.correct import blocks, stiff, taps, unwrap, vandermonde
 from isocenter.recon.correct.b0 import undistort
 from isocenter.recon.correct.b0_map import measure_field
 from isocenter.recon.correct.denoise import denoise
@@ -14,7 +14,8 @@ from isocenter.recon.correct.warm_up import warm_up
 def test_nothing_is_left_to_compile_at_the_first_use():
     warm_up()
     called = [
-        *(taps.sum_products, taps.predict, taps.solve_stiff, taps.stretch_power, taps.stretch_gain),
+        *(taps.sum_products, taps.predict, taps.stretch_power, taps.stretch_gain, taps.object_gain),
+        *(stiff.solve_stiff, stiff.gains_of, stiff.take_from),
         *(vandermonde.solve_lines, vandermonde.misfit, unwrap.unwrap, blocks.filter_blocks),
     ]
     ready = [set(loop.signatures) for loop in called]
