@@ -6,6 +6,7 @@ HDF5 keeps lines of variable length as references into heaps. Ours are of one le
 in any way is left to HDF5.
 """
 
+import functools
 import itertools
 from pathlib import Path
 from typing import Any, Final
@@ -50,6 +51,7 @@ def _row_bytes(kind: np.dtype[Any]) -> int:
     return int(kind["head"].itemsize) + 2 * _REFERENCE.itemsize
 
 
+@functools.cache
 def _head_type(kind: np.dtype[Any]) -> Any:
     import h5py
 

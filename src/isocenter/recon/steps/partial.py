@@ -40,7 +40,7 @@ def partial_fourier(work: Work, p: PartialFourier) -> Work:
 def _fill(grid: Grid, p: PartialFourier) -> Grid:
     if not grid.is_complete:
         return dataclasses.replace(grid, said="the scan was cut short, so lines are missing by accident: nothing filled")
-    whole, coverages, measured = _whole(grid)
+    whole, coverages = _whole(grid)
     partial = [item for item in coverages if item.is_partial]
     if not partial:
         return dataclasses.replace(grid, said="nothing is missing on one side only")
@@ -52,15 +52,18 @@ def _fill(grid: Grid, p: PartialFourier) -> Grid:
                 "Measure at least 55 % of k-space.",
             )
     used = [item for item in coverages if item.axis != _PAR or grid.is_3d]
-    is_pocs = p.method == "pocs"
-    data = fill_pocs(whole.data, used, measured, p.n_rounds) if is_pocs else fill_homodyne(whole.data, used)
+    if p.method == "pocs":
+        measured = (whole.counts > 0)[:, np.newaxis, :, :, np.newaxis] & coverages[-1].measured
+        data = fill_pocs(whole.data, used, measured, p.n_rounds)
+    else:
+        data = fill_homodyne(whole.data, used)
     names = {_PAR: "par", _LIN: "lin", _READ: "read"}
     said = ", ".join(f"{100 * item.fraction:.0f} % of {names[item.axis]} measured" for item in partial)
     return dataclasses.replace(whole, data=data, said=said)
 
 
-def _whole(grid: Grid) -> tuple[Grid, list[Coverage], NDArray[np.bool_]]:
-    """The grid with room for what is missing, what of each axis was measured, and which samples."""
+def _whole(grid: Grid) -> tuple[Grid, list[Coverage]]:
+    """The grid with room for what is missing, and what of each axis was measured, the readout last."""
     read, start = _full_axis(grid.read)
     lin, lin_start = _full_axis(grid.lin)
     par, par_start = _full_axis(grid.par) if grid.is_3d else (grid.par, 0)
@@ -80,13 +83,12 @@ def _whole(grid: Grid) -> tuple[Grid, list[Coverage], NDArray[np.bool_]]:
     along_read = np.zeros(read.n_samples, dtype=bool)
     along_read[places[2]] = True
     lines: NDArray[np.bool_] = counts > 0
-    measured = lines[:, np.newaxis, :, :, np.newaxis] & along_read
     coverages = [
         Coverage(axis=_PAR, n_full=par.n_samples, centre_sample=par.centre, measured=np.asarray(lines.any(axis=(0, 2)))),
         Coverage(axis=_LIN, n_full=lin.n_samples, centre_sample=lin.centre, measured=np.asarray(lines.any(axis=(0, 1)))),
         Coverage(axis=_READ, n_full=read.n_samples, centre_sample=read.centre, measured=along_read),
     ]
-    return dataclasses.replace(grid, data=data, counts=counts, read=read, lin=lin, par=par), coverages, measured
+    return dataclasses.replace(grid, data=data, counts=counts, read=read, lin=lin, par=par), coverages
 
 
 def _full_axis(axis: PlanAxis) -> tuple[PlanAxis, int]:
