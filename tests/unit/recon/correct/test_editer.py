@@ -6,6 +6,7 @@ import pytest
 from ward import background_rms, make_ward
 
 from isocenter.domain.errors import ReconError
+from isocenter.recon.correct import stiff
 from isocenter.recon.correct.editer import remove_with_sensors
 from isocenter.recon.correct.editer_live import LiveRemoval
 from isocenter.recon.correct.record import Record
@@ -109,6 +110,39 @@ def test_normal_equations_equal_those_of_the_matrix_of_shifted_copies():
             want_cross = want_cross + shifted.conj().T @ (weight * coil[line].T)
         np.testing.assert_allclose(gram[number], want_gram, atol=2e-6 * np.abs(want_gram).max())
         np.testing.assert_allclose(cross[number], want_cross, atol=2e-6 * np.abs(want_cross).max())
+
+
+@pytest.mark.parametrize("n_taps", [1, 2, 15, 16, 17, 45, 75])
+def test_stiff_solutions_solve_the_normal_equations(n_taps):
+    rng = np.random.default_rng(n_taps)
+    heard, coils = (rng.standard_normal((2, 90, n)) + 1j * rng.standard_normal((2, 90, n)) for n in (n_taps, 2))
+    gram, cross = heard.conj().transpose(0, 2, 1) @ heard, heard.conj().transpose(0, 2, 1) @ coils
+    ridges = np.array([[1e-2, 0.3], [0.1, 1.0]])
+    found = stiff.solve_stiff(gram, cross, ridges)
+    level = np.trace(gram, axis1=1, axis2=2).real / n_taps
+    for trial in (0, 1):
+        stiffened = gram + (ridges[:, trial] * level)[:, None, None] * np.eye(n_taps)
+        np.testing.assert_allclose(found[trial], np.linalg.solve(stiffened, cross), atol=2e-4 * np.abs(found).max())
+    # what they explain in the other record is what its lines lose
+    gains = stiff.gains_of(gram, cross, found, np.array([1, 0]))
+    for trial, at in np.ndindex(2, 2):
+        lost = np.linalg.norm(coils[1 - at]) ** 2 - np.linalg.norm(coils[1 - at] - heard[1 - at] @ found[trial, at]) ** 2
+        assert gains[trial, at] == pytest.approx(lost, rel=1e-6)
+
+
+@pytest.mark.parametrize("taps", [0, 1, 7])
+def test_gains_are_what_the_weighted_stretches_lose(taps):
+    ward = make_ward(6, 80, 2, 3)
+    record = Record(ward.coil[:, None], ward.sensors, taps)
+    record.weigh(record.coil)
+    bins = np.array([0, 1, -1, 1, 0, 0])
+    fits = stiff.solve_stiff(*record.sums(bins, 2, record.weights), np.full((2, 1), 0.01))[0]
+    gains = record.gains(fits, bins, record.edge)
+    before = record.power(record.residual)
+    record.predict(fits, bins)
+    record.subtract(bins >= 0)
+    lost = (before - record.power(record.residual)) * np.diff(record.starts) * record.weights * record.edge
+    np.testing.assert_allclose(gains, lost, atol=1e-4 * np.abs(lost).max())
 
 
 def test_dead_sensor_does_no_harm():
