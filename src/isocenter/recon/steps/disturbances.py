@@ -22,7 +22,7 @@ class Interference:
     """How interference is predicted from the sensors."""
 
     n_taps: int = integer(7, "Taps", low=0, high=31, help="Samples before and after that help to predict one.")
-    n_lines: int = integer(4, "Smallest window", low=1, high=4096, help="Fewest lines that may have a fit of their own.")
+    n_lines: int = integer(8, "Smallest window", low=1, high=4096, help="Fewest lines that may have a fit of their own.")
 
 
 def interference(work: Work, p: Interference) -> Work:
