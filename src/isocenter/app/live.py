@@ -8,12 +8,15 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isocenter.app.prepare import PreparedScan
 from isocenter.domain.errors import ReconError
 from isocenter.domain.events import Readouts
 from isocenter.domain.volume import Volume
 from isocenter.recon.cartesian import LiveReconstruction
+from isocenter.recon.correct.editer_live import LiveRemoval
+from isocenter.recon.defaults import default_pipeline
 from isocenter.recon.receive import Samples
 
 _log = logging.getLogger(__name__)
@@ -38,6 +41,9 @@ class LivePictures:
                 )
             except ReconError as error:  # the scan itself is none the worse for it
                 _log.info("No live pictures: %s", error.problem)
+        pipeline = prepared.info.pipeline or default_pipeline("cartesian")
+        self._removes = any(order.step == "interference" for order in pipeline)
+        self._removals: dict[int, LiveRemoval] = {}  # by length of the lines: each has its own taps
         self._condition = threading.Condition()
         self._pending: list[tuple[Readouts, Samples]] = []
         self._n_seen = 0
@@ -84,10 +90,24 @@ class LivePictures:
         for readouts, samples in batch:
             self._n_seen += len(readouts)
             if isinstance(samples, np.ndarray):
-                coil = samples[:, :1] if samples.ndim > 2 else samples[:, None]  # sensors hear no signal
-                self._live.add(coil.astype(np.complex64, copy=False), readouts.labels)
+                self._live.add(self._coil(samples), readouts.labels)
         if not self._closing:  # the final pictures come from the disk
             self._listener(self._live.volumes(), self._n_seen / self._n_expected)
+
+    def _coil(self, samples: NDArray[np.complex64]) -> NDArray[np.complex64]:
+        """The coil's lines, without the interference that sensors heard, as far as it is known by then."""
+        samples = samples.astype(np.complex64, copy=False)
+        if samples.ndim == 2:
+            return samples[:, None]
+        if not self._removes or samples.shape[1] == 1:
+            return samples[:, :1]
+        coil, sensors = np.ascontiguousarray(samples[:, :1]), np.ascontiguousarray(samples[:, 1:])
+        removal = self._removals.setdefault(samples.shape[2], LiveRemoval())
+        try:
+            return removal.add(coil, sensors)
+        except ReconError as error:  # a picture with interference is better than none
+            _log.info("Interference stays in the live picture: %s", error.problem)
+            return coil
 
 
 def _dwell_s(prepared: PreparedScan) -> float:
