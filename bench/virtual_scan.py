@@ -21,12 +21,14 @@ from isocenter.app.prepare import prepare
 from isocenter.app.session import ScannerSession, ScanOutcome
 from isocenter.app.virtual_scanner import VirtualSetup, virtual_scanner
 from isocenter.config.hardware import load_scanner
+from isocenter.domain.geometry import PatientPosition
 from isocenter.domain.scan import Protocol
 from isocenter.domain.scanner import nominal_calibration
 from isocenter.domain.volume import ImageGeometry
 from isocenter.virtual.physics.phantoms import density_map
 
 N_SPINS = 100_000
+N_CHECKED = 400_000  # at two spins a voxel and more the picture is the phantom's, not that of single spins
 ROUNDS = 3
 _LEAST_CORRELATION = 0.9  # the map knows nothing of the blur that decay along the echo train makes
 
@@ -65,7 +67,7 @@ def _row(what: str, protocol: Protocol) -> Row:
             try:
                 session.connect()
                 calibration = replace(nominal_calibration(placed), larmor_hz=placed.magnet.larmor_hz + 1700.0)
-                exam = new_exam(phantom_patient(), setup.position, "HEAD")
+                exam = new_exam(phantom_patient(), PatientPosition.HFS, "HEAD")
                 prepared = prepare(protocol, placed, calibration, exam.position)
 
                 def scan() -> None:
@@ -84,17 +86,17 @@ def _row(what: str, protocol: Protocol) -> Row:
         ratio=f"{duration_s / took_s:.1f}x",
         target=">= 10x",
         reached=duration_s / took_s >= 10,
-        checked=f"{N_SPINS} spins; in a perfect magnet the image correlates {correlation:.3f} with the phantom",
+        checked=f"{N_SPINS} spins; of {N_CHECKED} in a perfect magnet correlate {correlation:.3f} with the phantom",
     )
 
 
 def _correlation(protocol: Protocol, folder: Path) -> float:
     """The same scan in a perfect magnet, compared with the phantom that lies in it."""
-    scanner, setup = load_scanner("osii-one"), VirtualSetup(scenario="ideal", n_spins=N_SPINS)
+    scanner, setup = load_scanner("osii-one"), VirtualSetup(scenario="ideal", n_spins=N_CHECKED)
     with virtual_scanner(scanner, setup) as placed:
         session = ScannerSession(placed, is_virtual=True, pace="none")
         try:
-            exam = new_exam(phantom_patient(), setup.position, "HEAD")
+            exam = new_exam(phantom_patient(), PatientPosition.HFS, "HEAD")
             prepared = prepare(protocol, placed, nominal_calibration(placed), exam.position)
             outcome: ScanOutcome = session.scan(prepared, exam, folder / "ideal", cancel=Event())
         finally:
