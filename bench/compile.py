@@ -26,7 +26,7 @@ BOARDS = ("osii-one", "physio-72mT")
 
 def words_of(data: bytes, scanner: Scanner) -> list[MarcosProgram]:
     """The whole way."""
-    scan = compile_scan(read_pulseq(data), scanner, nominal_calibration(scanner), Placement())
+    scan = compile_scan(read_pulseq(data), scanner, nominal_calibration(scanner), Placement(), with_trajectory=False)
     return list(encode_segments(scan.segments, scan.lo_hz, scanner.gradients))
 
 

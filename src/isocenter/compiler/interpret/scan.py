@@ -48,7 +48,7 @@ def compile_scan(
     *,
     soft_delays_s: Mapping[str, float] | None = None,
     max_segment_s: float = 1.0,
-    with_trajectory: bool = False,
+    with_trajectory: bool | None = None,
 ) -> CompiledScan:
     """A sequence on the clock and the DACs of one scanner, cut into segments.
 
@@ -65,7 +65,8 @@ def compile_scan(
     max_segment_s
         Segments are about that long at most [s].
     with_trajectory
-        Give the trajectory of a Cartesian scan as well.
+        True gives the trajectory of a Cartesian scan as well, False of none: whoever only wants words need not wait for it.
+        None gives it where no grid explains the scan.
 
     Raises
     ------
@@ -88,7 +89,8 @@ def compile_scan(
     tx = play_pulses(file, pulses, scanner, calibration)
     gradients = make_gradients(file, scanner, calibration, placement, timeline, lines)
     encoding = find_encoding(file, readouts, k_samples, pulses, moments, placement)
-    trajectory = find_trajectory(readouts, pulses, gradients, scanner) if encoding is None or with_trajectory else None
+    needs_trajectory = encoding is None if with_trajectory is None else with_trajectory
+    trajectory = find_trajectory(readouts, pulses, gradients, scanner) if needs_trajectory else None
     readouts = shift_readouts(readouts, moments, origin, shift_m, clock_hz)
     _, rx_enable, rx_gate = receive_tracks(readouts, gates)
     trigger, leds = trigger_tracks(file, timeline)
