@@ -45,6 +45,29 @@ class Condition(StrEnum):
     """It says that something is wrong, or its outputs were cut (tripped)."""
 
 
+class DeviceFaultName(StrEnum):
+    """Names of what devices report in ``DeviceReading.faults``."""
+
+    EMERGENCY_STOP = "emergency_stop"
+    """The red button is pressed."""
+    DOOR_OPEN = "door_open"
+    HEARTBEAT_LOST = "heartbeat_lost"
+    """The interlock controller heard no beat in time."""
+    INTERLOCK_LATCHED = "interlock_latched"
+    """The interlock controller keeps the outputs cut until a person clears it."""
+    GRADIENT_FAULT = "gradient_fault"
+    GRADIENT_HOT = "gradient_hot"
+    RF_FAULT = "rf_fault"
+    SAR_10S = "sar_10s"
+    SAR_6MIN = "sar_6min"
+    SAR_PEAK = "sar_peak"
+    REFLECTED = "reflected"
+    """Too much RF power comes back from the coil."""
+    ON_BATTERY = "on_battery"
+    """The mains is gone."""
+    MAGNET_TEMPERATURE = "magnet_temperature"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsbIdentity:
     """By what a USB serial device is found.
@@ -107,7 +130,7 @@ class DeviceReading:
     said
         The device's own words in its last answer, printable.
     faults
-        Names of faults that it reports, of ``FAULTS`` in the supervisor; empty when it reports none.
+        Names of faults that it reports, each one a ``DeviceFaultName``; empty when it reports none.
     values
         What it measures, SI with the unit in the name, such as ``temperature_magnet_c`` or ``forward_peak_w``.
     """
