@@ -12,7 +12,7 @@ Homodyne: Noll, Nishimura, Macovski, IEEE TMI 10:154 (1991). POCS: Haacke, Linds
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from isocenter.recon.fourier import Complex, to_images, to_kspace
 
 _DENSE: Final = 0.9  # of the lines between first and last; fewer are missing for another reason
-_UNEVEN: Final = 1.5  # an even axis has one line more on one side anyway
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,20 +48,28 @@ class Coverage:
         return (self.centre_sample - float(found[0]), float(found[-1]) - self.centre_sample) if len(found) else (0.0, 0.0)
 
     @property
+    def has_opposite(self) -> NDArray[np.bool_]:
+        """Where the sample on the other side of k = 0 lies on the axis too; the first of an even axis has none."""
+        opposite = np.round(2 * self.centre_sample - np.arange(self.n_full))
+        return np.asarray((opposite >= 0) & (opposite < self.n_full))
+
+    @property
     def is_partial(self) -> bool:
-        """True when one side is missing in part, and nothing between."""
-        below, above = self.reach
+        """True when one side is missing in part, so that the other one tells it, and nothing between."""
         found = np.flatnonzero(self.measured)
-        if not len(found) or abs(below - above) <= _UNEVEN:
+        if not len(found):
             return False
-        return bool(self.measured[found[0] : found[-1] + 1].mean() >= _DENSE)
+        opposite = np.round(2 * self.centre_sample - found).astype(np.int64)
+        opposite = opposite[(opposite >= 0) & (opposite < self.n_full)]
+        is_outside = (opposite < found[0]) | (opposite > found[-1])
+        return bool(is_outside.any() and self.measured[found[0] : found[-1] + 1].mean() >= _DENSE)
 
     @property
     def fraction(self) -> float:
         """Measured part of the axis."""
         return float(self.measured.mean())
 
-    def along(self, values: NDArray[np.float32], n_dim: int) -> NDArray[np.float32]:
+    def along(self, values: NDArray[Any], n_dim: int) -> NDArray[Any]:
         """Values along this axis of an array."""
         shape = [1] * n_dim
         shape[self.axis] = -1
@@ -79,7 +86,8 @@ class Coverage:
         """Weights 0 ... 2 that add up to 2 at every pair of opposite places, so that a real image comes out whole."""
         below, above = self.reach
         slope = np.clip((np.arange(self.n_full) - self.centre_sample) / (min(below, above) + 0.5), -1, 1)
-        return np.asarray(1 + (slope if above > below else -slope), dtype=np.float32)
+        weights = 1 + (slope if above > below else -slope)
+        return np.where(self.has_opposite, weights, 1).astype(np.float32)
 
 
 def start_in_full(n_samples: int, n_full: int, centre: float) -> int:
@@ -106,11 +114,15 @@ def fill_pocs(kspace: Complex, axes: Sequence[Coverage], measured: NDArray[np.bo
         complex64 of the same shape; measured samples unchanged.
     """
     turn = _smooth_phase(kspace, axes)
+    known = np.ones((1,) * kspace.ndim, dtype=bool)
+    for axis in axes:
+        if axis.is_partial:  # a guess at what nothing tells would spoil the rest
+            known = known & axis.along(axis.has_opposite | axis.measured, kspace.ndim)
     filled = kspace
     for _ in range(n_rounds):
         image = _image(filled, axes)
         image = np.abs(image) * turn
-        filled = np.where(measured, kspace, _kspace(image, axes))
+        filled = np.where(measured, kspace, np.where(known, _kspace(image, axes), np.complex64(0)))
     return np.asarray(filled, dtype=np.complex64)
 
 

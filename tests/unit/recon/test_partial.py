@@ -9,6 +9,7 @@ from isocenter.domain.geometry import Orientation, place
 from isocenter.domain.pipeline import StepOrder
 from isocenter.recon.cartesian import reconstruct
 from isocenter.recon.defaults import CARTESIAN
+from isocenter.sequences.ordering import kept_from
 
 PLACE = place(Orientation.AXIAL)
 SIZE = (1, 96, 96)
@@ -78,6 +79,54 @@ def test_two_directions_at_once(method):
     said = dict(found.provenance)["partial_fourier"]
     assert "% of par measured" in said
     assert "% of lin measured" in said
+
+
+def thin(n_par, keep, method, phase_rad=1.0):
+    """A slab of few partitions of which some were measured: whole, with zeros, filled."""
+    shape = (n_par, 40, 32)
+    kspace = kspace_of(head(shape, phase_rad=phase_rad), shape)[np.newaxis]
+    chosen = np.zeros((n_par, 40), dtype=bool)
+    chosen[keep] = True
+    return images(kspace, None, ZEROS), images(kspace, chosen, ZEROS), images(kspace, chosen, filled_by(method))
+
+
+# The first sample of an even axis has no opposite: without it an error is left that nothing can take away.
+SLABS = [
+    (method, n_par, skip)
+    for method, least in (("pocs", 1), ("homodyne", 2))
+    for n_par in (6, 7, 8, 9, 10, 11, 16, 17, 24, 25)
+    for skip in sorted({kept_from(n_par, fraction) for fraction in (0.55, 0.6, 0.7, 0.8)})
+    if n_par // 2 - skip >= least and skip > (n_par + 1) % 2
+]
+
+
+@pytest.mark.parametrize(("method", "n_par", "skip"), SLABS)
+def test_few_partitions_are_filled_from_either_side(method, n_par, skip):
+    floor, end = 0.0, 2 * (n_par // 2) - skip + 1
+    sides = [slice(skip, None)] + ([slice(0, end)] if end < n_par else [])
+    for keep in sides:
+        whole, zeros, found = thin(n_par, keep, method)
+        if n_par % 2 == 0 and keep.start:
+            floor = error(thin(n_par, slice(1, None), method)[1].data, whole.data)
+        left, before_it = error(found.data, whole.data), error(zeros.data, whole.data)
+        assert "of par measured" in dict(found.provenance)["partial_fourier"]
+        assert left <= 1.01 * before_it
+        assert left - floor < 0.6 * (before_it - floor) + 0.02
+        floor = 0.0
+
+
+def test_the_slab_of_eight_partitions_of_which_six_were_measured_is_filled():
+    assert kept_from(8, 0.7) == 2
+    whole, zeros, found = thin(8, slice(2, None), "pocs")
+    assert "75 % of par measured" in dict(found.provenance)["partial_fourier"]
+    assert error(found.data, whole.data) < 0.9 * error(zeros.data, whole.data)
+
+
+@pytest.mark.parametrize("method", ["pocs", "homodyne"])
+def test_what_has_no_opposite_is_no_reason_to_fill(method):
+    _, zeros, found = thin(8, slice(1, None), method)
+    assert "nothing is missing" in dict(found.provenance)["partial_fourier"]
+    np.testing.assert_array_equal(found.data, zeros.data)
 
 
 def test_pocs_keeps_what_was_measured(flat):

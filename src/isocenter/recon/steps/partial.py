@@ -15,7 +15,8 @@ from isocenter.recon.plan import PlanAxis
 from isocenter.recon.steps.base import Grid, Stage, Step, Work, each_grid
 
 _PAR, _LIN, _READ = 2, 3, 4
-_FEW: Final = 3  # lines beyond the centre without which nobody knows the phase, and their share
+_NAMES: Final = {_PAR: "par", _LIN: "lin", _READ: "read"}
+_FEW: Final = {"pocs": 1, "homodyne": 2}  # lines beyond the centre without which nobody knows the phase, and their share
 _FEW_SHARE: Final = 0.06
 
 
@@ -46,10 +47,11 @@ def _fill(grid: Grid, p: PartialFourier) -> Grid:
         return dataclasses.replace(grid, said="nothing is missing on one side only")
     for item in partial:
         below, above = item.reach
-        if min(below, above) < max(_FEW, _FEW_SHARE * max(below, above)):
+        if min(below, above) < max(_FEW[p.method], _FEW_SHARE * max(below, above)) - 1e-3:
             raise ReconError(
-                f"Only {max(min(below, above), 0):.0f} lines lie beyond the centre of k-space, too few to tell the phase.",
-                "Measure at least 55 % of k-space.",
+                f"Only {max(min(below, above), 0):.0f} lines of {_NAMES[item.axis]} lie beyond the centre of k-space, too "
+                "few to tell the phase.",
+                "Measure at least 60 % of k-space.",
             )
     used = [item for item in coverages if item.axis != _PAR or grid.is_3d]
     if p.method == "pocs":
@@ -57,8 +59,7 @@ def _fill(grid: Grid, p: PartialFourier) -> Grid:
         data = fill_pocs(whole.data, used, measured, p.n_rounds)
     else:
         data = fill_homodyne(whole.data, used)
-    names = {_PAR: "par", _LIN: "lin", _READ: "read"}
-    said = ", ".join(f"{100 * item.fraction:.0f} % of {names[item.axis]} measured" for item in partial)
+    said = ", ".join(f"{100 * item.fraction:.0f} % of {_NAMES[item.axis]} measured" for item in partial)
     return dataclasses.replace(whole, data=data, said=said)
 
 
