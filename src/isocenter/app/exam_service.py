@@ -29,6 +29,7 @@ from isocenter.app.service import (
     ProtocolCheck,
     QueueChanged,
     QueueItem,
+    ScenarioEntry,
     ServiceEvent,
     ServiceStatus,
     StatusChanged,
@@ -72,6 +73,8 @@ class ExamService:
         self._wake = threading.Event()
         self._running = False
         self._closing = False
+        self._scenario, self._is_exercise = "", False
+        self._restarting = False  # guarded by the lock: whoever begins an exam looks at it first
         self._worker = threading.Thread(target=self._work, name="scan-queue", daemon=True)
         self._worker.start()
         self._pool.warm_up()
@@ -110,6 +113,9 @@ class ExamService:
             larmor_hz=session.calibration.larmor_hz if session.calibration.measured_at else float("nan"),
             larmor_age_s=session.calibration_age_s,
             remaining_s=self._queue.remaining_s,
+            scenario=self._scenario,
+            is_exercise=self._is_exercise,
+            is_restarting=self._restarting,
         )
 
     def listen(self, listener: Callable[[ServiceEvent], None]) -> Callable[[], None]:
@@ -150,6 +156,8 @@ class ExamService:
         exam = new_exam(patient, position, body_part, description, laterality=laterality)
         self.end_exam()
         with self._lock:
+            if self._restarting:
+                raise WrongState("The virtual scanner is being started.", "Wait a few seconds, then begin the exam.")
             self._exam = exam
         self._emit(ExamChanged(exam=exam))
         self._publish()
@@ -226,6 +234,26 @@ class ExamService:
 
         threading.Thread(target=write, name="export", daemon=True).start()
         return future
+
+    # --- scenarios of the virtual scanner -----------------------------------------------------------------------------
+
+    @property
+    def has_scenarios(self) -> bool:
+        """False: whoever gave the session owns its scanner."""
+        return False
+
+    def scenarios(self) -> "Future[tuple[ScenarioEntry, ...]]":
+        """None."""
+        nothing: Future[tuple[ScenarioEntry, ...]] = Future()
+        nothing.set_result(())
+        return nothing
+
+    def choose_scenario(self, name: str, *, is_exercise: bool = False) -> "Future[None]":  # noqa: ARG002  see VirtualService
+        """Refused."""
+        raise WrongState(
+            f"{self.scanner.title} is not a virtual scanner of this program: it has no scenario '{name}'.",
+            "Start the program with ISOCENTER_CONSOLE=virtual to train.",
+        )
 
     def close(self) -> None:
         """Stop, make safe, end all workers."""

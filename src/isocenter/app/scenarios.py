@@ -5,6 +5,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from isocenter.app.scenario_faults import faults
 from isocenter.config.scenarios import list_scenarios, load_scenario
 from isocenter.domain.scenario import Scenario
 from isocenter.virtual.physics.field_table import fit_table, read_table
@@ -52,25 +53,3 @@ def describe(name_or_path: str) -> dict[str, Any]:
         table = read_table(path)
         entry["field"] = fit_table(table, float((table.position_m**2).sum(axis=1).max() ** 0.5), name=path.name).describe()
     return entry
-
-
-def faults(scenario: Scenario) -> dict[str, Any]:
-    """Everything that is not perfect, by its key in the file."""
-    perfect = Scenario()
-    found: dict[str, Any] = {}
-    for part in ("magnet", "gradients", "coil", "receiver", "motion"):
-        one, other = getattr(scenario, part), getattr(perfect, part)
-        for field in dataclasses.fields(one):
-            value = getattr(one, field.name)
-            if value != getattr(other, field.name):
-                found[f"{part}.{field.name}"] = _plain(value)
-    for name in ("interference", "n_sensors", "has_diffusion"):
-        if getattr(scenario, name) != getattr(perfect, name):
-            found[name] = _plain(getattr(scenario, name))
-    return found
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
-    return [_plain(item) for item in value] if isinstance(value, tuple) else value

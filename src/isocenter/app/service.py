@@ -119,6 +119,12 @@ class ServiceStatus:
         Last measured frequency and how long ago, NaN when never measured.
     remaining_s
         Of the whole queue, NaN when not known.
+    scenario
+        Name of the virtual scanner's scenario, empty for a real scanner or when nobody knows.
+    is_exercise
+        True while a trainee is to find out which scenario it is: then its name is not to be shown.
+    is_restarting
+        True while the virtual scanner is started anew with another scenario; nothing can begin meanwhile.
     """
 
     lights: tuple[Light, ...]
@@ -128,6 +134,50 @@ class ServiceStatus:
     larmor_hz: float
     larmor_age_s: float
     remaining_s: float
+    scenario: str = ""
+    is_exercise: bool = False
+    is_restarting: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScenarioEntry:
+    """One scenario of the virtual scanner, in words.
+
+    Attributes
+    ----------
+    name
+        As its file is called.
+    own_file
+        Path of the file when it is the user's own, else empty.
+    summary
+        What it is.
+    phantom, magnet
+        What lies in which scanner.
+    look_for
+        For a trainee who gives up: what it does to pictures.
+    wrong
+        Everything that is not perfect, a sentence each.
+    is_good_day
+        True when nothing is wrong that a good scanner would not have.
+    problem, remedy
+        Why it cannot be chosen and what would mend its file; empty when it can.
+    """
+
+    name: str
+    own_file: str = ""
+    summary: str = ""
+    phantom: str = ""
+    magnet: str = ""
+    look_for: str = ""
+    wrong: tuple[str, ...] = ()
+    is_good_day: bool = True
+    problem: str = ""
+    remedy: str = ""
+
+    @property
+    def is_usable(self) -> bool:
+        """True when it can be chosen."""
+        return not self.problem
 
 
 # --- events, delivered to listeners from any thread -------------------------------------------------------------------
@@ -286,6 +336,22 @@ class ScannerService(Protocol):
 
     def export(self, item_ids: tuple[str, ...], folder: Path) -> "Future[tuple[Path, ...]]":
         """Write DICOM and NIfTI files of finished entries."""
+        ...
+
+    @property
+    def has_scenarios(self) -> bool:
+        """True when the virtual scanner belongs to this program, so that its scenario can be chosen."""
+        ...
+
+    def scenarios(self) -> "Future[tuple[ScenarioEntry, ...]]":
+        """Every scenario there is, also those that cannot be used; none for a real scanner."""
+        ...
+
+    def choose_scenario(self, name: str, *, is_exercise: bool = False) -> "Future[None]":
+        """Start the virtual scanner anew with a scenario; the future fails with a ConsoleError when that did not work.
+
+        Refused (WrongState) while a scan runs, with somebody on the table, and with a real scanner.
+        """
         ...
 
     def close(self) -> None:

@@ -8,12 +8,14 @@ otherwise compete with the window for the interpreter.
 import contextlib
 import multiprocessing
 import signal
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
-from isocenter.domain.errors import ConnectError, ConsoleError
+from isocenter.domain.errors import ConnectError, ConsoleError, ScanAborted
 from isocenter.domain.geometry import PatientPosition
 from isocenter.domain.scanner import Scanner
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 _START_TIMEOUT_S = 300.0  # the first start on a machine compiles the simulation
 _STOP_TIMEOUT_S = 5.0
+_LOOK_EVERY_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,15 +59,24 @@ class VirtualSetup:
 
 
 @contextlib.contextmanager
-def virtual_scanner(scanner: Scanner, setup: VirtualSetup) -> Iterator[Scanner]:
+def virtual_scanner(scanner: Scanner, setup: VirtualSetup, cancel: threading.Event | None = None) -> Iterator[Scanner]:
     """Run a virtual scanner; yields the scanner with the address at which it listens.
 
     Where the scenario has sensors of interference, the first is connected to the console's second input.
+
+    Parameters
+    ----------
+    scanner, setup
+        Which one, and what lies in it.
+    cancel
+        Set while it starts, gives up.
 
     Raises
     ------
     ConnectError
         It did not start.
+    ScanAborted
+        It was given up.
     """
     scanner = _with_sensor(scanner, setup.scenario)
     context = multiprocessing.get_context("spawn")
@@ -73,10 +85,12 @@ def virtual_scanner(scanner: Scanner, setup: VirtualSetup) -> Iterator[Scanner]:
     process.start()
     theirs.close()
     try:
-        host, port = _wait_for_address(ours)
+        host, port = _wait_for_address(ours, cancel or threading.Event())
         yield replace(scanner, console=replace(scanner.console, host=host, port=port))
     finally:
         ours.close()  # which the child notices, also when this process dies
+        if cancel is not None and cancel.is_set():
+            process.terminate()  # while it starts it notices nothing
         process.join(_STOP_TIMEOUT_S)
         if process.is_alive():
             process.terminate()
@@ -98,9 +112,14 @@ def serve(
     return _server(scanner, setup, host, port)
 
 
-def _wait_for_address(ours: Connection) -> tuple[str, int]:
+def _wait_for_address(ours: Connection, cancel: threading.Event) -> tuple[str, int]:
+    end_s = time.monotonic() + _START_TIMEOUT_S
     try:
-        if ours.poll(_START_TIMEOUT_S):
+        while time.monotonic() < end_s:
+            if cancel.is_set():
+                raise ScanAborted("The virtual scanner was not started.", "Choose a scenario again when you want one.")
+            if not ours.poll(_LOOK_EVERY_S):
+                continue
             answer = ours.recv()
             if isinstance(answer, ConsoleError):
                 raise answer

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What the window drives: the scanner and console that were chosen, put together as one service."""
 
-import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +10,8 @@ from typing import Final
 from isocenter.app.exam_service import ExamService
 from isocenter.app.paths import at_address, data_folder
 from isocenter.app.session import ScannerSession
-from isocenter.app.virtual_scanner import VirtualSetup, scanner_of, virtual_scanner
+from isocenter.app.virtual_scanner import scanner_of
+from isocenter.app.virtual_service import VirtualService
 from isocenter.config.hardware import load_scanner
 from isocenter.domain.errors import ConfigError
 
@@ -77,21 +77,6 @@ def address(console: str) -> tuple[str, int]:
     return host, int(port)
 
 
-class _WithVirtualScanner(ExamService):
-    """A service that ends its virtual scanner when it is closed."""
-
-    def __init__(self, session: ScannerSession, folder: Path, stack: contextlib.ExitStack) -> None:
-        super().__init__(session, folder)
-        self._stack = stack
-
-    def close(self) -> None:
-        """Stop, make safe, end all workers, then the virtual scanner."""
-        try:
-            super().close()
-        finally:
-            self._stack.close()
-
-
 def open_service(choice: WindowChoice | None = None, folder: Path | None = None) -> ExamService:
     """The service for a choice; takes seconds when a virtual scanner has to start, so call it outside the window's thread.
 
@@ -102,10 +87,7 @@ def open_service(choice: WindowChoice | None = None, folder: Path | None = None)
     """
     choice = choice or choice_from(os.environ)
     folder = folder or data_folder()
-    scanner = load_scanner(choice.scanner)
     if not choice.is_virtual:
+        scanner = load_scanner(choice.scanner)
         return ExamService(ScannerSession(at_address(scanner, *address(choice.console)), is_virtual=False), folder)
-    with contextlib.ExitStack() as stack:
-        placed = stack.enter_context(virtual_scanner(scanner, VirtualSetup(scenario=choice.scenario)))
-        session = ScannerSession(placed, is_virtual=True, pace="none")
-        return _WithVirtualScanner(session, folder, stack.pop_all())
+    return VirtualService(choice.scanner, choice.scenario, folder)

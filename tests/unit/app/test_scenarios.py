@@ -3,7 +3,8 @@
 
 import pytest
 
-from isocenter.app.scenarios import describe, faults, scenarios
+from isocenter.app.scenario_faults import faults
+from isocenter.app.scenarios import describe, scenarios
 from isocenter.app.virtual_scanner import VirtualSetup, scanner_of, scenario_of
 from isocenter.app.window import choice_from
 from isocenter.config.scenarios import list_scenarios, load_scenario
