@@ -10,6 +10,7 @@ import numpy as np
 from isocenter.app.exams import new_exam, phantom_patient
 from isocenter.app.files import new_folder
 from isocenter.app.pipelines import INTERMEDIATE, Keeper, PipelineChoice, skipped_text, write_used
+from isocenter.app.simulated import series_description, simulated_comment
 from isocenter.dicom.identifiers import new_uid
 from isocenter.dicom.series import SeriesInfo, write_series
 from isocenter.domain.errors import StorageError
@@ -124,13 +125,13 @@ def _write_volumes(stored: StoredScan, raw: RawScan, volumes: tuple[Volume, ...]
     request = stored.record.request
     exam = request.exam or new_exam(phantom_patient(), request.placement.position, "HEAD")
     short = "" if stored.is_complete else f"Incomplete: {len(raw.samples)} of {raw.n_expected} readouts were measured."
-    comment = " ".join(filter(None, (short, skipped_text(volumes))))
+    comment = " ".join(filter(None, (simulated_comment(request.console), short, skipped_text(volumes))))
     titles = _titles(volumes)
     for index, (volume, title) in enumerate(zip(volumes, titles, strict=True), start=1):
         suffix = f"-{title.replace(' ', '-')}" if title else ""
         series = SeriesInfo(
             number=request.series_number if index == 1 else request.series_number * 100 + index,
-            description=f"{request.protocol.name}{suffix}",
+            description=series_description(request.protocol.name, suffix, request.console, exam.patient),
             protocol_name=request.protocol.name,
             started_at=stored.record.started_at,
             uid=new_uid(),
@@ -142,7 +143,8 @@ def _write_volumes(stored: StoredScan, raw: RawScan, volumes: tuple[Volume, ...]
         (folder / NIFTI).mkdir(exist_ok=True)
         write_nifti(volume, folder / NIFTI / name, facts=raw.facts, larmor_hz=raw.lo_hz)
     labels = titles if any(titles) else ()
-    contact_sheet(volumes, folder / SHEET, labels, title=f"{exam.patient.display_name} · {request.protocol.name}")
+    name = series_description(request.protocol.name, "", request.console, exam.patient)
+    contact_sheet(volumes, folder / SHEET, labels, title=f"{exam.patient.display_name} · {name}")
 
 
 def _titles(volumes: tuple[Volume, ...]) -> tuple[str, ...]:

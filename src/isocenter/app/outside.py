@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from isocenter.app.exams import new_exam, phantom_patient
 from isocenter.app.files import new_folder
 from isocenter.app.images import DICOM, NIFTI, SHEET, is_scan_folder
+from isocenter.app.simulated import series_description, simulated_comment
 from isocenter.dicom.identifiers import new_uid
 from isocenter.dicom.series import SeriesInfo, write_series
 from isocenter.domain.errors import ConfigError, ConsoleError, StorageError
@@ -201,6 +202,8 @@ def _write_files(
 ) -> tuple[Path, ...]:
     raw, request = read_raw(stored.path), stored.record.request
     exam = request.exam or new_exam(phantom_patient(), PatientPosition(request.placement.position), "HEAD")
+    said = (simulated_comment(request.console), f"Reconstructed outside, by {address}.", answer.problem)
+    comment = " ".join(filter(None, said))
     out = stored.images / FOLDER
     with new_folder(out) as folder:
         (folder / NIFTI).mkdir()
@@ -209,11 +212,13 @@ def _write_files(
             if volume.is_placed:
                 series = SeriesInfo(
                     number=request.series_number * 100 + _SERIES_OFFSET + index,
-                    description=f"{request.protocol.name} outside{suffix}",
+                    description=series_description(
+                        request.protocol.name, f" outside{suffix}", request.console, exam.patient
+                    ),
                     protocol_name=request.protocol.name,
                     started_at=stored.record.started_at,
                     uid=new_uid(),
-                    comment=f"Reconstructed outside, by {address}. {answer.problem}".strip(),
+                    comment=comment,
                     laterality=exam.laterality,
                 )
                 write_series(
