@@ -161,7 +161,8 @@ class VirtualLine:
 
     def stall(self, duration_s: float = float("inf")) -> None:
         """Nothing passes either way for so long; then what was under way arrives, late."""
-        self._stalled_until_s = time.monotonic() + duration_s
+        with self._lock:
+            self._stalled_until_s = time.monotonic() + duration_s
 
     def cut(self) -> None:
         """The cable is pulled out: connection closed, terminal hung up. Returns when that is done."""
@@ -182,7 +183,7 @@ class VirtualLine:
             with self._lock:
                 watched = self._end.readable()
             now_s = time.monotonic()
-            if now_s < self._stalled_until_s or not watched:
+            if self._is_stalled() or not watched:
                 self._stopping.wait(max(0.0, next_tick_s - now_s))
             else:
                 self._wait(watched, max(0.0, self._until(next_tick_s) - now_s))
@@ -204,17 +205,20 @@ class VirtualLine:
                 return  # cut meanwhile
 
     def _exchange(self) -> None:
-        if time.monotonic() < self._stalled_until_s:  # since it was waited for
-            return
+        data = b""
         with self._lock:
-            data = self._end.read()
+            if not self._is_stalled():  # again: it may have begun since it was waited for
+                data = self._end.read()
             if data and not self._faults.deaf:
                 self.received.append((time.monotonic(), data))
         if data and not self._faults.deaf:
             self._queue(self._device.feed(data))
         with self._lock:
-            while self._outgoing and self._outgoing[0][0] <= time.monotonic():
+            while self._outgoing and self._outgoing[0][0] <= time.monotonic() and not self._is_stalled():
                 self._end.write(self._outgoing.popleft()[1])
+
+    def _is_stalled(self) -> bool:
+        return time.monotonic() < self._stalled_until_s
 
     def _queue(self, replies: Sequence[Reply]) -> None:
         faults = self._faults
