@@ -15,7 +15,7 @@ more noise. Use the bandwidth of the images that are to be corrected, or more.
 from dataclasses import dataclass
 from typing import Any
 
-from isocenter.sequences.kit import System, build_with, choice, integer, number
+from isocenter.sequences.kit import System, build_with, choice, integer, number, usual
 
 TITLE = "Field map"
 SUMMARY = "Map of the main field over the whole coil, from the phase between two images."
@@ -32,24 +32,12 @@ class Parameters:
     method: str = choice(
         METHODS[0], "Method", choices=METHODS, help="Spin echoes last in an uneven field; gradient echoes are faster."
     )
-    fov_read_m: float = number(
-        0.22, "Field of view, read", unit="mm", low=0.01, high=0.5, help="Along the readout.", group="Geometry"
-    )
-    fov_phase_m: float = number(
-        0.22, "Field of view, phase", unit="mm", low=0.01, high=0.5, help="Along the first phase encoding.", group="Geometry"
-    )
-    fov_slab_m: float = number(
-        0.22,
-        "Field of view, slab",
-        unit="mm",
-        low=0.01,
-        high=0.5,
-        help="Along the second phase encoding. Must cover what the coil sees.",
-        group="Geometry",
-    )
-    n_read: int = integer(48, "Matrix, read", low=8, high=256, help="Samples of a line.", group="Geometry")
-    n_phase: int = integer(48, "Matrix, phase", low=1, high=256, help="Lines.", group="Geometry")
-    n_slab: int = integer(20, "Partitions", low=1, high=256, help="Second phase encoding.", group="Geometry")
+    fov_read_m: float = usual.fov_read()
+    fov_phase_m: float = usual.fov_phase()
+    fov_slab_m: float = usual.fov_slab(0.22)
+    n_read: int = usual.n_read(48, high=256)
+    n_phase: int = usual.n_phase(48)
+    n_slab: int = usual.n_slab(20)
     tr_s: float = number(
         0.3,
         "TR",
@@ -77,10 +65,8 @@ class Parameters:
         help="By how much longer the spins turn the second time. Offsets up to half a turn within it are unique.",
         group="Contrast",
     )
-    bandwidth_hz: float = number(
-        20e3, "Bandwidth", unit="kHz", low=2e3, high=250e3, help="Over the field of view in read.", group="Readout"
-    )
-    averages: int = integer(1, "Averages", low=1, high=64, help="Times that everything is measured.", group="Readout")
+    bandwidth_hz: float = usual.bandwidth()
+    averages: int = usual.averages()
 
 
 def build(p: Parameters, system: System) -> Any:

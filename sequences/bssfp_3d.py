@@ -24,9 +24,9 @@ from isocenter.sequences.kit import (
     nearest,
     number,
     show,
-    switch,
     turned,
     up,
+    usual,
 )
 
 TITLE = "3D balanced SSFP"
@@ -43,30 +43,16 @@ PI = 3.141592653589793
 class Parameters:
     """What can be chosen."""
 
-    fov_read_m: float = number(
-        0.22, "Field of view, read", unit="mm", low=0.01, high=0.5, help="Along the readout.", group="Geometry"
-    )
-    fov_phase_m: float = number(
-        0.22, "Field of view, phase", unit="mm", low=0.01, high=0.5, help="Along the first phase encoding.", group="Geometry"
-    )
-    fov_slab_m: float = number(
-        0.18,
-        "Field of view, slab",
-        unit="mm",
-        low=0.01,
-        high=0.5,
-        help="Along the second phase encoding. Must cover what the coil sees.",
-        group="Geometry",
-    )
-    n_read: int = integer(64, "Matrix, read", low=8, high=512, help="Samples of a line.", group="Geometry")
-    n_phase: int = integer(56, "Matrix, phase", low=1, high=256, help="Lines.", group="Geometry")
-    n_slab: int = integer(20, "Partitions", low=1, high=256, help="Second phase encoding.", group="Geometry")
+    fov_read_m: float = usual.fov_read()
+    fov_phase_m: float = usual.fov_phase()
+    fov_slab_m: float = usual.fov_slab()
+    n_read: int = usual.n_read(64)
+    n_phase: int = usual.n_phase(56)
+    n_slab: int = usual.n_slab(20)
     tr_s: float = number(
         0.01, "TR", unit="ms", low=0.002, high=0.1, help="From one pulse to the next; TE is half of it.", group="Contrast"
     )
-    flip_rad: float = number(
-        PI / 3, "Flip angle", unit="deg", low=PI / 180, high=PI / 2, help="Of each pulse.", group="Contrast"
-    )
+    flip_rad: float = usual.flip(PI / 3)
     phase_step_rad: float = number(
         PI,
         "Phase step",
@@ -76,16 +62,12 @@ class Parameters:
         help="From one pulse to the next; 180° puts the bands half a turn off resonance.",
         group="Contrast",
     )
-    bandwidth_hz: float = number(
-        20e3, "Bandwidth", unit="kHz", low=2e3, high=250e3, help="Over the field of view in read.", group="Readout"
-    )
-    averages: int = integer(1, "Averages", low=1, high=64, help="Times that everything is measured.", group="Readout")
+    bandwidth_hz: float = usual.bandwidth()
+    averages: int = usual.averages()
     dummy_shots: int = integer(
         100, "Dummy shots", low=0, high=500, help="Pulses before the first measurement.", group="Readout"
     )
-    elliptical: bool = switch(
-        False, "Elliptical", help="Leave the corners of k-space out: a fifth less time.", group="Readout"
-    )
+    elliptical: bool = usual.elliptical()
     rf_s: float = number(100e-6, "RF pulse length", unit="us", low=10e-6, high=2e-3, help="Of the hard pulse.", group="RF")
 
 

@@ -23,16 +23,16 @@ from isocenter.sequences.kit import (
     Selective,
     SequenceError,
     System,
+    Turns,
     dwell_for,
     encode,
     integer,
-    interleaved,
     nearest,
-    number,
+    plan_turns,
     selective_pulse,
     show,
-    slice_positions,
     up,
+    usual,
 )
 
 TITLE = "2D EPI"
@@ -53,50 +53,23 @@ REFERENCES = 3
 class Parameters:
     """What can be chosen."""
 
-    fov_read_m: float = number(
-        0.22, "Field of view, read", unit="mm", low=0.01, high=0.5, help="Along the readout.", group="Geometry"
-    )
-    fov_phase_m: float = number(
-        0.22, "Field of view, phase", unit="mm", low=0.01, high=0.5, help="Along the phase encoding.", group="Geometry"
-    )
-    n_read: int = integer(48, "Matrix, read", low=8, high=256, help="Samples of a line.", group="Geometry")
-    n_phase: int = integer(48, "Matrix, phase", low=2, high=256, help="Lines.", group="Geometry")
-    slices: int = integer(1, "Slices", low=1, high=64, help="Measured within one TR.", group="Geometry")
-    thickness_m: float = number(0.01, "Thickness", unit="mm", low=0.001, high=0.1, help="Of one slice.", group="Geometry")
-    gap_m: float = number(0.0, "Gap", unit="mm", low=0.0, high=0.1, help="Between two slices.", group="Geometry")
+    fov_read_m: float = usual.fov_read()
+    fov_phase_m: float = usual.fov_phase(encoding="the phase encoding")
+    n_read: int = usual.n_read(48, high=256)
+    n_phase: int = usual.n_phase(48, low=2)
+    slices: int = usual.slices()
+    thickness_m: float = usual.thickness()
+    gap_m: float = usual.gap()
     shots: int = integer(
         4, "Shots", low=1, high=256, help="Pulses for one picture; more are slower and less stretched.", group="Geometry"
     )
-    tr_s: float = number(
-        0.5, "TR", unit="ms", low=0.01, high=10.0, help="From one excitation of a slice to the next.", group="Contrast"
-    )
-    te_s: float = number(
-        0.03, "TE", unit="ms", low=0.002, high=0.5, help="From the pulse to the centre of k-space.", group="Contrast"
-    )
-    flip_rad: float = number(
-        PI / 2, "Flip angle", unit="deg", low=PI / 180, high=PI / 2, help="Of each pulse.", group="Contrast"
-    )
-    bandwidth_hz: float = number(
-        50e3, "Bandwidth", unit="kHz", low=2e3, high=250e3, help="Over the field of view in read.", group="Readout"
-    )
-    averages: int = integer(1, "Averages", low=1, high=64, help="Times that everything is measured.", group="Readout")
-    dummy_shots: int = integer(
-        2,
-        "Dummy shots",
-        low=0,
-        high=20,
-        help="Times that all slices are excited before the first measurement.",
-        group="Readout",
-    )
-    rf_s: float = number(
-        2e-3,
-        "RF pulse length",
-        unit="us",
-        low=0.5e-3,
-        high=5e-3,
-        help="Longer pulses need less gradient.",
-        group="RF",
-    )
+    tr_s: float = usual.slice_tr(0.5, low_s=0.01, high_s=10.0)
+    te_s: float = usual.te(0.03, low_s=0.002, high_s=0.5, until="the centre of k-space")
+    flip_rad: float = usual.flip(PI / 2)
+    bandwidth_hz: float = usual.bandwidth(50e3)
+    averages: int = usual.averages()
+    dummy_shots: int = usual.slice_dummies(2, high=20)
+    rf_s: float = usual.selective_rf()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,10 +85,9 @@ class Plan:
     stagger_s: float
     spoil_per_m: float
     spoil_s: float
-    rest_s: float
-    slack_s: float
+    late_s: float
+    turns: Turns
     te_s: float
-    tr_s: float
 
     @property
     def spacing_s(self) -> float:
@@ -128,22 +100,22 @@ def build(p: Parameters, system: System) -> Any:
     plan = _plan(p, system)
     player = Player(system)
     train = _Train(p, system, plan, player)
-    positions, order = slice_positions(p.slices, p.thickness_m, p.gap_m), interleaved(p.slices)
-    pulses = [[player.once(plan.excite.at(position, phase)) for position in positions] for phase in (0.0, PI)]
+    turns = plan.turns
+    pulses = [[player.once(plan.excite.at(position, phase)) for position in turns.positions_m] for phase in (0.0, PI)]
     gz = player.once(plan.excite.gradient)
     rounds = [(0, -1)] * p.dummy_shots
     rounds += [(shot, average) for average in range(p.averages) for shot in range(p.shots)]
     for shot, average in rounds:
-        for number_of in order:
+        for number_of in turns.order:
             player.block(plan.excite.pulse.block_s, pulses[average % 2][number_of], gz)
-            train.play(shot, average, number_of, plan.slack_s if number_of == order[-1] else 0.0)
+            train.play(shot, average, number_of, turns.fill_s(number_of))
     return player.define(
         ScanningSequence="EP",
-        FOV=[p.fov_read_m, p.fov_phase_m, p.slices * p.thickness_m + (p.slices - 1) * p.gap_m],
+        FOV=[p.fov_read_m, p.fov_phase_m, turns.stack_m],
         Matrix=[p.n_read, p.n_phase, p.slices],
         SliceThickness=p.thickness_m,
         SliceGap=p.gap_m,
-        RepetitionTime=plan.tr_s,
+        RepetitionTime=turns.tr_s,
         EffectiveEchoTime=plan.te_s,
         EchoSpacing=plan.spacing_s,
         EchoTrainLength=plan.echoes,
@@ -171,7 +143,7 @@ class _Train:
         spoil = system.lobe(max(plan.spoil_per_m, abs(edges[0])), plan.spoil_s)
         self._spoil = once(spoil.make("z", plan.spoil_per_m))
 
-    def play(self, shot: int, average: int, number_of: int, slack_s: float) -> None:
+    def play(self, shot: int, average: int, number_of: int, fill_s: float) -> None:
         """Add one train; with an average below zero nothing is received."""
         p, plan, player = self._p, self._plan, self._player
         late_s = shot * plan.stagger_s
@@ -188,7 +160,7 @@ class _Train:
             self._read((REFERENCES + echo) % 2, labels if average >= 0 and line < p.n_phase else {})
             if echo + 1 < plan.echoes:
                 player.block(plan.blip_s, self._blip)
-        player.block(plan.spoil_s + plan.rest_s + slack_s - late_s, self._spoil)
+        player.block(plan.spoil_s + plan.late_s + fill_s - late_s, self._spoil)
 
     def _read(self, is_back: int, labels: dict[str, int]) -> None:
         taken = []
@@ -222,7 +194,7 @@ def _plan(p: Parameters, system: System) -> Plan:
     shot, echo = p.n_phase // 2 % p.shots, p.n_phase // 2 // p.shots
     stagger_s = round(int(spacing_s / p.shots / RASTER_S) * RASTER_S, 9)
     to_centre_s = round(2 * pre_s + REFERENCES * spacing_s - blip_s + shot * stagger_s + echo * spacing_s + half_s, 9)
-    te_s, tr_s = nearest(p.te_s), nearest(p.tr_s)
+    te_s = nearest(p.te_s)
     shortest_te_s = up(excite.pulse.after_s + wait_least_s + to_centre_s)
     if te_s < shortest_te_s - 1e-9:
         raise SequenceError(
@@ -234,16 +206,7 @@ def _plan(p: Parameters, system: System) -> Plan:
     spoil_per_m = 4 / p.thickness_m
     spoil_s = max(2e-3, up(system.lobe_s(max(spoil_per_m, edge_per_m))))
     train_s = 2 * pre_s + wait_s + (REFERENCES + echoes) * spacing_s - 2 * blip_s + (p.shots - 1) * stagger_s + spoil_s
-    needs_s = max(round(excite.pulse.block_s + train_s, 9), up(system.amplifier_s(excite.pulse.event.shape_dur)))
-    slot_s = round(int(tr_s / p.slices / RASTER_S + 1e-6) * RASTER_S, 9)
-    if slot_s < needs_s - 1e-9:
-        fits = int(tr_s / needs_s)
-        fewer = f", or measure {fits} slices or fewer" if fits >= 1 else ""
-        raise SequenceError(
-            f"TR (tr_s) {show(tr_s, 'ms', 5)} is too short for {p.slices} slices: pulse, echo train, spoiler and the RF "
-            f"amplifier's rest take {show(needs_s, 'ms', 4)} each.",
-            f"Set TR to {up(needs_s * p.slices, 1e-4) * 1e3:.1f} ms or more{fewer}.",
-        )
+    shot_s = round(excite.pulse.block_s + train_s, 9)
     return Plan(
         excite=excite,
         readout=readout,
@@ -254,8 +217,7 @@ def _plan(p: Parameters, system: System) -> Plan:
         stagger_s=stagger_s,
         spoil_per_m=spoil_per_m,
         spoil_s=spoil_s,
-        rest_s=round(slot_s - excite.pulse.block_s - train_s + (p.shots - 1) * stagger_s, 9),
-        slack_s=round(tr_s - p.slices * slot_s, 9),
+        late_s=(p.shots - 1) * stagger_s,
+        turns=plan_turns(p, system, shot_s, excite.pulse.event.shape_dur, "pulse, echo train, spoiler"),
         te_s=te_s,
-        tr_s=tr_s,
     )

@@ -28,6 +28,7 @@ from isocenter.sequences.kit import (
     spoil_phase_deg,
     switch,
     up,
+    usual,
 )
 
 TITLE = "3D gradient echo"
@@ -42,51 +43,19 @@ PI = 3.141592653589793
 class Parameters:
     """What can be chosen."""
 
-    fov_read_m: float = number(
-        0.22, "Field of view, read", unit="mm", low=0.01, high=0.5, help="Along the readout.", group="Geometry"
-    )
-    fov_phase_m: float = number(
-        0.22, "Field of view, phase", unit="mm", low=0.01, high=0.5, help="Along the first phase encoding.", group="Geometry"
-    )
-    fov_slab_m: float = number(
-        0.18,
-        "Field of view, slab",
-        unit="mm",
-        low=0.01,
-        high=0.5,
-        help="Along the second phase encoding. Must cover what the coil sees.",
-        group="Geometry",
-    )
-    n_read: int = integer(96, "Matrix, read", low=8, high=512, help="Samples of a line.", group="Geometry")
-    n_phase: int = integer(80, "Matrix, phase", low=1, high=256, help="Lines.", group="Geometry")
-    n_slab: int = integer(24, "Partitions", low=1, high=256, help="Second phase encoding.", group="Geometry")
+    fov_read_m: float = usual.fov_read()
+    fov_phase_m: float = usual.fov_phase()
+    fov_slab_m: float = usual.fov_slab()
+    n_read: int = usual.n_read(96)
+    n_phase: int = usual.n_phase(80)
+    n_slab: int = usual.n_slab(24)
     tr_s: float = number(0.03, "TR", unit="ms", low=0.003, high=5.0, help="From one pulse to the next.", group="Contrast")
-    te_s: float = number(0.008, "TE", unit="ms", low=0.001, high=0.2, help="From the pulse to the echo.", group="Contrast")
-    flip_rad: float = number(
-        PI / 6, "Flip angle", unit="deg", low=PI / 180, high=PI / 2, help="Of each pulse.", group="Contrast"
-    )
-    bandwidth_hz: float = number(
-        20e3, "Bandwidth", unit="kHz", low=2e3, high=250e3, help="Over the field of view in read.", group="Readout"
-    )
-    averages: int = integer(1, "Averages", low=1, high=64, help="Times that everything is measured.", group="Readout")
-    partial_phase: float = number(
-        1.0,
-        "Partial Fourier, phase",
-        unit="",
-        low=0.55,
-        high=1.0,
-        help="Share of the lines that is measured.",
-        group="Readout",
-    )
-    partial_slab: float = number(
-        1.0,
-        "Partial Fourier, slab",
-        unit="",
-        low=0.55,
-        high=1.0,
-        help="Share of the partitions that is measured.",
-        group="Readout",
-    )
+    te_s: float = usual.te(0.008, low_s=0.001, high_s=0.2, until="the echo")
+    flip_rad: float = usual.flip(PI / 6)
+    bandwidth_hz: float = usual.bandwidth()
+    averages: int = usual.averages()
+    partial_phase: float = usual.partial_phase()
+    partial_slab: float = usual.partial_slab()
     te_step_s: float = number(
         0.0,
         "TE step",
@@ -99,9 +68,7 @@ class Parameters:
     dummy_shots: int = integer(
         20, "Dummy shots", low=0, high=200, help="Pulses before the first measurement.", group="Readout"
     )
-    elliptical: bool = switch(
-        False, "Elliptical", help="Leave the corners of k-space out: a fifth less time.", group="Readout"
-    )
+    elliptical: bool = usual.elliptical()
     rf_spoiling: bool = switch(True, "RF spoiling", help="Change the phase of the pulse from shot to shot.", group="RF")
     rf_s: float = number(100e-6, "RF pulse length", unit="us", low=10e-6, high=2e-3, help="Of the hard pulse.", group="RF")
 

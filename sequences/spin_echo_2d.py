@@ -15,16 +15,16 @@ from isocenter.sequences.kit import (
     Selective,
     SequenceError,
     System,
+    Turns,
     dwell_for,
     encode,
-    integer,
-    interleaved,
     nearest,
     number,
+    plan_turns,
     selective_pulse,
     show,
-    slice_positions,
     up,
+    usual,
 )
 
 TITLE = "2D spin echo"
@@ -39,44 +39,21 @@ PI = 3.141592653589793
 class Parameters:
     """What can be chosen."""
 
-    fov_read_m: float = number(
-        0.22, "Field of view, read", unit="mm", low=0.01, high=0.5, help="Along the readout.", group="Geometry"
-    )
-    fov_phase_m: float = number(
-        0.22, "Field of view, phase", unit="mm", low=0.01, high=0.5, help="Along the phase encoding.", group="Geometry"
-    )
-    n_read: int = integer(64, "Matrix, read", low=8, high=512, help="Samples of a line.", group="Geometry")
-    n_phase: int = integer(64, "Matrix, phase", low=1, high=256, help="Lines.", group="Geometry")
-    slices: int = integer(5, "Slices", low=1, high=64, help="Measured within one TR.", group="Geometry")
-    thickness_m: float = number(0.008, "Thickness", unit="mm", low=0.001, high=0.1, help="Of one slice.", group="Geometry")
-    gap_m: float = number(0.002, "Gap", unit="mm", low=0.0, high=0.1, help="Between two slices.", group="Geometry")
-    tr_s: float = number(
-        0.5, "TR", unit="ms", low=0.01, high=10.0, help="From one excitation of a slice to the next.", group="Contrast"
-    )
+    fov_read_m: float = usual.fov_read()
+    fov_phase_m: float = usual.fov_phase(encoding="the phase encoding")
+    n_read: int = usual.n_read(64)
+    n_phase: int = usual.n_phase(64)
+    slices: int = usual.slices(5)
+    thickness_m: float = usual.thickness(0.008)
+    gap_m: float = usual.gap(0.002)
+    tr_s: float = usual.slice_tr(0.5, low_s=0.01, high_s=10.0)
     te_s: float = number(
         0.02, "TE", unit="ms", low=0.004, high=0.5, help="From the excitation to the echo.", group="Contrast"
     )
-    bandwidth_hz: float = number(
-        20e3, "Bandwidth", unit="kHz", low=2e3, high=250e3, help="Over the field of view in read.", group="Readout"
-    )
-    averages: int = integer(1, "Averages", low=1, high=64, help="Times that everything is measured.", group="Readout")
-    dummy_shots: int = integer(
-        1,
-        "Dummy shots",
-        low=0,
-        high=20,
-        help="Times that all slices are excited before the first measurement.",
-        group="Readout",
-    )
-    rf_s: float = number(
-        3e-3,
-        "RF pulse length",
-        unit="us",
-        low=0.5e-3,
-        high=20e-3,
-        help="Of both pulses; longer pulses need less gradient.",
-        group="RF",
-    )
+    bandwidth_hz: float = usual.bandwidth()
+    averages: int = usual.averages()
+    dummy_shots: int = usual.slice_dummies(1, high=20)
+    rf_s: float = usual.selective_rf(3e-3, high_s=20e-3, text="Of both pulses; longer pulses need less gradient.")
     crusher: float = number(
         4.0,
         "Crushers",
@@ -103,17 +80,15 @@ class Plan:
     after_s: float
     lobe_s: float
     spoil_s: float
-    slot_s: float
-    shot_s: float
+    turns: Turns
     te_s: float
-    tr_s: float
 
 
 def build(p: Parameters, system: System) -> Any:
     """Sequence for one scanner."""
     plan = _plan(p, system)
     player = Player(system)
-    once, readout = player.once, plan.readout
+    once, readout, turns = player.once, plan.readout, plan.turns
     before = system.lobe(max(abs(plan.before_per_m), readout.area_per_m / 2), plan.before_s)
     after = system.lobe(max(plan.crusher_per_m, plan.edge_per_m), plan.lobe_s)
     spoil = system.lobe(max(plan.spoil_per_m, plan.edge_per_m), plan.spoil_s)
@@ -122,33 +97,29 @@ def build(p: Parameters, system: System) -> Any:
     gx, gz90, gz180 = once(readout.gradient()), once(plan.excite.gradient), once(plan.refocus.gradient)
     lines = [encode(line, p.n_phase, p.fov_phase_m) for line in range(p.n_phase)]
     gy = [(once(after.make("y", area)), once(spoil.make("y", -area))) for area in lines]
-    positions = slice_positions(p.slices, p.thickness_m, p.gap_m)
     adcs = [once(readout.adc(system, phase)) for phase in (0.0, PI)]
-    rf90 = [[once(plan.excite.at(position, phase)) for position in positions] for phase in (0.0, PI)]
-    rf180 = [once(plan.refocus.at(position, 0.0)) for position in positions]
+    rf90 = [[once(plan.excite.at(position, phase)) for position in turns.positions_m] for phase in (0.0, PI)]
+    rf180 = [once(plan.refocus.at(position, 0.0)) for position in turns.positions_m]
 
     shots = [(p.n_phase // 2, -1)] * p.dummy_shots
     shots += [(line, average) for average in range(p.averages) for line in range(p.n_phase)]
-    order = interleaved(p.slices)
-    rest_s = round(plan.tr_s - p.slices * plan.slot_s, 9)
     for line, average in shots:
-        for number_of in order:
+        for number_of in turns.order:
             taken = [adcs[average % 2], *player.labels(LIN=line, SLC=number_of, AVG=average)] if average >= 0 else []
-            fill_s = plan.slot_s - plan.shot_s + (rest_s if number_of == order[-1] else 0.0)
             player.block(plan.excite.pulse.block_s, rf90[average % 2][number_of], gz90)
             player.block(plan.before_s, gx_pre, gz_pre)
             player.block(plan.refocus.pulse.block_s, rf180[number_of], gz180)
             player.block(plan.after_s, gy[line][0], gz_crush)
             player.block(readout.duration_s, gx, *taken)
-            player.block(plan.spoil_s + fill_s, gy[line][1], gz_spoil)
+            player.block(plan.spoil_s + turns.fill_s(number_of), gy[line][1], gz_spoil)
 
     return player.define(
         ScanningSequence="SE",
-        FOV=[p.fov_read_m, p.fov_phase_m, p.slices * p.thickness_m + (p.slices - 1) * p.gap_m],
+        FOV=[p.fov_read_m, p.fov_phase_m, turns.stack_m],
         Matrix=[p.n_read, p.n_phase, p.slices],
         SliceThickness=p.thickness_m,
         SliceGap=p.gap_m,
-        RepetitionTime=plan.tr_s,
+        RepetitionTime=turns.tr_s,
         EffectiveEchoTime=plan.te_s,
         EchoTrainLength=1,
         Bandwidth=1 / readout.dwell_s,
@@ -168,7 +139,7 @@ def _plan(p: Parameters, system: System) -> Plan:
     before = crusher - excite.half_area_per_m
     edge = abs(encode(0, p.n_phase, p.fov_phase_m))
 
-    te_s, tr_s, half_s = nearest(p.te_s, 2 * RASTER_S), nearest(p.tr_s), readout.duration_s / 2
+    te_s, half_s = nearest(p.te_s, 2 * RASTER_S), readout.duration_s / 2
     before_needs_s = up(system.lobe_s(max(abs(before), readout.area_per_m / 2)))
     after_needs_s = up(max(system.lobe_s(max(crusher, edge)), system.dead_time_s + readout.guard_s))
     first_half_s = excite.pulse.after_s + before_needs_s + refocus.pulse.centre_s
@@ -182,17 +153,7 @@ def _plan(p: Parameters, system: System) -> Plan:
     spoil = 4 / p.thickness_m
     spoil_s = max(2e-3, up(max(system.lobe_s(max(spoil, edge)), readout.guard_s)))
     shot_s = round(excite.pulse.centre_s + te_s + half_s + spoil_s, 9)
-    slot_s = round(int(tr_s / p.slices / RASTER_S + 1e-6) * RASTER_S, 9)
     rf_s = excite.pulse.event.shape_dur + refocus.pulse.event.shape_dur
-    needs_s = max(shot_s, up(system.amplifier_s(rf_s)))
-    if slot_s < needs_s - 1e-9:
-        fits = int(tr_s / needs_s)
-        fewer = f", or measure {fits} slices or fewer" if fits >= 1 else ""
-        raise SequenceError(
-            f"TR (tr_s) {show(tr_s, 'ms', 5)} is too short for {p.slices} slices: pulses, readout and the RF amplifier's "
-            f"rest take {show(needs_s, 'ms', 4)} each.",
-            f"Set TR to {up(needs_s * p.slices, 1e-4) * 1e3:.1f} ms or more{fewer}.",
-        )
     return Plan(
         excite=excite,
         refocus=refocus,
@@ -205,8 +166,6 @@ def _plan(p: Parameters, system: System) -> Plan:
         lobe_s=min(round(te_s / 2 - refocus.pulse.after_s - half_s, 9), max(2e-3, after_needs_s)),
         after_s=round(te_s / 2 - refocus.pulse.after_s - half_s, 9),
         spoil_s=spoil_s,
-        slot_s=slot_s,
-        shot_s=shot_s,
+        turns=plan_turns(p, system, shot_s, rf_s, "pulses, readout"),
         te_s=te_s,
-        tr_s=tr_s,
     )

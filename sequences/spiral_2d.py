@@ -17,20 +17,20 @@ from isocenter.sequences.kit import (
     Player,
     Selective,
     SequenceError,
+    SpoiledPulses,
     System,
+    Turns,
     dwell_for,
     integer,
-    interleaved,
     nearest,
-    number,
+    plan_turns,
     pp,
     ramp_down,
     selective_pulse,
     show,
-    slice_positions,
     spiral_gradient,
-    spoil_phase_deg,
     up,
+    usual,
 )
 
 TITLE = "2D spiral"
@@ -48,50 +48,23 @@ SLEW_SHARE = 0.75  # steps of the board's staircase are up to half as steep agai
 class Parameters:
     """What can be chosen."""
 
-    fov_m: float = number(0.22, "Field of view", unit="mm", low=0.01, high=0.5, help="In both directions.", group="Geometry")
+    fov_m: float = usual.fov_plane()
     n_matrix: int = integer(64, "Matrix", low=8, high=256, help="Voxels in each direction.", group="Geometry")
     n_interleaves: int = integer(
         16, "Interleaves", low=1, high=256, help="Spirals; more make each shorter.", group="Geometry"
     )
-    slices: int = integer(1, "Slices", low=1, high=64, help="Measured within one TR.", group="Geometry")
-    thickness_m: float = number(0.01, "Thickness", unit="mm", low=0.001, high=0.1, help="Of one slice.", group="Geometry")
-    gap_m: float = number(0.0, "Gap", unit="mm", low=0.0, high=0.1, help="Between two slices.", group="Geometry")
-    tr_s: float = number(
-        0.1, "TR", unit="ms", low=0.003, high=5.0, help="From one excitation of a slice to the next.", group="Contrast"
+    slices: int = usual.slices()
+    thickness_m: float = usual.thickness()
+    gap_m: float = usual.gap()
+    tr_s: float = usual.slice_tr(0.1, low_s=0.003, high_s=5.0)
+    te_s: float = usual.te(0.004, low_s=0.001, high_s=0.2, until="the start of the spiral")
+    flip_rad: float = usual.flip(PI / 4)
+    bandwidth_hz: float = usual.bandwidth(
+        50e3, low_hz=5e3, text="Over the field of view. Limits how fast the spiral may run."
     )
-    te_s: float = number(
-        0.004, "TE", unit="ms", low=0.001, high=0.2, help="From the pulse to the start of the spiral.", group="Contrast"
-    )
-    flip_rad: float = number(
-        PI / 4, "Flip angle", unit="deg", low=PI / 180, high=PI / 2, help="Of each pulse.", group="Contrast"
-    )
-    bandwidth_hz: float = number(
-        50e3,
-        "Bandwidth",
-        unit="kHz",
-        low=5e3,
-        high=250e3,
-        help="Over the field of view. Limits how fast the spiral may run.",
-        group="Readout",
-    )
-    averages: int = integer(1, "Averages", low=1, high=64, help="Times that everything is measured.", group="Readout")
-    dummy_shots: int = integer(
-        10,
-        "Dummy shots",
-        low=0,
-        high=200,
-        help="Times that all slices are excited before the first measurement.",
-        group="Readout",
-    )
-    rf_s: float = number(
-        2e-3,
-        "RF pulse length",
-        unit="us",
-        low=0.5e-3,
-        high=5e-3,
-        help="Longer pulses need less gradient.",
-        group="RF",
-    )
+    averages: int = usual.averages()
+    dummy_shots: int = usual.slice_dummies(10, high=200)
+    rf_s: float = usual.selective_rf()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,16 +81,14 @@ class Plan:
     read_s: float
     spoil_per_m: float
     spoil_s: float
-    slot_s: float
-    shot_s: float
+    turns: Turns
     te_s: float
-    tr_s: float
 
 
 def build(p: Parameters, system: System) -> Any:
     """Sequence for one scanner."""
     plan, player = _plan(p, system), Player(system)
-    once, rephase_per_m = player.once, -plan.excite.half_area_per_m
+    once, turns, rephase_per_m = player.once, plan.turns, -plan.excite.half_area_per_m
     gz, gz_pre = once(plan.excite.gradient), once(system.lobe(abs(rephase_per_m), plan.pre_s).make("z", rephase_per_m))
     spoil = system.lobe(max(plan.spoil_per_m, abs(plan.end_per_m)), plan.spoil_s)
     gz_spoil, spirals = once(spoil.make("z", plan.spoil_per_m)), []
@@ -126,43 +97,34 @@ def build(p: Parameters, system: System) -> Any:
         read = [once(_shape(axis, part, system)) for axis, part in _axes(plan.wave * turn)]
         back = [once(spoil.make(axis, -part)) for axis, part in _axes(plan.end_per_m * turn)]
         spirals.append((read, back))
-    positions = slice_positions(p.slices, p.thickness_m, p.gap_m)
-    phased: dict[tuple[int, int], tuple[Any, Any]] = {}
 
-    def spoiled(count: int, number_of: int) -> tuple[Any, Any]:
-        key = spoil_phase_deg(count), number_of
-        if key not in phased:
-            phase_rad = key[0] / 180 * PI
-            adc = pp.make_adc(
-                num_samples=plan.n_samples, dwell=plan.dwell_s, phase_offset=phase_rad, delay=RASTER_S, system=system.opts
-            )
-            phased[key] = once(plan.excite.at(positions[number_of], phase_rad)), once(adc)
-        return phased[key]
+    def make_adc(phase_rad: float) -> Any:
+        return pp.make_adc(
+            num_samples=plan.n_samples, dwell=plan.dwell_s, phase_offset=phase_rad, delay=RASTER_S, system=system.opts
+        )
 
+    spoiled = SpoiledPulses(once, plan.excite, turns.positions_m, make_adc)
     shots = [(0, -1)] * p.dummy_shots
     shots += [(interleaf, average) for average in range(p.averages) for interleaf in range(p.n_interleaves)]
-    order = interleaved(p.slices)
-    rest_s = round(plan.tr_s - p.slices * plan.slot_s, 9)
     for count, (interleaf, average) in enumerate(shots):
-        for number_of in order:
-            rf, adc = spoiled(count, number_of)
+        for number_of in turns.order:
+            rf, adc = spoiled.at(count, number_of)
             read, back = spirals[interleaf]
             taken = [adc, *player.labels(LIN=interleaf, SLC=number_of, AVG=average)] if average >= 0 else []
-            fill_s = plan.slot_s - plan.shot_s + (rest_s if number_of == order[-1] else 0.0)
             player.block(plan.excite.pulse.block_s, rf, gz)
             player.block(plan.wait_s, gz_pre)
             player.block(plan.read_s, *read, *taken)
-            player.block(plan.spoil_s + fill_s, *back, gz_spoil)
+            player.block(plan.spoil_s + turns.fill_s(number_of), *back, gz_spoil)
 
     return player.define(
         ScanningSequence="GR",
         Trajectory="spiral",
-        FOV=[p.fov_m, p.fov_m, p.slices * p.thickness_m + (p.slices - 1) * p.gap_m],
+        FOV=[p.fov_m, p.fov_m, turns.stack_m],
         Matrix=[p.n_matrix, p.n_matrix, p.slices],
         SliceThickness=p.thickness_m,
         SliceGap=p.gap_m,
-        SlicePositions=positions,
-        RepetitionTime=plan.tr_s,
+        SlicePositions=turns.positions_m,
+        RepetitionTime=turns.tr_s,
         EffectiveEchoTime=round(plan.te_s + RASTER_S + plan.dwell_s / 2, 9),  # of the first sample
         EchoTrainLength=1,
         ReadoutDuration=plan.n_samples * plan.dwell_s,
@@ -198,7 +160,7 @@ def _plan(p: Parameters, system: System) -> Plan:
     end_per_m = complex(np.sum(0.5 * (whole[1:] + whole[:-1])) * RASTER_S)
     # The decimator's filters run on for a few dwell times; the gradient is over by then.
     read_s = up(max((len(whole) - 1) * RASTER_S, RASTER_S + (n_samples + GUARD_DWELLS) * dwell_s))
-    te_s, tr_s = nearest(p.te_s), nearest(p.tr_s)
+    te_s = nearest(p.te_s)
     pre_s = up(system.lobe_s(excite.half_area_per_m))
     shortest_te_s = up(excite.pulse.after_s + max(pre_s, system.dead_time_s + GUARD_DWELLS * dwell_s))
     if te_s < shortest_te_s - 1e-9:
@@ -211,16 +173,6 @@ def _plan(p: Parameters, system: System) -> Plan:
     spoil_s = max(2e-3, up(system.lobe_s(max(spoil_per_m, abs(end_per_m)))))
     wait_s = round(te_s - excite.pulse.after_s, 9)
     shot_s = round(excite.pulse.block_s + wait_s + read_s + spoil_s, 9)
-    slot_s = round(int(tr_s / p.slices / RASTER_S + 1e-6) * RASTER_S, 9)
-    needs_s = max(shot_s, up(system.amplifier_s(excite.pulse.event.shape_dur)))
-    if slot_s < needs_s - 1e-9:
-        fits = int(tr_s / needs_s)
-        fewer = f", or measure {fits} slices or fewer" if fits >= 1 else ""
-        raise SequenceError(
-            f"TR (tr_s) {show(tr_s, 'ms', 5)} is too short for {p.slices} slices: pulse, spiral, spoiler and the RF "
-            f"amplifier's rest take {show(needs_s, 'ms', 4)} each.",
-            f"Set TR to {up(needs_s * p.slices, 1e-4) * 1e3:.1f} ms or more{fewer}.",
-        )
     return Plan(
         excite=excite,
         wave=whole,
@@ -232,10 +184,8 @@ def _plan(p: Parameters, system: System) -> Plan:
         read_s=read_s,
         spoil_per_m=spoil_per_m,
         spoil_s=spoil_s,
-        slot_s=slot_s,
-        shot_s=shot_s,
+        turns=plan_turns(p, system, shot_s, excite.pulse.event.shape_dur, "pulse, spiral, spoiler"),
         te_s=te_s,
-        tr_s=tr_s,
     )
 
 

@@ -9,7 +9,7 @@ definition EchoTimes lists their times [s].
 from dataclasses import dataclass
 from typing import Any
 
-from isocenter.sequences.kit import EVERY_ECHO, System, build_with, integer, number, switch
+from isocenter.sequences.kit import EVERY_ECHO, System, build_with, integer, number, switch, usual
 
 TITLE = "3D multi-echo"
 SUMMARY = "Spin echoes at many echo times of the whole coil's volume: a map of T2."
@@ -21,24 +21,12 @@ CLINICAL = True
 class Parameters:
     """What can be chosen."""
 
-    fov_read_m: float = number(
-        0.22, "Field of view, read", unit="mm", low=0.01, high=0.5, help="Along the readout.", group="Geometry"
-    )
-    fov_phase_m: float = number(
-        0.22, "Field of view, phase", unit="mm", low=0.01, high=0.5, help="Along the first phase encoding.", group="Geometry"
-    )
-    fov_slab_m: float = number(
-        0.18,
-        "Field of view, slab",
-        unit="mm",
-        low=0.01,
-        high=0.5,
-        help="Along the second phase encoding. The pulses excite everything in the coil, so this must cover it.",
-        group="Geometry",
-    )
-    n_read: int = integer(48, "Matrix, read", low=8, high=512, help="Samples of a line.", group="Geometry")
-    n_phase: int = integer(40, "Matrix, phase", low=1, high=256, help="Lines.", group="Geometry")
-    n_slab: int = integer(10, "Partitions", low=1, high=256, help="Second phase encoding.", group="Geometry")
+    fov_read_m: float = usual.fov_read()
+    fov_phase_m: float = usual.fov_phase()
+    fov_slab_m: float = usual.fov_slab(reason="The pulses excite everything in the coil, so this must cover it.")
+    n_read: int = usual.n_read(48)
+    n_phase: int = usual.n_phase(40)
+    n_slab: int = usual.n_slab(10)
     tr_s: float = number(
         0.8, "TR", unit="ms", low=0.01, high=10.0, help="From one excitation to the next.", group="Contrast"
     )
@@ -48,10 +36,8 @@ class Parameters:
     echo_train_length: int = integer(
         16, "Echoes", low=1, high=128, help="Images, each an echo spacing later.", group="Contrast"
     )
-    bandwidth_hz: float = number(
-        20e3, "Bandwidth", unit="kHz", low=2e3, high=250e3, help="Over the field of view in read.", group="Readout"
-    )
-    averages: int = integer(1, "Averages", low=1, high=64, help="Times that everything is measured.", group="Readout")
+    bandwidth_hz: float = usual.bandwidth()
+    averages: int = usual.averages()
     elliptical: bool = switch(
         True, "Elliptical", help="Leave the corners of k-space out: a fifth less time.", group="Readout"
     )

@@ -36,9 +36,9 @@ from isocenter.sequences.kit import (
     nearest,
     number,
     show,
-    switch,
     turned,
     up,
+    usual,
 )
 
 TITLE = "3D turbo spin echo"
@@ -53,24 +53,12 @@ PI = 3.141592653589793
 class Parameters:
     """What can be chosen."""
 
-    fov_read_m: float = number(
-        0.22, "Field of view, read", unit="mm", low=0.01, high=0.5, help="Along the readout.", group="Geometry"
-    )
-    fov_phase_m: float = number(
-        0.22, "Field of view, phase", unit="mm", low=0.01, high=0.5, help="Along the first phase encoding.", group="Geometry"
-    )
-    fov_slab_m: float = number(
-        0.18,
-        "Field of view, slab",
-        unit="mm",
-        low=0.01,
-        high=0.5,
-        help="Along the second phase encoding. The pulses excite everything in the coil, so this must cover it.",
-        group="Geometry",
-    )
-    n_read: int = integer(96, "Matrix, read", low=8, high=512, help="Samples of a line.", group="Geometry")
-    n_phase: int = integer(80, "Matrix, phase", low=1, high=256, help="Lines.", group="Geometry")
-    n_slab: int = integer(24, "Partitions", low=1, high=256, help="Second phase encoding.", group="Geometry")
+    fov_read_m: float = usual.fov_read()
+    fov_phase_m: float = usual.fov_phase()
+    fov_slab_m: float = usual.fov_slab(reason="The pulses excite everything in the coil, so this must cover it.")
+    n_read: int = usual.n_read(96)
+    n_phase: int = usual.n_phase(80)
+    n_slab: int = usual.n_slab(24)
     tr_s: float = number(
         0.5, "TR", unit="ms", low=0.01, high=10.0, help="From one excitation to the next.", group="Contrast"
     )
@@ -112,28 +100,10 @@ class Parameters:
         help="Over the field of view in read. More needs more gradient and gives more noise, less needs more time.",
         group="Readout",
     )
-    averages: int = integer(1, "Averages", low=1, high=64, help="Times that everything is measured.", group="Readout")
-    partial_phase: float = number(
-        1.0,
-        "Partial Fourier, phase",
-        unit="",
-        low=0.55,
-        high=1.0,
-        help="Share of the lines that is measured.",
-        group="Readout",
-    )
-    partial_slab: float = number(
-        1.0,
-        "Partial Fourier, slab",
-        unit="",
-        low=0.55,
-        high=1.0,
-        help="Share of the partitions that is measured.",
-        group="Readout",
-    )
-    elliptical: bool = switch(
-        False, "Elliptical", help="Leave the corners of k-space out: a fifth less time.", group="Readout"
-    )
+    averages: int = usual.averages()
+    partial_phase: float = usual.partial_phase()
+    partial_slab: float = usual.partial_slab()
+    elliptical: bool = usual.elliptical()
     navigator_every: int = integer(
         0,
         "Navigators",

@@ -10,6 +10,7 @@ from typing import Any
 from isocenter.domain.errors import SequenceError
 from isocenter.domain.parameters import choice, integer, number, switch
 from isocenter.domain.units import GAMMA_HZ_PER_T, show
+from isocenter.sequences import usual
 from isocenter.sequences.catalogue import get_sequence
 from isocenter.sequences.lazy import pp
 from isocenter.sequences.ordering import (
@@ -25,7 +26,7 @@ from isocenter.sequences.ordering import (
     sphere_directions,
     spoil_phase_deg,
 )
-from isocenter.sequences.selective import Selective, selective_pulse, slice_positions
+from isocenter.sequences.selective import Selective, SpoiledPulses, Turns, plan_turns, selective_pulse, slice_positions
 from isocenter.sequences.spiral import ramp_down, spiral_gradient
 from isocenter.sequences.system import (
     DWELL_RASTER_S,
@@ -56,7 +57,9 @@ __all__ = [
     "Readout",
     "Selective",
     "SequenceError",
+    "SpoiledPulses",
     "System",
+    "Turns",
     "build_with",
     "centre_echo",
     "choice",
@@ -70,6 +73,7 @@ __all__ = [
     "kept_from",
     "nearest",
     "number",
+    "plan_turns",
     "pp",
     "ramp_down",
     "selective_pulse",
@@ -81,6 +85,7 @@ __all__ = [
     "switch",
     "turned",
     "up",
+    "usual",
 ]
 
 

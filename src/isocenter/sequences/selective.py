@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""Slice-selective pulses."""
+"""Slice-selective pulses, and slices that take turns within one TR."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from isocenter.domain.errors import SequenceError
 from isocenter.domain.units import show
 from isocenter.sequences.lazy import pp
+from isocenter.sequences.ordering import interleaved, spoil_phase_deg
 from isocenter.sequences.system import RASTER_S, SHORTEST_RAMP_S, Pulse, System, nearest, up
 
 TIME_BANDWIDTH: Final = 4.0
@@ -93,3 +95,112 @@ def selective_pulse(
 def slice_positions(slices: int, thickness_m: float, gap_m: float) -> list[float]:
     """Centres along z of slices that lie symmetrically around the centre [m]."""
     return [(index - (slices - 1) / 2) * (thickness_m + gap_m) for index in range(slices)]
+
+
+class Sliced(Protocol):
+    """Parameters of a sequence whose slices take turns, see ``usual``."""
+
+    @property
+    def slices(self) -> int:
+        """How many."""
+
+    @property
+    def thickness_m(self) -> float:
+        """Of one [m]."""
+
+    @property
+    def gap_m(self) -> float:
+        """Between two [m]."""
+
+    @property
+    def tr_s(self) -> float:
+        """From one excitation of a slice to the next [s]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turns:
+    """Slices that take turns within one TR.
+
+    Attributes
+    ----------
+    positions_m
+        Centre of each along z [m].
+    order
+        In which they are excited.
+    slot_s, shot_s
+        Time from one to the next, and what of it has events [s].
+    slack_s
+        What is left of TR after the last [s].
+    tr_s
+        On the raster [s].
+    stack_m
+        From the first slice's outer face to the last one's [m].
+    """
+
+    positions_m: list[float]
+    order: list[int]
+    slot_s: float
+    shot_s: float
+    slack_s: float
+    tr_s: float
+    stack_m: float
+
+    def fill_s(self, number_of: int) -> float:
+        """Idle time after a slice's shot [s]."""
+        return self.slot_s - self.shot_s + (self.slack_s if number_of == self.order[-1] else 0.0)
+
+
+def plan_turns(p: Sliced, system: System, shot_s: float, rf_s: float, parts: str) -> Turns:
+    """Slices of one TR.
+
+    Parameters
+    ----------
+    shot_s, rf_s
+        Length of one slice's shot, and for how long the RF is on in it [s].
+    parts
+        What a shot consists of, for the refusal.
+
+    Raises
+    ------
+    SequenceError
+        TR is too short for so many; says which TR or how many slices would do.
+    """
+    tr_s = nearest(p.tr_s)
+    slot_s = round(int(tr_s / p.slices / RASTER_S + 1e-6) * RASTER_S, 9)
+    needs_s = max(shot_s, up(system.amplifier_s(rf_s)))
+    if slot_s < needs_s - 1e-9:
+        fits = int(tr_s / needs_s)
+        fewer = f", or measure {fits} slices or fewer" if fits >= 1 else ""
+        raise SequenceError(
+            f"TR (tr_s) {show(tr_s, 'ms', 5)} is too short for {p.slices} slices: {parts} and the RF amplifier's rest take "
+            f"{show(needs_s, 'ms', 4)} each.",
+            f"Set TR to {up(needs_s * p.slices, 1e-4) * 1e3:.1f} ms or more{fewer}.",
+        )
+    return Turns(
+        positions_m=slice_positions(p.slices, p.thickness_m, p.gap_m),
+        order=interleaved(p.slices),
+        slot_s=slot_s,
+        shot_s=shot_s,
+        slack_s=round(tr_s - p.slices * slot_s, 9),
+        tr_s=tr_s,
+        stack_m=p.slices * p.thickness_m + (p.slices - 1) * p.gap_m,
+    )
+
+
+class SpoiledPulses:
+    """Pulse and readout of each shot and slice with the phase of RF spoiling, each known to the sequence once."""
+
+    def __init__(
+        self, once: Callable[[Any], Any], excite: Selective, positions_m: list[float], adc: Callable[[float], Any]
+    ) -> None:
+        self._once, self._excite, self._positions_m, self._adc = once, excite, positions_m, adc
+        self._known: dict[tuple[int, int], tuple[Any, Any]] = {}
+
+    def at(self, count: int, number_of: int) -> tuple[Any, Any]:
+        """Events of shot ``count`` in slice ``number_of``."""
+        key = spoil_phase_deg(count), number_of
+        if key not in self._known:
+            phase_rad = key[0] / 360 * _TURN_RAD
+            pulse = self._once(self._excite.at(self._positions_m[number_of], phase_rad))
+            self._known[key] = pulse, self._once(self._adc(phase_rad))
+        return self._known[key]
