@@ -18,6 +18,7 @@ from bench.measure import Row, absolute, compare, seconds
 from isocenter.domain.raw import RawScan
 from isocenter.domain.scan import EndReason
 from isocenter.recon.cartesian import LiveReconstruction, reconstruct
+from isocenter.recon.fourier import warm_up
 from isocenter.storage.scan_folder import ScanFolder
 from isocenter.storage.stored import read_raw
 
@@ -87,6 +88,7 @@ def _same(ours: NDArray[np.float32], theirs: NDArray[np.float64]) -> float:
 
 def run() -> list[Row]:
     """Raw file to magnitude, samples to magnitude, memory, and pictures while scanning."""
+    warm_up()  # as the program's worker does before the first scan
     with tempfile.TemporaryDirectory() as name:
         folder = _file(Path(name))
         error = _same(_ours(folder), _theirs(folder))
@@ -123,6 +125,7 @@ import resource, sys
 import numpy as np
 sys.path[:0] = {path!r}
 import bench.recon as bench
+bench.warm_up()
 raw = bench.large(256)
 bench.reconstruct(bench.large(16))  # everything is imported
 before = bench.peak_bytes()

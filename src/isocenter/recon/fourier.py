@@ -1,23 +1,42 @@
 # SPDX-License-Identifier: MIT
-"""The Fourier transform from k-space to image, with zero-filling, any centre, odd and even sizes."""
+"""The Fourier transform from k-space to image, with zero-filling, any centre, odd and even sizes.
+
+Three engines: ducc0 where a person has installed it; our own loops (``fft_own``) for large arrays in programs that have
+compiled loops anyway or have called ``warm_up``, since loading the compiler takes longer than one image; else scipy. They
+agree within the rounding of single precision.
+"""
 
 import functools
 import importlib
 import importlib.util
 import os
+import sys
 from collections.abc import Sequence
-from typing import Any, Final, cast
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from isocenter.recon.fft_own import OwnTransform
 
 Complex = NDArray[np.complex64]
 
 _MOST_THREADS: Final = 4
 _WORTH_THREADS: Final = 2**18  # measured: below this a second thread costs more than it brings
+_WORTH_OWN_THREADS: Final = 2**22  # the same for our own loops, which leave less to share
+_WORTH_OWN: Final = 2**15
 
 
-def to_image(kspace: Complex, axis: int, *, size: int, centre: float, with_phase: bool = True) -> Complex:
+def warm_up() -> None:
+    """Compile our own loops, or load what was compiled before; transforms of large arrays take half as long from then on."""
+    importlib.import_module("isocenter.recon.fft_own")
+
+
+def to_image(
+    kspace: Complex, axis: int, *, size: int, centre: float, with_phase: bool = True, kept: slice | None = None
+) -> Complex:
     """One axis of an image: ``rho[p] = sum_j s[j] exp(-2 pi i (j - centre) (p - size // 2) / size)``.
 
     Parameters
@@ -32,30 +51,42 @@ def to_image(kspace: Complex, axis: int, *, size: int, centre: float, with_phase
         Index of k = 0, need not be whole nor in the middle.
     with_phase
         False leaves out the last factor, which has magnitude 1; enough where only the magnitude is wanted.
+    kept
+        The voxels of the result, without the others; None for all.
 
     Returns
     -------
-        complex64, image centre at ``size // 2``.
+        complex64, image centre at ``size // 2``, contiguous.
 
     Source
     ------
     docs/conventions.md; the shifts of the centre become factors before and after a plain transform, for even sizes +-1
     before it (reference performance.md 1).
     """
-    from scipy import fft
-
     if size < 1:
         raise ValueError(f"size must be positive, not {size}")
-    n_samples = kspace.shape[axis]
+    axis %= kspace.ndim
+    n_samples, start = kspace.shape[axis], 0
     if n_samples > size:  # keep the part whose centre index equals the centre of the smaller axis
         start = min(max(round(centre) - size // 2, 0), n_samples - size)
-        kspace = np.take(kspace, range(start, start + size), axis=axis)
         centre, n_samples = centre - start, size
-    weighted = kspace * _along(_phase_before(n_samples, size), axis, kspace.ndim)
+    wanted = kept or slice(0, size)
+    own = _own(kspace)
+    if own is not None:
+        how = _planned(size, float(centre), (start, n_samples), (wanted.start, wanted.stop), with_phase)
+        if how is not None:
+            shape = (*kspace.shape[:axis], wanted.stop - wanted.start, *kspace.shape[axis + 1 :])
+            result: Complex = np.empty(shape, dtype=np.complex64)
+            own.transform_axis(np.ascontiguousarray(kspace), result, axis, how, _own_threads(result.size))
+            return result
+    from scipy import fft
+
+    taken = np.take(kspace, range(start, start + n_samples), axis=axis) if n_samples < kspace.shape[axis] else kspace
+    weighted = taken * _along(_phase_before(n_samples, size), axis, kspace.ndim)
     image = cast(Complex, fft.fft(weighted, n=size, axis=axis, overwrite_x=True))
     if with_phase:
         image *= _along(_phase_after(size, centre), axis, kspace.ndim)
-    return image
+    return image if kept is None else np.ascontiguousarray(image[(slice(None),) * axis + (wanted,)])
 
 
 def to_images(kspace: Complex, axes: Sequence[tuple[int, int, float]], *, overwrite: bool = False) -> Complex:
@@ -80,12 +111,57 @@ def to_images(kspace: Complex, axes: Sequence[tuple[int, int, float]], *, overwr
             kspace, overwrite = to_image(kspace, axis, size=size, centre=centre), True
     if not same:
         return kspace
+    image = _in_place(kspace, same, overwrite=overwrite)
+    if image is not None:
+        return image
     if not overwrite or not kspace.flags.c_contiguous or not kspace.flags.writeable:
         kspace = kspace.copy()
     _weigh(kspace, [(axis, _phase_before(size, size)) for axis, size, _ in same])
     image = transform(kspace, tuple(axis for axis, _, _ in same))
     _weigh(image, [(axis, _phase_after(size, centre)) for axis, size, centre in same])
     return image
+
+
+def _in_place(kspace: Complex, axes: Sequence[tuple[int, int, float]], *, overwrite: bool) -> Complex | None:
+    """``to_images`` by our own loops where sizes stay; None where they are not for them."""
+    own = _own(kspace)
+    if own is None:
+        return None
+    found = [(axis % kspace.ndim, _planned(size, float(centre), (0, size), (0, size))) for axis, size, centre in axes]
+    if any(how is None for _, how in found):
+        return None
+    source = np.ascontiguousarray(kspace)
+    image = source if source.flags.writeable and (overwrite or source is not kspace) else np.empty_like(source)
+    for axis, how in sorted(found, key=lambda item: -item[0]):
+        own.transform_axis(source, image, axis, how, _own_threads(image.size))
+        source = image
+    return image
+
+
+@functools.lru_cache(maxsize=256)
+def _planned(
+    size: int, centre: float, taken: tuple[int, int], kept: tuple[int, int], with_phase: bool = True
+) -> "OwnTransform | None":
+    """One axis as our own loops do it: first sample that is taken and how many; first and last voxel, not included."""
+    from isocenter.recon.fft_own import own_transform
+
+    after = _phase_after(size, centre) if with_phase else np.ones(size, dtype=np.float32)
+    before = _phase_before(taken[1], size)
+    return own_transform(size, before, after[slice(*kept)], skipped=taken[0], first=kept[0])
+
+
+def _own(array: Complex) -> ModuleType | None:
+    """Our own loops where they are worth it."""
+    name = "isocenter.recon.fft_own"
+    if array.size < _WORTH_OWN or array.dtype != np.complex64 or _ducc0() is not None:
+        return None
+    if name not in sys.modules and "numba" not in sys.modules:
+        return None
+    return importlib.import_module(name)
+
+
+def _own_threads(n_values: int) -> int:
+    return _threads(n_values) if n_values >= _WORTH_OWN_THREADS else 1
 
 
 def to_kspace(image: Complex, axis: int, *, centre: float) -> Complex:

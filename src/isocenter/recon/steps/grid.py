@@ -174,10 +174,8 @@ def _image_of(grid: Grid, *, keeps_readout: bool) -> tuple[Complex, slice | None
         axes.append((2, par.n_image, par.centre))
     if read.n_kept == read.n_image == read.n_samples:
         return to_images(grid.data, [(4, read.n_image, read.centre), *axes], overwrite=True), None
-    image = to_image(grid.data, 4, size=read.n_image, centre=read.centre)
-    if keeps_readout:
-        return to_images(image, axes, overwrite=True), read.kept
-    return to_images(np.ascontiguousarray(image[..., read.kept]), axes, overwrite=True), None
+    image = to_image(grid.data, 4, size=read.n_image, centre=read.centre, kept=None if keeps_readout else read.kept)
+    return to_images(image, axes, overwrite=True), read.kept if keeps_readout else None
 
 
 def _slices(image: Complex, stack: Stack) -> Complex:

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: MIT
+"""Arrays transformed by our own loops: which part of memory each call takes, on as many threads as it is worth."""
+
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isocenter.recon.fft_lanes import BLOCK, LANES
+from isocenter.recon.fft_loops import across, along, radices_of, twiddles_of, work_numbers
+
+Complex: TypeAlias = NDArray[np.complex64]
+Job: TypeAlias = Callable[[NDArray[np.float32]], None]
+
+_JOBS_PER_THREAD: Final = 4  # so that one whose processor is needed elsewhere does not keep the others waiting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class OwnTransform:
+    """The transform along one axis, with factors before and after it.
+
+    Attributes
+    ----------
+    size
+        Samples of the transform; those that are not taken are zero.
+    sizes, radices, tables
+        As the loops want them.
+    """
+
+    size: int
+    sizes: NDArray[np.int64]
+    radices: NDArray[np.int64]
+    tables: NDArray[np.float32]
+
+    @property
+    def n_taken(self) -> int:
+        """Samples that are taken from each line."""
+        return int(self.sizes[2])
+
+    @property
+    def n_given(self) -> int:
+        """Values of each line of the result."""
+        return int(self.sizes[5])
+
+
+def own_transform(
+    size: int, before: NDArray[Any], after: NDArray[Any], *, skipped: int = 0, first: int = 0
+) -> OwnTransform | None:
+    """A transform to use again and again; None for lengths that are not for our loops.
+
+    Parameters
+    ----------
+    size
+        Samples of the transform.
+    before, after
+        Factors of the samples that are taken, and of the values that are given; at most ``size`` each.
+    skipped
+        Samples at the start of each line that are not taken.
+    first
+        First value of the transform that is given.
+    """
+    radices = radices_of(size)
+    if radices is None:
+        return None
+    twiddles = twiddles_of(size)
+    tables = np.concatenate([twiddles, before, after, np.zeros(BLOCK)]).astype(np.complex64)
+    places = 2 * len(twiddles), 2 * (len(twiddles) + len(before))
+    sizes = np.array([size, skipped, len(before), places[0], first, len(after), places[1]], dtype=np.int64)
+    return OwnTransform(size=size, sizes=sizes, radices=np.array(radices, dtype=np.int64), tables=tables.view(np.float32))
+
+
+def transform_axis(source: Complex, target: Complex, axis: int, how: OwnTransform, n_threads: int = 1) -> None:
+    """One axis; both arrays C-contiguous, of the same shape but along ``axis``, or one and the same."""
+    jobs = _jobs(source, target, axis, how, 1 if n_threads <= 1 else _JOBS_PER_THREAD * n_threads)
+    if len(jobs) == 1:
+        jobs[0](np.empty(work_numbers(how.size), dtype=np.float32))
+        return
+    waiting = iter(jobs)
+
+    def take_turns(_: int) -> None:
+        work = np.empty(work_numbers(how.size), dtype=np.float32)
+        for job in waiting:  # the interpreter's lock lets one thread at a time take the next
+            job(work)
+
+    with ThreadPoolExecutor(n_threads) as pool:
+        list(pool.map(take_turns, range(n_threads)))
+
+
+def _jobs(source: Complex, target: Complex, axis: int, how: OwnTransform, parts: int) -> list[Job]:
+    """Calls of the loops for parts of the lines of one axis."""
+    numbers, result = source.reshape(-1).view(np.float32), target.reshape(-1).view(np.float32)
+    n_groups, n_lines = math.prod(source.shape[:axis]), math.prod(source.shape[axis + 1 :])
+    from_group, to_group = 2 * source.shape[axis] * n_lines, 2 * target.shape[axis] * n_lines
+    groups = _spans(n_groups, parts)
+    if n_lines == 1:
+        walks = [(a * from_group, from_group, a * to_group, to_group, b - a) for a, b in groups]
+        return [_job(along, numbers, result, walk, how) for walk in walks]
+    step, jobs = 2 * n_lines, []
+    for first, last in groups:
+        for a, b in _spans(n_lines, parts // len(groups)):
+            taken, given = (first * from_group + 2 * a, from_group, step), (first * to_group + 2 * a, to_group, step)
+            jobs.append(_job(across, numbers, result, (*taken, *given, last - first, b - a), how))
+    return jobs
+
+
+def _job(
+    loop: Any, source: NDArray[np.float32], target: NDArray[np.float32], walk: tuple[int, ...], how: OwnTransform
+) -> Job:
+    where = np.array(walk, dtype=np.int64)
+    return lambda work: loop(source, target, where, how.sizes, how.radices, how.tables, work)
+
+
+def _spans(n_items: int, parts: int) -> list[tuple[int, int]]:
+    """Even parts, whole vectors where there are many."""
+    step = max(-(-n_items // max(parts, 1)), 1)
+    step = -(-step // LANES) * LANES if step > LANES else step
+    return [(start, min(start + step, n_items)) for start in range(0, n_items, step)]
