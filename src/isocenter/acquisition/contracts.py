@@ -2,11 +2,14 @@
 """What the runner needs of others and what it gives back."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Any, Protocol
 
 from isocenter.devices.protocols import DeviceMessage, SafeReport
+from isocenter.domain.errors import DeviceError
 from isocenter.domain.events import Readouts
 from isocenter.domain.scan import EndReason, ScanProgress
 from isocenter.recon.receive import Samples
@@ -30,6 +33,89 @@ class ScanSink(Protocol):
         ...
 
 
+class Guard(Protocol):
+    """Who switches the amplifiers on and off around a scan and may stop it at any time, such as ``control.Supervisor``.
+
+    All methods are called in the thread that runs the scan.
+    """
+
+    def arm(self, cancel: Event) -> None:
+        """Switch on what the scan needs; ``cancel`` is set when the scanner is stopped.
+
+        Raises
+        ------
+        ConsoleError
+            Nothing may be played.
+        """
+        ...
+
+    def before_segment(self, cancel: Event) -> None:
+        """Wait while the scan has to pause.
+
+        Raises
+        ------
+        ScanAborted
+            The scanner was stopped.
+        ScanEnded
+            The scan ends here by itself; what was measured is good.
+        """
+        ...
+
+    def segment(self, duration_s: float) -> AbstractContextManager[None]:
+        """Around a segment while it is being played; entering raises ScanAborted when the scanner was stopped."""
+        ...
+
+    def console_failed(self, error: DeviceError) -> None:
+        """The console did not do what it should. Never raises, never waits."""
+        ...
+
+    def program_failed(self) -> None:
+        """The program itself has a fault. Never raises, never waits."""
+        ...
+
+    def console_stopped(self, safe: SafeReport) -> None:
+        """What bringing the console's outputs to zero led to. Never raises."""
+        ...
+
+    def disarm(self) -> None:
+        """Switch everything off again. Never raises."""
+        ...
+
+    def why_stopped(self) -> str:
+        """Who or what stopped the scan, in words."""
+        ...
+
+
+class NoGuard:
+    """For a scanner whose amplifiers this program does not control."""
+
+    def arm(self, cancel: Event) -> None:
+        """Nothing to switch on."""
+
+    def before_segment(self, cancel: Event) -> None:
+        """Nothing to wait for."""
+
+    def segment(self, duration_s: float) -> AbstractContextManager[None]:  # noqa: ARG002
+        """Nobody watches."""
+        return nullcontext()
+
+    def console_failed(self, error: DeviceError) -> None:
+        """Nothing to cut."""
+
+    def program_failed(self) -> None:
+        """Nothing to cut."""
+
+    def console_stopped(self, safe: SafeReport) -> None:
+        """Nobody to tell."""
+
+    def disarm(self) -> None:
+        """Nothing to switch off."""
+
+    def why_stopped(self) -> str:
+        """Only a person can have done it."""
+        return "Stopped by the operator."
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LateStart:
     """A segment that could not start in time."""
@@ -48,6 +134,8 @@ class ScanResult:
         Stored, and planned.
     safe
         What bringing the outputs to zero led to.
+    note
+        Why it ended early, for the operator; empty when it did not.
     """
 
     reason: EndReason
@@ -55,6 +143,7 @@ class ScanResult:
     n_expected: int
     safe: SafeReport
     late_starts: tuple[LateStart, ...] = ()
+    note: str = ""
 
 
 def _ignore(*_: object) -> None:

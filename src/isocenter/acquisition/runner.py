@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isocenter.acquisition.clock import CLOCKS, Clock, Pace
-from isocenter.acquisition.contracts import LateStart, Listeners, ScanResult, ScanSink
+from isocenter.acquisition.contracts import Guard, LateStart, Listeners, NoGuard, ScanResult, ScanSink
 from isocenter.acquisition.hardware import HardwareThread
 from isocenter.acquisition.states import next_state
 from isocenter.compiler.check.report import SafetyReport
@@ -22,6 +22,7 @@ from isocenter.domain.errors import (
     DeviceError,
     DeviceTimeout,
     ScanAborted,
+    ScanEnded,
     ScanIncomplete,
     StorageError,
     WrongState,
@@ -62,6 +63,11 @@ class ScanRunner:
         may compute longer than a segment lasts.
     safe_grace_s
         How long it may take to bring the outputs to zero [s].
+
+    Attributes
+    ----------
+    guard
+        Who switches the amplifiers and may stop the scan; may be set between scans.
     """
 
     def __init__(
@@ -76,6 +82,7 @@ class ScanRunner:
         late_tolerance_s: float = LATE_TOLERANCE_S,
         clock: Callable[[], Clock] | None = None,
     ) -> None:
+        self.guard: Guard = NoGuard()
         self.console, self.hardware, self._scanner_name = console, hardware, scanner_name
         self.make_clock: Callable[[], Clock] = clock or CLOCKS[pace]
         self.grace_s, self.safe_grace_s, self.late_tolerance_s = grace_s, safe_grace_s, late_tolerance_s
@@ -156,16 +163,18 @@ class _Run:
     clipped: set[int] = field(default_factory=set)
 
     def run(self) -> ScanResult:
-        reason, failure = EndReason.FAILED, None
+        reason, failure, note = EndReason.FAILED, None, ""
         try:
             self._play_all()
             reason = EndReason.COMPLETED
         except ScanAborted:
-            reason = EndReason.ABORTED
+            reason, note = EndReason.ABORTED, self.runner.guard.why_stopped()
+        except ScanEnded as error:
+            reason, note = EndReason.ABORTED, f"{error.problem} {error.remedy}"
         except ConsoleError as error:
             failure = error
         finally:
-            safe, trouble = self._finish(reason, failure)
+            safe, trouble = self._finish(reason, note, failure)
         failure = failure or trouble
         if failure is not None:
             kept = f"{self.n_readouts} of {len(self.scan.readouts)} readouts are kept in {self.sink.path}."
@@ -176,6 +185,7 @@ class _Run:
             n_expected=len(self.scan.readouts),
             safe=safe,
             late_starts=tuple(self.late_starts),
+            note=note,
         )
 
     def _play_all(self) -> None:
@@ -186,20 +196,32 @@ class _Run:
         clock = self.runner.make_clock()
         upcoming = console.prepare(segments[0], self.scan.lo_hz) if segments else None
         self._to("ready")
+        self.runner.guard.arm(self.cancel)
         self.origin_s = clock.now_s() - (segments[0].start_s if segments else 0.0)
         for index, segment in enumerate(segments):
             assert upcoming is not None
             prepared, upcoming = upcoming, None
+            self.runner.guard.before_segment(self.cancel)
             self._wait(segment, clock)
-            future = self.runner.hardware.submit(console.play, prepared, self.cancel)
-            if self.runner.state is ScanState.ARMED:
-                self._to("play")
-            try:
-                if index + 1 < len(segments):
-                    upcoming = console.prepare(segments[index + 1], self.scan.lo_hz)
-            finally:  # what is being played is collected also when the next cannot be prepared
-                self._collect(segment, prepared, future, filter_)
+            with self.runner.guard.segment(prepared.duration_s):
+                future = self.runner.hardware.submit(console.play, prepared, self.cancel)
+                if self.runner.state is ScanState.ARMED:
+                    self._to("play")
+                upcoming, trouble = self._prepare(index + 1)
+                run = self._await(segment, prepared, future, filter_)
+            self._collect(segment, run, filter_)  # also when the next cannot be prepared
+            if trouble is not None:
+                raise trouble
             clock.has_played(prepared.duration_s)
+
+    def _prepare(self, index: int) -> tuple[Prepared | None, ConsoleError | None]:
+        """The segment of that number in the console's form, or why there is none; both None after the last."""
+        if index >= len(self.scan.segments):
+            return None, None
+        try:
+            return self.runner.console.prepare(self.scan.segments[index], self.scan.lo_hz), None
+        except ConsoleError as error:
+            return None, error
 
     def _wait(self, segment: Segment, clock: Clock) -> None:
         start_s = self.origin_s + segment.start_s
@@ -219,19 +241,26 @@ class _Run:
         )
         self._message(DeviceMessage(severity=Severity.WARNING, text=text, original=f"late by {late_s:.6f} s"))
 
-    def _collect(self, segment: Segment, prepared: Prepared, future: "Future[RawRun]", filter_: ReceiveFilter) -> None:
+    def _await(self, segment: Segment, prepared: Prepared, future: "Future[RawRun]", filter_: ReceiveFilter) -> RawRun:
+        """What the console measured. A console that fails cuts the amplifiers before anything else is done."""
         try:
-            run = future.result(timeout=prepared.duration_s + self.runner.grace_s)
+            return future.result(timeout=prepared.duration_s + self.runner.grace_s)
         except TimeoutError as error:
-            raise DeviceTimeout(
+            late = DeviceTimeout(
                 f"The console did not finish part {segment.index + 1} of the scan, which takes {prepared.duration_s:.2f} s.",
                 "Press Stop on the amplifiers, check the console's power and network cable, then connect again.",
-            ) from error
+            )
+            self.runner.guard.console_failed(late)
+            raise late from error
         except (DeviceError, ScanAborted) as error:
+            if isinstance(error, DeviceError):
+                self.runner.guard.console_failed(error)
             partial = getattr(error, "partial", None)
             if partial is not None and partial.shape[-1]:
                 self._store(segment, partial, filter_)
             raise
+
+    def _collect(self, segment: Segment, run: RawRun, filter_: ReceiveFilter) -> None:
         for message in run.messages:
             self._message(message)
         self._look_for_clipping(run.samples)
@@ -268,13 +297,17 @@ class _Run:
         if len(readouts):
             self.tell.on_lines(readouts, samples)
 
-    def _finish(self, reason: EndReason, failure: ConsoleError | None) -> tuple[SafeReport, StorageError | None]:
+    def _finish(self, reason: EndReason, note: str, failure: ConsoleError | None) -> tuple[SafeReport, StorageError | None]:
         """Outputs to zero before anything else, then close the data, whatever happens."""
         self.runner.state = next_state(self.runner.state, "end")
         if reason is EndReason.FAILED:
             self.cancel.set()
+            if failure is None:
+                self.runner.guard.program_failed()
         trouble = None
         safe = self._make_safe()
+        self.runner.guard.console_stopped(safe)
+        self.runner.guard.disarm()
         try:
             self._progress()
             for message in safe.messages:
@@ -283,7 +316,6 @@ class _Run:
                 ):  # the operator has read it; a full disk must not keep the data from being closed
                     self._message(message)
         finally:
-            note = {EndReason.ABORTED: "Stopped by the operator."}.get(reason, "")
             try:
                 self.sink.finish(reason, failure.problem if failure else note)
             except StorageError as error:

@@ -16,7 +16,8 @@
     │  └─ DeviceFault                   the device says that something went wrong
     ├─ AcquisitionError
     │  ├─ ScanIncomplete                less was measured than asked; what there is, is kept
-    │  └─ ScanAborted                   somebody pressed Stop
+    │  ├─ ScanAborted                   somebody pressed Stop, or a fault did
+    │  └─ ScanEnded                     a fault ended it between two segments; what there is, is good
     ├─ ReconError · StorageError · DicomError
 
 Siblings differ only where a caller reacts differently. All survive pickling, since work runs in other processes.
@@ -93,7 +94,11 @@ class ScanIncomplete(AcquisitionError):
 
 
 class ScanAborted(AcquisitionError):
-    """The scan was stopped by a person."""
+    """The scan was stopped, by a person or by a fault."""
+
+
+class ScanEnded(AcquisitionError):
+    """A fault ended the scan between two segments; what was measured is good."""
 
 
 class ReconError(ConsoleError):
