@@ -7,6 +7,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from isocenter.domain.limits import GradientThermal, NerveModel, PatientSafety
 from isocenter.domain.units import GAMMA_HZ_PER_T, b0_t_from_larmor
 
 
@@ -94,6 +95,8 @@ class GradientAxis:
         Largest allowed root mean square over one second [T/m]; protects amplifier and coil from heat.
     delay_s
         Delay of amplifier and coil after the DAC [s]; the compiler plays that much earlier.
+    thermal, nerve
+        Amplifier and coil of this channel, and how it stimulates nerves; each None when unknown.
     """
 
     full_scale_t_per_m: float
@@ -101,6 +104,8 @@ class GradientAxis:
     max_slew_t_per_m_s: float
     max_rms_t_per_m: float
     delay_s: float
+    thermal: GradientThermal | None = None
+    nerve: NerveModel | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,6 +227,8 @@ class Scanner:
         DICOM body parts it is made for, such as ``HEAD``.
     origins
         Where each value comes from, by dotted key of the hardware file.
+    safety
+        What is known of a patient's exposure.
     """
 
     name: str
@@ -238,6 +245,7 @@ class Scanner:
     receiver: Receiver
     console: ConsoleLink
     origins: dict[str, Origin] = field(default_factory=dict)
+    safety: PatientSafety = field(default_factory=PatientSafety)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
