@@ -64,8 +64,8 @@ class Encoder:
         convolve = Toeplitz(points_per_m, transform.shape, transform.voxel_m, narrow, engine=engine)
         if self.coils is None:
             return convolve
-        coils = self.coils
-        return lambda image: self._combine(convolve(coils * image))
+        coils = np.ascontiguousarray(self.coils, dtype=np.complex64)
+        return lambda image: convolve.combined(image, coils)
 
     def _adjoint_channels(self, samples: Complex) -> Complex:
         if self.field is None:

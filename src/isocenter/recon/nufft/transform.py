@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from isocenter.domain.errors import ReconError
 from isocenter.recon.nufft import window
+from isocenter.recon.nufft.convolution import Convolution
 from isocenter.recon.nufft.engines import Engine, build, choose
 from isocenter.recon.nufft.gridder import Complex, Gridder, n_processors
 
@@ -157,10 +158,13 @@ def spreading(cycles: NDArray[np.float64], shape: tuple[int, ...], n_threads: in
 
 
 def warm_up() -> None:
-    """Compile what our engine needs, so that nobody waits for it later. Two seconds on a new machine, then nothing."""
+    """Compile what our engine needs, so that nobody waits for it later. Some seconds on a new machine, then nothing."""
     for n_dim in (2, 3):
         few = Nufft(np.zeros((1, n_dim)), (2,) * n_dim, (1.0,) * n_dim, engine="numba", n_threads=1)
-        few.adjoint(few.forward(np.ones((2,) * n_dim, dtype=np.complex64)))
+        image = np.ones((1, *(2,) * n_dim), dtype=np.complex64)
+        few.adjoint(few.forward(image[0]))
+        convolve = Convolution(np.ones((4,) * n_dim, dtype=np.complex64), 1)
+        convolve(image), convolve.combined(image[0], image)
 
 
 def _complex64(array: Complex, shape: tuple[int, ...], what: str) -> Complex:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from isocenter.domain.errors import ReconError
+from isocenter.recon.nufft import convolution
 from isocenter.recon.nufft.coils import sensitivities
 from isocenter.recon.nufft.encoder import Encoder
 from isocenter.recon.nufft.offresonance import split_field
@@ -62,17 +63,46 @@ def test_iteration_can_be_stopped():
     assert len(found.residuals) == 3
 
 
-@pytest.mark.parametrize("shape", [(9, 8), (12, 7), (6, 5, 4)])
-def test_convolution_is_the_normal_operator(shape):
+# Sizes around sixteen columns, of one voxel, and such as have large prime factors.
+SHAPES = [(9, 8), (12, 7), (1, 7), (33, 16), (20, 37), (6, 5, 4), (9, 8, 1), (1, 3, 18), (12, 17, 35)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("is_shared", [False, True])
+def test_convolution_is_the_normal_operator(shape, is_shared, monkeypatch):
+    if is_shared:  # one image by three threads, as large ones are
+        monkeypatch.setattr(convolution, "_SMALL", 0)
     rng = np.random.default_rng(3)
     points, weights = rng.uniform(-0.5, 0.5, (300, len(shape))), rng.uniform(0, 1, 300)
     voxel_m = (1.0,) * len(shape)
-    images = noise(rng, 2, *shape)
+    images, coils = noise(rng, 2, *shape), noise(rng, 4, *shape)
     exact = Nufft(points, shape, voxel_m, engine="exact")
     expected = exact.adjoint(weights.astype(np.float32) * exact.forward(images))
-    found = Toeplitz(points, shape, voxel_m, weights)(images.copy())
+    convolve = Toeplitz(points, shape, voxel_m, weights, n_threads=3)
+    copies = images.copy()
+    found = convolve(images)
     assert found.dtype == np.complex64
+    assert found.shape == images.shape
     assert far(found, expected) < 2e-4
+    np.testing.assert_array_equal(convolve(images[1]), found[1])
+    np.testing.assert_array_equal(images, copies)
+    channels = exact.adjoint(weights.astype(np.float32) * exact.forward(coils * images[0]))
+    combined = convolve.combined(images[0], coils)
+    assert far(combined, (coils.conj() * channels).sum(axis=0)) < 2e-4
+    np.testing.assert_array_equal(
+        Toeplitz(points, shape, voxel_m, weights, n_threads=1).combined(images[0], coils), combined
+    )
+
+
+def test_convolution_does_not_keep_its_results():
+    rng = np.random.default_rng(4)
+    convolve = Toeplitz(rng.uniform(-0.5, 0.5, (300, 2)), (8, 9), (1.0, 1.0), np.ones(300))
+    image, coils = noise(rng, 8, 9), noise(rng, 2, 8, 9)
+    first = convolve(image), convolve.combined(image, coils)
+    copies = [one.copy() for one in first]
+    convolve(noise(rng, 8, 9)), convolve.combined(image + 1, coils)
+    for one, copy in zip(first, copies, strict=True):
+        np.testing.assert_array_equal(one, copy)
 
 
 @pytest.mark.parametrize(("turns", "rank"), [(0.5, 4), (1, 5), (2, 6), (4, 9), (8, 13), (16, 22)])
