@@ -33,6 +33,9 @@ FLAG_OF_LABEL: Final[dict[str, int]] = {"NOISE": 19, "REF": 20, "REV": 22, "NAV"
 REFERENCE_AND_IMAGING: Final = 21
 """Flag instead of REF's own for lines that are both (Pulseq labels REF and IMA)."""
 
+REFERENCE_AND_NAVIGATOR: Final = 24
+"""Flag instead of REF's own for lines that only say how the phase of others differs (REF and NAV): phase correction data."""
+
 _LAST_IN_MEASUREMENT: Final = 25
 
 # Counter, number of its FIRST flag (LAST is the next), and the counters that together make one pass through it.
@@ -212,7 +215,9 @@ def _flags(index: NDArray[Any], lines: Lines) -> NDArray[np.uint64]:
         if label == "REF":
             is_both = is_set & (lines.label("IMA") != 0)
             flags[is_both] |= _bit(REFERENCE_AND_IMAGING)
-            is_set = is_set & ~is_both
+            is_phase = is_set & ~is_both & (lines.label("NAV") != 0)
+            flags[is_phase] |= _bit(REFERENCE_AND_NAVIGATOR)
+            is_set = is_set & ~is_both & ~is_phase
         flags[is_set] |= _bit(number)
         if label != "REV":
             special |= is_set

@@ -12,6 +12,7 @@ from isocenter.storage.mrd_heads import (
     FLAG_OF_LABEL,
     INDEX_OF_LABEL,
     REFERENCE_AND_IMAGING,
+    REFERENCE_AND_NAVIGATOR,
     TIME_STAMP_S,
     extra_labels,
 )
@@ -32,7 +33,7 @@ def labels_of(heads: NDArray[Any], names: tuple[str, ...]) -> dict[str, NDArray[
         elif name in FLAG_OF_LABEL:
             labels[name] = has_flag(heads, FLAG_OF_LABEL[name]).astype(np.int32)
             if name == "REF":
-                labels[name] |= has_flag(heads, REFERENCE_AND_IMAGING)
+                labels[name] |= has_flag(heads, REFERENCE_AND_IMAGING) | has_flag(heads, REFERENCE_AND_NAVIGATOR)
         else:
             labels[name] = heads["user_int"][:, extra.index(name)].astype(np.int32)
     return labels

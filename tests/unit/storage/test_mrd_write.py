@@ -132,6 +132,23 @@ def test_ismrmrd_reads_the_same(raw, tmp_path):
     ismrmrd.xsd.CreateFromDocument(ismrmrd.Dataset(str(path), "dataset", mode="r").read_xml_header())
 
 
+def test_lines_of_a_reference_train_are_phase_correction_data_and_no_image(raw, tmp_path):
+    path, is_reference = tmp_path / "raw.h5", (raw.labels["LIN"] == 2) * 1
+    raw = replace(raw, labels={**raw.labels, "REF": is_reference, "NAV": is_reference | (raw.labels["LIN"] == 3) * 1})
+    write_mrd(raw, path)
+    with ismrmrd.File(str(path), "r") as file:
+        rows = list(file["dataset"].acquisitions)[len(raw.noise) :]
+    assert [row.is_flag_set(ismrmrd.ACQ_IS_PHASECORR_DATA) for row in rows] == (raw.labels["REF"] == 1).tolist()
+    assert [row.is_flag_set(ismrmrd.ACQ_IS_NAVIGATION_DATA) for row in rows] == (raw.labels["NAV"] == 1).tolist()
+    assert not any(row.is_flag_set(ismrmrd.ACQ_IS_PARALLEL_CALIBRATION) for row in rows)
+    assert not any(
+        row.is_flag_set(ismrmrd.ACQ_FIRST_IN_SLICE) for row in rows if row.is_flag_set(ismrmrd.ACQ_IS_PHASECORR_DATA)
+    )
+    again = read_foreign(path)
+    for name in ("REF", "NAV"):
+        np.testing.assert_array_equal(again.labels[name], raw.labels[name])
+
+
 def test_trajectories_in_the_file_are_cycles_per_voxel_along_the_heads_directions(raw, tmp_path):
     steps = np.stack([raw.encoding.step_read_per_m, raw.encoding.step_lin_per_m, raw.encoding.step_par_per_m])
     corner = np.array([N_SAMPLES / 2, -N_LIN / 4, N_PAR / 2])
