@@ -11,6 +11,7 @@ from isocenter.config.files import find_file, list_names, read_toml
 from isocenter.config.problems import explain, where
 from isocenter.config.schema import AxisTable, Count, GradientsTable, HardwareFile, Quantity, ReceiverTable, Wiring
 from isocenter.domain.errors import ConfigError
+from isocenter.domain.limits import GradientThermal, NerveModel, PatientSafety
 from isocenter.domain.scanner import (
     ConsoleLink,
     GradientAxis,
@@ -133,6 +134,14 @@ def _check_axis(name: str, axis: AxisTable, refuse: Any) -> None:
             f"found {axis.max_rms_t_per_m.value:g} T/m; allowed is max_t_per_m ({axis.max_t_per_m.value:g} T/m) or less",
             "A root mean square cannot exceed the peak: lower max_rms_t_per_m.",
         )
+    if axis.nerve is not None:
+        weights = axis.nerve.a1.value + axis.nerve.a2.value + axis.nerve.a3.value
+        if not abs(weights - 1) <= 1e-3:
+            refuse(
+                f"gradients.{name}.nerve.a1",
+                f"found a1, a2 and a3 that are {weights:g} together; allowed is 1",
+                "Copy the three weights of the SAFE model again; together they are 1.",
+            )
 
 
 def _origins(table: BaseModel, prefix: str = "") -> dict[str, Origin]:
@@ -155,10 +164,21 @@ def _values(table: BaseModel) -> dict[str, Any]:
     return plain | {name: entry.value for name, entry in entries.items() if isinstance(entry, Quantity | Count | Wiring)}
 
 
+def _known(table: BaseModel) -> dict[str, Any]:
+    """Values of a table without the keys that were left out."""
+    return {name: value for name, value in _values(table).items() if value is not None}
+
+
+def _axis(table: AxisTable) -> GradientAxis:
+    thermal = None if table.thermal is None else GradientThermal(**_known(table.thermal))
+    nerve = None if table.nerve is None else NerveModel(**_values(table.nerve))
+    return GradientAxis(**(_values(table) | {"thermal": thermal, "nerve": nerve}))
+
+
 def _gradients(table: GradientsTable) -> GradientSystem:
     matrix = np.array(table.channel_from_device.value, dtype=np.float64)
     matrix.flags.writeable = False
-    x, y, z = (GradientAxis(**_values(axis)) for axis in (table.x, table.y, table.z))
+    x, y, z = (_axis(axis) for axis in (table.x, table.y, table.z))
     return GradientSystem(**(_values(table) | {"channel_from_device": matrix, "axes": (x, y, z)}))
 
 
@@ -175,6 +195,7 @@ def _scanner(name: str, file: HardwareFile) -> Scanner:
         rf=RfSystem(**_values(file.rf)),
         receiver=_receiver(file.receiver),
         console=ConsoleLink(**_values(file.console)),
+        safety=PatientSafety(**_known(file.safety)),
         origins=_origins(file),
         **_values(file),
     )

@@ -111,6 +111,42 @@ class MagnetTable(Table):
     drift_hz_per_c: Annotated[Quantity, within(-1e5, 1e5, "Hz per degree")]
 
 
+class ThermalTable(Table):
+    """``[gradients.x.thermal]``: amplifier and coil of one channel; what is left out is unknown."""
+
+    a_per_t_per_m: Annotated[Quantity, within(1.0, 1e6, "A/(T/m)")] | None = None
+    max_a: Annotated[Quantity, within(0.01, 1e4, "A")] | None = None
+    max_rms_a: Annotated[Quantity, within(0.001, 1e4, "A")] | None = None
+    resistance_ohm: Annotated[Quantity, within(1e-3, 1e3, "ohm")] | None = None
+    supply_v: Annotated[Quantity, within(1.0, 1e3, "V")] | None = None
+    max_stage_w: Annotated[Quantity, within(0.1, 1e5, "W")] | None = None
+    rise_k_per_w: Annotated[Quantity, within(1e-4, 1e3, "K/W")] | None = None
+    time_constant_s: Annotated[Quantity, within(1.0, 3600.0, "s")] | None = None
+    max_rise_k: Annotated[Quantity, within(1.0, 200.0, "K")] | None = None
+
+
+class NerveTable(Table):
+    """``[gradients.x.nerve]``: constants of the SAFE model of one channel, all of them."""
+
+    tau1_s: Annotated[Quantity, within(1e-6, 0.1, "s")]
+    tau2_s: Annotated[Quantity, within(1e-6, 0.1, "s")]
+    tau3_s: Annotated[Quantity, within(1e-6, 0.1, "s")]
+    a1: Annotated[Quantity, within(0.0, 1.0, "(a fraction)")]
+    a2: Annotated[Quantity, within(0.0, 1.0, "(a fraction)")]
+    a3: Annotated[Quantity, within(0.0, 1.0, "(a fraction)")]
+    stimulation_limit_t_per_m_s: Annotated[Quantity, within(0.1, 1e4, "T/m/s")]
+    g_scale: Annotated[Quantity, within(1e-3, 10.0, "(a fraction)")]
+
+
+class SafetyTable(Table):
+    """``[safety]``: what must be known of a patient's exposure; what is left out is unknown, or has no limit."""
+
+    forward_power_w: Annotated[Quantity, within(1e-3, 1e5, "W", may_be_unknown=True)] | None = None
+    absorbed_share: Annotated[Quantity, within(1e-4, 1.0, "(a fraction)")] | None = None
+    max_b1_rms_t: Annotated[Quantity, within(1e-8, 1e-3, "T")] | None = None
+    nerve_radius_m: Annotated[Quantity, within(0.01, 1.0, "m")] | None = None
+
+
 class AxisTable(Table):
     """``[gradients.x]``, ``[gradients.y]``, ``[gradients.z]``."""
 
@@ -119,6 +155,8 @@ class AxisTable(Table):
     max_slew_t_per_m_s: Annotated[Quantity, within(0.1, 1000.0, "T/m/s")]
     max_rms_t_per_m: Annotated[Quantity, within(1e-6, 1.0, "T/m")]
     delay_s: Annotated[Quantity, within(0.0, 1e-3, "s")]
+    thermal: ThermalTable | None = None
+    nerve: NerveTable | None = None
 
 
 class GradientsTable(Table):
@@ -191,3 +229,4 @@ class HardwareFile(Table):
     rf: RfTable
     receiver: ReceiverTable
     console: ConsoleTable
+    safety: SafetyTable = SafetyTable()
