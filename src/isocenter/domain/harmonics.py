@@ -11,6 +11,7 @@ Recurrence of the associated Legendre functions, in Cartesian form; any text on 
 """
 
 import re
+from dataclasses import dataclass
 from functools import cache
 from typing import Final, TypeAlias
 
@@ -114,3 +115,57 @@ def _peak(order: int, degree: int) -> float:
     for n in range(degree + 1, order + 1):
         before, now = now, ((2 * n - 1) * height * now - (n + degree - 1) * before) / (n - degree)
     return float(np.abs(now * (1 - height**2) ** (degree / 2)).max())
+
+
+def harmonic_name(key: Key) -> str:
+    """Name of a harmonic that ``harmonic_key`` understands."""
+    order, degree, is_sine = key
+    return f"{'s' if is_sine else 'c'}{order}{degree}"
+
+
+_BEYOND: Final = 1.25
+"""How far outside the measured places a measured field is believed, as a ratio of radii."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoilField:
+    """What three gradient coils make of space, as it was measured.
+
+    Attributes
+    ----------
+    keys
+        Solid harmonics of the deviation.
+    weights_m
+        By how much each coil's field, over its gradient at the centre, deviates from its axis: peak of each harmonic on the
+        sphere of ``radius_m`` [m], float64, shape ``(3, len(keys))``, device axes x, y, z.
+    radius_m
+        Of the reference sphere [m].
+    reach_m
+        How far from the isocenter places were measured [m].
+    rms_m
+        What the harmonics leave of the measured places, in three dimensions [m].
+    n_points
+        Places that were measured.
+    name, scanner
+        What it comes from; name of the scanner's hardware file.
+    """
+
+    keys: tuple[Key, ...]
+    weights_m: NDArray[np.float64]
+    radius_m: float
+    reach_m: float
+    rms_m: float
+    n_points: int
+    name: str = ""
+    scanner: str = ""
+
+    def apparent_m(self, position_m: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Where things at places of shape ``(n, 3)`` in device axes seem to be [m].
+
+        Far outside the measured places the deviation is that on the way there, since harmonics explode.
+        """
+        distance_m = np.linalg.norm(position_m, axis=1, keepdims=True)
+        inside = np.minimum(1.0, _BEYOND * self.reach_m / np.maximum(distance_m, 1e-9))
+        values = harmonic_values(position_m * inside / self.radius_m, self.keys)
+        apparent: NDArray[np.float64] = position_m + (self.weights_m @ values).T
+        return apparent
