@@ -9,7 +9,7 @@ import numpy as np
 
 from isocenter.app.exams import new_exam, phantom_patient
 from isocenter.app.files import new_folder
-from isocenter.app.pipelines import INTERMEDIATE, Keeper, PipelineChoice, skipped_text, write_used
+from isocenter.app.pipelines import INTERMEDIATE, Keeper, PipelineChoice, coils_for, copy_map, skipped_text, write_used
 from isocenter.app.simulated import series_description, simulated_comment
 from isocenter.dicom.identifiers import new_uid
 from isocenter.dicom.series import SeriesInfo, write_series
@@ -76,10 +76,12 @@ def make_images(scan_folder: Path, out: Path | None = None, choice: PipelineChoi
     if choice.file is None and (request.recon in {"noise", "spectrum"} or not has_images(raw)):
         return _write_spectrum(raw, folder)
     orders = choice.orders(request.pipeline, request.recon)
+    coils = coils_for(choice.gradient_map, request.scanner.name)
     with new_folder(folder) as temporary:
         keeper = Keeper(choice.keep, temporary / INTERMEDIATE)
-        volumes = reconstruct(raw, pipeline=orders, field=choice.field(raw.lo_hz), watch=keeper)
+        volumes = reconstruct(raw, pipeline=orders, field=choice.field(raw.lo_hz), coils=coils, watch=keeper)
         write_used(orders, temporary)
+        copy_map(choice, temporary)
         _write_volumes(stored, raw, volumes, temporary)
     return _found(volumes, folder)
 

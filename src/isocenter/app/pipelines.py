@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from isocenter.app.files import new_folder
+from isocenter.config.coil_files import load_coils
 from isocenter.domain.errors import ReconError, StorageError
+from isocenter.domain.harmonics import CoilField
 from isocenter.domain.pipeline import StepOrder
 from isocenter.domain.volume import Volume
-from isocenter.recon.defaults import adjusted, default_pipeline, with_field
+from isocenter.recon.defaults import adjusted, default_pipeline, with_coils, with_field
 from isocenter.recon.options import ReconOptions
 from isocenter.recon.pipeline_file import pipeline_text, read_pipeline
 from isocenter.recon.steps.base import MeasuredField, Work
@@ -20,7 +22,7 @@ from isocenter.recon.views import view_of
 from isocenter.storage.png import contact_sheet
 from isocenter.storage.stored import read_raw
 
-PIPELINE, INTERMEDIATE = "pipeline.toml", "intermediate"
+PIPELINE, INTERMEDIATE, GRADIENTS = "pipeline.toml", "intermediate", "gradients.toml"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,12 +39,15 @@ class PipelineChoice:
         Steps whose result is to be kept, to look at.
     field_map
         Folder of a scan that measured the main field, for the step ``b0``; None for none.
+    gradient_map
+        File with what was measured of the gradient coils, for the step ``gradients``; None for none.
     """
 
     options: ReconOptions | None = None
     file: Path | None = None
     keep: tuple[str, ...] = ()
     field_map: Path | None = None
+    gradient_map: Path | None = None
 
     def orders(self, declared: tuple[StepOrder, ...], recon: str) -> tuple[StepOrder, ...]:
         """The pipeline: the person's file, else what the sequence declared, else the usual one; with the options in it.
@@ -55,6 +60,8 @@ class PipelineChoice:
         orders = read_pipeline(self.file) if self.file is not None else declared or default_pipeline(recon)
         if self.field_map is not None:
             orders = with_field(orders)
+        if self.gradient_map is not None:
+            orders = with_coils(orders)
         names = [order.step for order in orders]
         for name in self.keep:
             if name not in names:
@@ -77,6 +84,31 @@ class PipelineChoice:
             return measured_field(read_raw(self.field_map), lo_hz)
         except ReconError as error:
             raise ReconError(f"'{self.field_map}' gives no map of the main field: {error.problem}", error.remedy) from None
+
+
+def coils_for(path: Path | None, scanner_name: str) -> CoilField | None:
+    """What was measured of the coils, for a scan by this scanner; None without a file. An empty name is not compared.
+
+    Raises
+    ------
+    ConfigError, ReconError
+        The file is missing or wrong, or is of another scanner.
+    """
+    if path is None:
+        return None
+    coils = load_coils(path)
+    if scanner_name and coils.scanner != scanner_name:
+        raise ReconError(
+            f"{path} was measured on the scanner '{coils.scanner}', but this scan comes from '{scanner_name}'.",
+            "Give the map of the scanner's own gradients; another one makes images worse.",
+        )
+    return coils
+
+
+def copy_map(choice: PipelineChoice, folder: Path) -> None:
+    """Keep the map of the gradients beside the images that it made."""
+    if choice.gradient_map is not None:
+        (folder / GRADIENTS).write_bytes(choice.gradient_map.read_bytes())
 
 
 class Keeper:

@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 
 from isocenter.app.files import new_folder
 from isocenter.app.images import ImageFiles, describe_scan, is_scan_folder, make_images
-from isocenter.app.pipelines import INTERMEDIATE, Keeper, PipelineChoice, skipped_text, write_pipeline, write_used
+from isocenter.app.pipelines import (
+    INTERMEDIATE,
+    Keeper,
+    PipelineChoice,
+    coils_for,
+    copy_map,
+    skipped_text,
+    write_pipeline,
+    write_used,
+)
 from isocenter.domain.errors import ReconError, StorageError
 from isocenter.domain.raw import RawScan
 from isocenter.domain.volume import Volume
@@ -48,6 +57,8 @@ class ReconOrder:
         Names of steps whose result is to be kept, separated by commas.
     field_map
         Folder of a scan of the main field.
+    gradient_map
+        File with what was measured of the gradient coils.
     sensors
         Arrays of the same file that hold what sensors of interference heard, separated by commas.
     inverse
@@ -62,6 +73,7 @@ class ReconOrder:
     pipeline: Path | None = None
     keep: str = ""
     field_map: Path | None = None
+    gradient_map: Path | None = None
     sensors: str = ""
     inverse: bool = False
 
@@ -69,7 +81,9 @@ class ReconOrder:
         """The same as the pipeline wants it; ``raw`` tells which of rows and columns is read, if a matrix is asked for."""
         options = _options(raw, self.window, parse_matrix(self.matrix))
         keep = tuple(name.strip() for name in self.keep.split(",") if name.strip())
-        return PipelineChoice(options=options, file=self.pipeline, keep=keep, field_map=self.field_map)
+        return PipelineChoice(
+            options=options, file=self.pipeline, keep=keep, field_map=self.field_map, gradient_map=self.gradient_map
+        )
 
 
 def reconstruct_path(source: Path, out: Path | None, order: ReconOrder) -> dict[str, Any]:
@@ -101,14 +115,16 @@ def reconstruct_path(source: Path, out: Path | None, order: ReconOrder) -> dict[
         orders = choice.orders((), _kind_of(data))
         with new_folder(out) as folder:
             keeper = Keeper(choice.keep, folder / INTERMEDIATE)
-            volumes = reconstruct(data, pipeline=orders, field=choice.field(data.lo_hz), watch=keeper)
+            coils = coils_for(choice.gradient_map, "")
+            volumes = reconstruct(data, pipeline=orders, field=choice.field(data.lo_hz), coils=coils, watch=keeper)
             write_used(orders, folder)
+            copy_map(choice, folder)
             _write_plain(volumes, source, folder)
         return {**_report(volumes, source, out), "warnings": list(found.warnings)}
-    if order.window != Filter.NONE or order.pipeline is not None or order.keep:
+    if order.window != Filter.NONE or order.pipeline is not None or order.keep or order.gradient_map:
         raise ReconError(
             "A filter or a pipeline needs to know where the field of view lies, which a plain array does not say.",
-            "Leave --filter, --pipeline and --keep away, or give an ISMRMRD file.",
+            "Leave --filter, --pipeline, --keep and --gradient-map away, or give an ISMRMRD file.",
         )
     data, said = _without_interference(data, source, order)
     if order.inverse:

@@ -55,6 +55,13 @@ from isocenter.cli.options import Folder, json_option, outside_options
     metavar="SCAN",
     help="Scan of the sequence b0_map: undo the distortion by the uneven main field.",
 )
+@click.option(
+    "--gradient-map",
+    type=click.Path(path_type=Path),
+    default=None,
+    metavar="FILE",
+    help="File of `isocenter gradients`: undo the distortion by bent gradients.",
+)
 @click.option("--keep", default="", metavar="STEP[,STEP]", help="Also keep what these steps leave, as .npy and .png.")
 @click.option("--steps", "list_steps", is_flag=True, help="Explain every step that a pipeline may have.")
 @click.option("--workers", type=click.IntRange(0, 256), default=0, help="Many scans: processes; 0 for one a processor.")

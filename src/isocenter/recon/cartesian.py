@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from isocenter.domain.errors import ReconError
 from isocenter.domain.events import Encoding
 from isocenter.domain.geometry import Placement
+from isocenter.domain.harmonics import CoilField
 from isocenter.domain.pipeline import StepOrder
 from isocenter.domain.raw import RawScan
 from isocenter.domain.volume import Volume
@@ -35,6 +36,7 @@ def reconstruct(
     options: ReconOptions | None = None,
     pipeline: Iterable[StepOrder] = (),
     field: MeasuredField | None = None,
+    coils: CoilField | None = None,
     watch: Watcher | None = None,
 ) -> tuple[Volume, ...]:
     """Images of a scan, complete or cut short.
@@ -50,6 +52,8 @@ def reconstruct(
         Steps; empty for the usual ones of Cartesian scans.
     field
         Map of the main field for the step ``b0``; None when there is none beside the scan's own.
+    coils
+        What the gradient coils do, for the step ``gradients``; None when that step says so itself.
     watch
         Called after each step, to look at what it left.
 
@@ -64,7 +68,7 @@ def reconstruct(
     ReconError
         A required step cannot be done: no Cartesian encoding, no imaging readout, labels outside the encoding ...
     """
-    return run_all(raw, adjusted(tuple(pipeline) or CARTESIAN, options), field=field, watch=watch)
+    return run_all(raw, adjusted(tuple(pipeline) or CARTESIAN, options), field=field, coils=coils, watch=watch)
 
 
 class LiveReconstruction:

@@ -81,6 +81,16 @@ def with_field(orders: Iterable[StepOrder]) -> tuple[StepOrder, ...]:
     return tuple(found)
 
 
+def with_coils(orders: Iterable[StepOrder]) -> tuple[StepOrder, ...]:
+    """The pipeline with the correction for bent gradients in it, where it has none: before the channels are combined."""
+    orders = tuple(orders)
+    names = [order.step for order in orders]
+    if "gradients" in names:
+        return orders
+    at = next((names.index(name) for name in ("combine", "output") if name in names), len(orders))
+    return (*orders[:at], StepOrder(step="gradients"), *orders[at:])
+
+
 def _changes(options: ReconOptions) -> dict[str, Mapping[str, float | int | str | bool]]:
     changes: dict[str, Mapping[str, float | int | str | bool]] = {}
     if options.filter is not Filter.NONE:

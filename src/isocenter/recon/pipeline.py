@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isocenter.domain.errors import ConsoleError, ReconError, SequenceError
+from isocenter.domain.harmonics import CoilField
 from isocenter.domain.parameters import format_value, make_parameters, parameters_of
 from isocenter.domain.pipeline import StepOrder
 from isocenter.domain.raw import RawScan
@@ -216,8 +217,13 @@ def _volume(picture: Picture) -> Volume:
 
 
 def run_all(
-    raw: RawScan, orders: Iterable[StepOrder], *, field: MeasuredField | None = None, watch: Watcher | None = None
+    raw: RawScan,
+    orders: Iterable[StepOrder],
+    *,
+    field: MeasuredField | None = None,
+    coils: CoilField | None = None,
+    watch: Watcher | None = None,
 ) -> tuple[Volume, ...]:
     """Volumes of a scan by a pipeline."""
     planned = check_pipeline(orders)
-    return finish(run_pipeline(Work(raw=raw, field=field), planned, watch=watch))
+    return finish(run_pipeline(Work(raw=raw, field=field, coils=coils), planned, watch=watch))

@@ -21,6 +21,7 @@ SHIPPED = [
     "epi_2d",
     "fid",
     "frequency",
+    "gradient_map",
     "gre_3d",
     "localizer",
     "noise",

@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from isocenter.domain.harmonics import CoilField
 from isocenter.domain.raw import RawScan
 from isocenter.recon.fourier import Complex
 from isocenter.recon.plan import PlanAxis, Stack
@@ -115,6 +116,8 @@ class Work:
         The readouts as the steps so far left them, with all that the scan says of itself.
     field
         Map of the main field that was measured before, for the corrections that need one; None without.
+    coils
+        What the gradient coils do, as it was measured; None without.
     grids, pictures
         Empty until a step makes them.
     is_spent
@@ -125,6 +128,7 @@ class Work:
 
     raw: RawScan
     field: MeasuredField | None = None
+    coils: CoilField | None = None
     grids: tuple[Grid, ...] = ()
     pictures: tuple[Picture, ...] = ()
     is_spent: bool = False

@@ -3,12 +3,13 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isocenter.domain.errors import ReconError
+from isocenter.domain.harmonics import CoilField
 from isocenter.domain.parameters import choice, integer, number
 from isocenter.domain.raw import RawScan
 from isocenter.recon.places import voxel_positions_m, voxel_steps_m
@@ -25,6 +26,9 @@ from isocenter.recon.steps.base import (
 from isocenter.recon.steps.grid import Oversampling, Transform, oversampling, transform
 from isocenter.recon.steps.readouts import is_imaging
 from isocenter.recon.steps.sort import sort
+
+if TYPE_CHECKING:
+    from isocenter.recon.correct.nonlinearity import GradientField
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,13 +182,18 @@ class Gradients:
 
 
 def gradients(work: Work, p: Gradients) -> Work:
-    """Images on a straight grid."""
+    """Images on a straight grid, by what was measured of the coils, else by what the parameters say of them."""
     from isocenter.recon.correct.nonlinearity import ThirdOrderCoils, straighten
 
     shares = (p.x_share, p.y_share, p.z_share)
-    if not any(shares):
+    if work.coils is None and not any(shares):
         return dataclasses.replace(work, said="the gradients are said to be straight")
-    coils = ThirdOrderCoils(shares=shares, radius_m=p.radius_m)
+    if work.coils is not None and any(shares):
+        raise ReconError(
+            "There is a measured map of the gradients, and the step 'gradients' says what they lose as well.",
+            "Take the losses out of the step, or leave the map away: twice is too much.",
+        )
+    coils: GradientField = work.coils or ThirdOrderCoils(shares=shares, radius_m=p.radius_m)
     is_2d = work.raw.encoding is not None and work.raw.encoding.n_par <= 1
 
     def change(picture: Picture) -> Picture:
@@ -193,9 +202,26 @@ def gradients(work: Work, p: Gradients) -> Work:
             first = first - picture.read_kept.start * steps[2]
         data = picture.data if picture.has_channels else picture.data[np.newaxis]
         done = [straighten(image, first, steps, coils, in_plane_only=is_2d) for image in data]
-        return dataclasses.replace(picture, data=np.stack(done) if picture.has_channels else done[0])
+        said = _moved(coils, _positions(picture), work.coils)
+        return dataclasses.replace(picture, data=np.stack(done) if picture.has_channels else done[0], said=said)
 
     return each_picture(work, change)
+
+
+def _moved(coils: "GradientField", places_m: NDArray[np.float64], measured: CoilField | None) -> str:
+    """How far things were moved, and by which map."""
+    some = places_m.reshape(-1, 3)
+    some = some[:: max(1, len(some) // 4096)]
+    most_mm = 1e3 * float(np.linalg.norm(coils.apparent_m(some) - some, axis=1).max())
+    said = f"moved by up to {most_mm:.2f} mm"
+    if measured is None:
+        return said
+    beyond = float(np.linalg.norm(some, axis=1).max())
+    note = f", {beyond * 1e3:.0f} mm are reached" if beyond > measured.reach_m else ""
+    return (
+        f"{said} by the map '{measured.name}' of {measured.n_points} places within {measured.reach_m * 1e3:.0f} mm{note}, "
+        f"which leaves {measured.rms_m * 1e3:.2f} mm"
+    )
 
 
 STEPS: Final = (
@@ -213,7 +239,8 @@ STEPS: Final = (
     Step(
         name="gradients",
         title="Gradient non-linearity",
-        help="Puts the image on a straight grid where the gradients are known to bend.",
+        help="Puts the image on a straight grid where the gradients bend, by a map that was measured (isocenter gradients, "
+        "--gradient-map), or by known losses.",
         takes=Stage.IMAGE,
         gives=Stage.IMAGE,
         run=gradients,
