@@ -44,6 +44,14 @@ def zero_controls(board: GradientBoard, divider: int) -> tuple[int, ...]:
     return (gradient_control(board, divider, msb_strobes=False),)
 
 
-def zero_words(board: GradientBoard) -> tuple[int, ...]:
-    """32-bit gradient words that bring every channel to no current."""
-    return _OCRA1_ZERO if board is GradientBoard.OCRA1 else _FHDO_ZERO
+def zero_words(board: GradientBoard, codes: tuple[int, int, int] = (0, 0, 0)) -> tuple[int, ...]:
+    """32-bit gradient words that bring every channel to no current.
+
+    Parameters
+    ----------
+    codes
+        Signed codes of x, y, z at which no current flows; a GPA-FHDO that has been calibrated needs others than 0.
+    """
+    if board is GradientBoard.OCRA1:
+        return _OCRA1_ZERO
+    return (*(word + code for word, code in zip(_FHDO_ZERO, codes, strict=False)), _FHDO_ZERO[3])

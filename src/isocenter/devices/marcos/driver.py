@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isocenter.devices.marcos import isa
+from isocenter.devices.marcos.correction import CurrentCorrection
+from isocenter.devices.marcos.currents import BoardReader, calibrate
 from isocenter.devices.marcos.encode import MarcosProgram, encode_segment
 from isocenter.devices.marcos.isa import Buffer, Register
 from isocenter.devices.marcos.messages import explain_all, remedy_for
@@ -26,6 +28,7 @@ from isocenter.devices.protocols import (
     SafeReport,
     Severity,
 )
+from isocenter.domain.currents import BoardCurrents
 from isocenter.domain.errors import (
     ConfigError,
     ConnectError,
@@ -37,7 +40,7 @@ from isocenter.domain.errors import (
     WrongState,
 )
 from isocenter.domain.events import Segment
-from isocenter.domain.scanner import ConsoleLink, GradientSystem
+from isocenter.domain.scanner import ConsoleLink, GradientBoard, GradientSystem
 
 KINDS: Final = ("hardware", "simulation", "software", "virtual")
 _NO_SAMPLES = "no RX data received"  # said to every read of an empty buffer
@@ -114,6 +117,7 @@ class MarcosConsole:
         self._identity: ConsoleIdentity | None = None
         self._notes: list[DeviceMessage] = []
         self._is_ready = False  # the gradient board was started over the connection that is open
+        self._correction: CurrentCorrection | None = None
 
     def open(self) -> ConsoleIdentity:
         """Connect, check kind and version, initialise the gradient board, bring all outputs to zero.
@@ -151,7 +155,39 @@ class MarcosConsole:
 
     def prepare(self, segment: Segment, lo_hz: float) -> MarcosProgram:
         """Encode a segment. Pure; any thread may call it."""
-        return encode_segment(segment, lo_hz, self._gradients, cic_shift=self._cic_shift)
+        return encode_segment(segment, lo_hz, self._gradients, cic_shift=self._cic_shift, correction=self._correction)
+
+    def set_currents(self, currents: BoardCurrents | None) -> None:
+        """Play from now on with this calibration of a GPA-FHDO; None for none. Any thread, but not while a scan runs.
+
+        Raises
+        ------
+        ConfigError
+            The board has no currents that could be calibrated.
+        """
+        if currents is not None and self._gradients.board is not GradientBoard.GPA_FHDO:
+            raise ConfigError("Only a GPA-FHDO can be calibrated: the other board cannot be read.", "Leave it uncalibrated.")
+        self._correction = CurrentCorrection(currents) if currents is not None else None
+        zero = self._correction.code if self._correction is not None else (lambda _channel, wanted: wanted)
+        self._outputs.zero_codes = (zero(0, 0), zero(1, 0), zero(2, 0))
+
+    def calibrate_currents(self, full_scale_a: float, max_a: float, cancel: Event) -> BoardCurrents:
+        """Measure what a GPA-FHDO gives for what it is told; changes nothing that is in use. See ``currents.calibrate``."""
+        self._claim()
+        if self._gradients.board is not GradientBoard.GPA_FHDO:
+            raise ConfigError("This gradient board cannot be read back, so it cannot be calibrated.", "Use a GPA-FHDO.")
+        if not (self._wire.is_open and self._is_ready):
+            self.open()
+        try:
+            return calibrate(BoardReader(self._outputs, full_scale_a), full_scale_a, max_a, cancel)
+        finally:
+            self._outputs.zero()
+
+    def read_currents(self, full_scale_a: float) -> tuple[float, float, float]:
+        """Currents of channels x, y, z of a GPA-FHDO now [A]."""
+        self._claim()
+        x, y, z = BoardReader(self._outputs, full_scale_a).currents()
+        return x * full_scale_a, y * full_scale_a, z * full_scale_a
 
     def play(self, prepared: Prepared, cancel: Event) -> RawRun:
         """Play one segment and return its samples; outputs are zero before and after."""
@@ -160,6 +196,8 @@ class MarcosConsole:
             raise TypeError(f"play() takes what prepare() of this driver returned, not {type(prepared).__name__}")
         if prepared.control != isa.gradient_control(self._gradients.board, self._gradients.spi_divider, msb_strobes=True):
             raise ValueError(f"segment {prepared.index} was prepared for another gradient board or divider")
+        if prepared.correction is not self._correction:
+            raise ValueError(f"segment {prepared.index} was prepared with another calibration of the gradient board")
         if cancel.is_set():
             raise self._aborted(None)
         if not (self._wire.is_open and self._is_ready):

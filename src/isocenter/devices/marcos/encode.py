@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isocenter.devices.marcos import isa
+from isocenter.devices.marcos.correction import CurrentCorrection
 from isocenter.devices.marcos.isa import PIN_CYCLE_OFFSET, Buffer
 from isocenter.devices.marcos.queues import Queues, at_time, build_queues, make_table
 from isocenter.devices.marcos.receive import check_windows, n_receivers
@@ -44,6 +45,8 @@ class MarcosProgram:
         Ticks per sample, and samples, of each receive window, int32.
     control
         Value of GRAD_CTRL that the words were made for.
+    correction
+        The calibration of the gradient board's currents that they contain, None for none.
     """
 
     index: int
@@ -54,9 +57,17 @@ class MarcosProgram:
     window_decimation: NDArray[np.int32]
     window_n_raw: NDArray[np.int32]
     control: int
+    correction: CurrentCorrection | None = None
 
 
-def encode_segment(segment: Segment, lo_hz: float, gradients: GradientSystem, *, cic_shift: bool = False) -> MarcosProgram:
+def encode_segment(
+    segment: Segment,
+    lo_hz: float,
+    gradients: GradientSystem,
+    *,
+    cic_shift: bool = False,
+    correction: CurrentCorrection | None = None,
+) -> MarcosProgram:
     """Encode one segment for a MaRCoS console.
 
     A value with tick t is at its pin in cycle ``t + isa.PIN_CYCLE_OFFSET``: TX values are issued one cycle early, gradient
@@ -73,6 +84,8 @@ def encode_segment(segment: Segment, lo_hz: float, gradients: GradientSystem, *,
         Board and SPI divider.
     cic_shift
         Also send the decimator's shift word, for bitstreams whose decimator needs one.
+    correction
+        Codes that make the wanted currents flow, for a GPA-FHDO that has been calibrated.
 
     Raises
     ------
@@ -91,6 +104,8 @@ def encode_segment(segment: Segment, lo_hz: float, gradients: GradientSystem, *,
         )
     table = make_table(segment.tracks, segment.end_tick, gradients)
     check_windows(segment, table)
+    if correction is not None:
+        table = correction.apply(table)
     queues = build_queues(segment, table, lo_hz, gradients, cic_shift)
     del table  # a dense segment should not be in memory twice
     finish = max(segment.end_tick + PIN_CYCLE_OFFSET, queues.last_cycle) + isa.TAIL_TICKS
@@ -105,6 +120,7 @@ def encode_segment(segment: Segment, lo_hz: float, gradients: GradientSystem, *,
         window_decimation=segment.readouts.decimation,
         window_n_raw=segment.readouts.n_raw,
         control=control,
+        correction=correction,
     )
 
 

@@ -31,6 +31,7 @@ class Outputs:
 
     def __init__(self, call: Callable[[dict[str, Any]], Reply], gradients: GradientSystem, gradient_s: float) -> None:
         self._call, self._gradients, self._gradient_s = call, gradients, gradient_s
+        self.zero_codes = (0, 0, 0)  # at which no current flows
 
     def halt(self) -> None:
         """Stop the sequencer; DeviceFault if it does not become idle."""
@@ -71,7 +72,7 @@ class Outputs:
         self.verify_idle()
         self.zero_digital()
         board, divider = self._gradients.board, self._gradients.spi_divider
-        self._send_gradients(boards.zero_controls(board, divider), boards.zero_words(board))
+        self._send_gradients(boards.zero_controls(board, divider), boards.zero_words(board, self.zero_codes))
         self.verify_idle()
 
     def zero_digital(self) -> None:
@@ -84,6 +85,17 @@ class Outputs:
         board, divider = self._gradients.board, self._gradients.spi_divider
         self.direct(Buffer.GRAD_CTRL, 0)
         self._send_gradients(boards.start_controls(board, divider), boards.start_words(board))
+
+    def exchange(self, divider: int, word: int) -> int:
+        """One word on the gradient board's line at a given divider; the STATUS register after it has gone."""
+        self.verify_idle()
+        self.direct(Buffer.GRAD_CTRL, isa.gradient_control(self._gradients.board, divider, msb_strobes=False))
+        self.direct(Buffer.GRAD_MSB, word >> 16)
+        self.status({"direct": isa.direct_word(Buffer.GRAD_LSB, word)})
+        self.verify_idle()
+        answer = self.status()[Register.STATUS]
+        self.direct(Buffer.GRAD_CTRL, 0)
+        return answer
 
     def _send_gradients(self, controls: tuple[int, ...], words: tuple[int, ...]) -> None:
         """Words on the serial line, each when the one before is through, then the board's enable off again."""

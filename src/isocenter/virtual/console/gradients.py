@@ -38,7 +38,9 @@ _BEFORE = 28  # what they were before the transfer in flight
 _ENABLED = 36  # four flags: the output of an OCRA1 DAC has been switched on
 _NEEDS_INIT = 40
 _LOST = 41  # OCRA1 holds this flag until the next broadcast; reading the latch does not clear it
-_SIZE = 42
+_GAIN = 42  # of four GPA-FHDO outputs, millionths: current that flows over the one that the code asks for
+_OFFSET = 46  # of the same, codes: what flows at code 0
+_SIZE = 50
 
 _Events = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
@@ -141,7 +143,8 @@ def _convert(memory: NDArray[np.int64], word: int) -> None:
     """One frame of the ADC: its answer belongs to the frame before. 0xC0 + 4 ch selects a channel by hand (ADS8684)."""
     channel = memory[_ADC_NEXT]
     if channel >= 0:
-        volts = 2.5 + 0.2 * memory[_DAC + 4 * FHDO + channel] / 32768.0 * 6.25
+        flows = memory[_DAC + 4 * FHDO + channel] * memory[_GAIN + channel] * 1e-6 + memory[_OFFSET + channel]
+        volts = 2.5 + 0.2 * flows / 32768.0 * 6.25
         memory[_ADC] = int(np.rint(volts / 5.12 * 65535.0))
     else:
         memory[_ADC] = 0
@@ -247,6 +250,7 @@ def _fresh(*, needs_init: bool = False) -> NDArray[np.int64]:
     memory = np.zeros(_SIZE, np.int64)
     memory[_START : _START + 2] = _LONG_AGO
     memory[_ADC_NEXT], memory[_NEEDS_INIT] = -1, needs_init
+    memory[_GAIN : _GAIN + 4] = 1_000_000
     return memory
 
 
@@ -262,6 +266,12 @@ class GradientCores:
 
     def __init__(self, *, needs_init: bool = False) -> None:
         self._memory = _fresh(needs_init=needs_init)
+
+    def set_board(self, gain: tuple[float, float, float], offset: tuple[float, float, float]) -> None:
+        """Let channels x, y, z of a GPA-FHDO give other currents than they are told: factor, and share of full scale at 0."""
+        for channel in range(3):
+            self._memory[_GAIN + channel] = round(gain[channel] * 1e6)
+            self._memory[_OFFSET + channel] = round(offset[channel] * 32_768)
 
     def write(
         self, ticks: NDArray[np.int64], buffers: NDArray[np.uint8], values: NDArray[np.uint16], origin: int = 0
