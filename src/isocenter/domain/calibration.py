@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: MIT
+"""Calibrations as values: what was found, how well, when, under which conditions, and how long it holds.
+
+A scan uses a snapshot (``domain.scanner.Calibration``) made of those that still hold; the snapshot is stored with it.
+"""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Quantity(StrEnum):
+    """What can be calibrated; the unit of ``CalibrationValue.value`` is in brackets."""
+
+    LARMOR = "larmor_hz"
+    """Frequency of the magnet [Hz]."""
+    RF_SCALE = "rf_scale"
+    """B1+ at full scale over the hardware file's [1]."""
+    SHIM = "shim_t_per_m"
+    """Constant gradients on channels x, y, z [T/m]."""
+    RECEIVE_GAIN = "receive_gain_db"
+    """Gain of the receiver's attenuator [dB]."""
+    TUNING = "tuning"
+    """Capacitors in the coil: series, tune, match, as ``Tuner.set_capacitors`` takes them."""
+    NOISE = "noise_v"
+    """Noise at the receiver, root mean square [V]."""
+    GRADIENT_SCALE = "gradient_scale"
+    """True over nominal gradient, signed, of channels x, y, z [1]."""
+    GRADIENT_DELAY = "gradient_delay_s"
+    """Delay of channels x, y, z beyond the hardware file's [s]."""
+    GRADIENT_CURRENTS = "gradient_currents"
+    """Board calibration: four coefficients each of channels x, y, z (``domain.currents.ChannelFit``) [1]."""
+    EDDY = "eddy"
+    """Amplitudes [1] and time constants [s] of exponentials, in turn, of channels x, y, z."""
+    B0_MAP = "b0_map"
+    """Peak-to-peak field over the imaging sphere [Hz]; the map itself is in the raw data."""
+    B1_MAP = "b1_map"
+    """Spread of B1+ over the object, standard deviation over mean [1]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationValue:
+    """One calibration that was accepted.
+
+    Attributes
+    ----------
+    quantity, value, sd
+        What, and how well it is known; ``value`` and ``sd`` have the same length, SI. NaN in ``sd`` for unknown.
+    measured_at_s
+        Seconds since 1970, UTC.
+    temperature_c
+        Of the magnet, NaN where there is no sensor.
+    coil
+        Which coil was in use.
+    subject
+        Identifier of the exam, or name of the phantom; empty where it does not depend on who lies in the scanner.
+    raw
+        Folder of the data behind it, relative to the data folder; empty for none.
+    holds_s, holds_c
+        It holds for so long, and while the temperature stays within so much; infinite for until it is replaced.
+    """
+
+    quantity: Quantity
+    value: tuple[float, ...]
+    sd: tuple[float, ...]
+    measured_at_s: float
+    temperature_c: float = float("nan")
+    coil: str = ""
+    subject: str = ""
+    raw: str = ""
+    holds_s: float = math.inf
+    holds_c: float = math.inf
+
+    def why_not(self, *, now_s: float, temperature_c: float, coil: str, subject: str) -> str:
+        """Why it does not hold any more, in words; empty when it does. Unknown temperatures are not held against it."""
+        if self.coil and coil and self.coil != coil:
+            return f"measured with the coil {self.coil}, not {coil}"
+        if self.subject and self.subject != subject:
+            return "measured with somebody or something else on the table"
+        age_s = now_s - self.measured_at_s
+        if age_s < -1.0:
+            return "measured in the future: this computer's clock was set back"
+        if age_s > self.holds_s:
+            return f"{age_s / 60:.0f} minutes old"
+        if abs(temperature_c - self.temperature_c) > self.holds_c:
+            return f"the magnet's temperature changed by {temperature_c - self.temperature_c:+.1f} degrees"
+        return ""
