@@ -18,7 +18,7 @@ from bench.measure import Row, absolute, compare, seconds
 from isocenter.domain.raw import RawScan
 from isocenter.domain.scan import EndReason
 from isocenter.recon.cartesian import LiveReconstruction, reconstruct
-from isocenter.recon.fourier import warm_up
+from isocenter.recon.compiled import warm_up
 from isocenter.storage.scan_folder import ScanFolder
 from isocenter.storage.stored import read_raw
 

@@ -75,10 +75,10 @@ def _warm() -> None:
 
 def _warm_reconstruction() -> None:
     """Compile the loops of transforms and corrections: on the disk before the first scan needs them."""
+    from isocenter.recon.compiled import warm_up as warm_up_images
     from isocenter.recon.correct.warm_up import warm_up as warm_up_corrections
-    from isocenter.recon.fourier import warm_up as warm_up_fourier
     from isocenter.recon.nufft.transform import warm_up as warm_up_transforms
 
-    warm_up_fourier()
+    warm_up_images()
     warm_up_corrections()
     warm_up_transforms()

@@ -16,7 +16,7 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from isocenter.recon.fft_lanes import (
+from isocenter.recon.lanes import (
     BLOCK,
     LANES,
     SAMPLE,

@@ -10,8 +10,8 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from isocenter.recon.fft_lanes import BLOCK, LANES
 from isocenter.recon.fft_loops import across, along, radices_of, twiddles_of, work_numbers
+from isocenter.recon.lanes import BLOCK, LANES
 
 Complex: TypeAlias = NDArray[np.complex64]
 Job: TypeAlias = Callable[[NDArray[np.float32]], None]

@@ -2,7 +2,7 @@
 """The Fourier transform from k-space to image, with zero-filling, any centre, odd and even sizes.
 
 Three engines: ducc0 where a person has installed it; our own loops (``fft_own``) for large arrays in programs that have
-compiled loops anyway or have called ``warm_up``, since loading the compiler takes longer than one image; else scipy. They
+compiled loops anyway (``compiled``), since loading the compiler takes longer than one image; else scipy. They
 agree within the rounding of single precision.
 """
 
@@ -10,13 +10,14 @@ import functools
 import importlib
 import importlib.util
 import os
-import sys
 from collections.abc import Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
+
+from isocenter.recon.compiled import loops
 
 if TYPE_CHECKING:
     from isocenter.recon.fft_own import OwnTransform
@@ -27,11 +28,6 @@ _MOST_THREADS: Final = 4
 _WORTH_THREADS: Final = 2**18  # measured: below this a second thread costs more than it brings
 _WORTH_OWN_THREADS: Final = 2**22  # the same for our own loops, which leave less to share
 _WORTH_OWN: Final = 2**15
-
-
-def warm_up() -> None:
-    """Compile our own loops, or load what was compiled before; transforms of large arrays take half as long from then on."""
-    importlib.import_module("isocenter.recon.fft_own")
 
 
 def to_image(
@@ -152,12 +148,9 @@ def _planned(
 
 def _own(array: Complex) -> ModuleType | None:
     """Our own loops where they are worth it."""
-    name = "isocenter.recon.fft_own"
     if array.size < _WORTH_OWN or array.dtype != np.complex64 or _ducc0() is not None:
         return None
-    if name not in sys.modules and "numba" not in sys.modules:
-        return None
-    return importlib.import_module(name)
+    return loops("fft_own")
 
 
 def _own_threads(n_values: int) -> int:

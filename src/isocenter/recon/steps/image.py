@@ -12,7 +12,8 @@ from isocenter.domain.errors import ReconError
 from isocenter.domain.parameters import choice, integer, number
 from isocenter.recon.coils import combine_adaptively, root_sum_of_squares
 from isocenter.recon.fourier import Complex
-from isocenter.recon.pages import give_back, pages_of
+from isocenter.recon.magnitude import displayed_magnitude
+from isocenter.recon.pages import pages_of
 from isocenter.recon.steps.base import Picture, Stage, Step, Work, each_picture
 
 _DARK: Final = 1e-3  # of the brightest square: no phase can be told
@@ -87,7 +88,8 @@ def output(work: Work, p: Output) -> Work:
                 "Combine channels by the method 'adaptive', or choose the magnitude.",
             )
         if p.kind == "magnitude":
-            return dataclasses.replace(picture, data=_displayed_magnitude(picture, is_spent=is_spent), kind=p.kind)
+            shown_as = displayed_magnitude(data, picture.stack.display, is_spent=is_spent)
+            return dataclasses.replace(picture, data=shown_as, kind=p.kind)
         return dataclasses.replace(picture, data=shown(data, p), kind=p.kind)
 
     return each_picture(work, change)
@@ -105,18 +107,6 @@ def shown(image: Complex, p: Output) -> NDArray[np.float32] | Complex:
 def magnitude(image: Complex) -> NDArray[np.float32]:
     """Absolute value, float32."""
     return np.asarray(np.abs(image), dtype=np.float32)
-
-
-def _displayed_magnitude(picture: Picture, *, is_spent: bool) -> NDArray[np.float32]:
-    """Magnitude in the order of the encoding, but in memory as it will be shown, so that nothing copies it later."""
-    image: Complex = picture.data
-    result = picture.stack.display.empty(image.shape, np.float32)
-    plane = np.empty(image.shape[1:], dtype=np.float32)
-    for index, part in enumerate(image):
-        result[index] = np.abs(part, out=plane)
-        if is_spent:
-            give_back(image, (index + 1) * part.nbytes)
-    return result
 
 
 def phase(image: Complex) -> NDArray[np.float32]:

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Machine instructions of a Fourier transform: sixteen lines at a time, one in each lane of a vector.
+"""Machine instructions of transform and magnitude: sixteen lines at a time, one in each lane of a vector.
 
 numba's own loops do not become vectors here, and scipy's transform is built for the oldest processors. The vectors are plain
 LLVM: it cuts them into what the machine has.
 
-Sixteen lines lie in *work*, an array of float32: for each sample 16 real parts, then 16 imaginary ones. All indices and
-steps count numbers, not samples. Factors are complex, real and imaginary part in turn.
+For the transform sixteen lines lie in *work*, an array of float32: for each sample 16 real parts, then 16 imaginary ones.
+All indices and steps count numbers, not samples. Factors are complex, real and imaginary part in turn.
 """
 
 import math
@@ -28,6 +28,8 @@ _INDEX: Final = ir.IntType(64)
 _LANE: Final = ir.IntType(32)
 _VECTOR: Final = ir.VectorType(_FLOAT, LANES)
 _FLOAT_BYTES: Final = 4
+_SMALLEST_SQUARE: Final = 2.0**-100  # both far from where the exponent of float32 ends
+_LARGEST_SQUARE: Final = 2.0**100
 
 Value: TypeAlias = Any  # values of LLVM have no useful Python type
 Complex: TypeAlias = tuple[Value, Value]
@@ -122,6 +124,21 @@ class _Writer:
                     rows[row], rows[row + half] = self.shuffle(a, b, low), self.shuffle(a, b, high)
             half //= 2
         return rows
+
+    def magnitude(self, low: Value, high: Value) -> tuple[Value, Value]:
+        """Of 16 complex numbers, and 1 where the squares of all are numbers that single precision holds well, else 0."""
+        builder = self.builder
+        real = self.shuffle(low, high, range(0, 2 * LANES, 2))
+        imag = self.shuffle(low, high, range(1, 2 * LANES, 2))
+        square = self.multiply_add(real, real, builder.fmul(imag, imag))
+        root = cgutils.get_or_insert_function(builder.module, ir.FunctionType(_VECTOR, [_VECTOR]), f"llvm.sqrt.v{LANES}f32")
+        inside = builder.and_(
+            builder.fcmp_ordered(">", square, self.constant(_SMALLEST_SQUARE)),
+            builder.fcmp_ordered("<", square, self.constant(_LARGEST_SQUARE)),
+        )
+        bits = builder.bitcast(inside, ir.IntType(LANES))
+        is_good = builder.icmp_unsigned("==", bits, ir.Constant(ir.IntType(LANES), -1))
+        return builder.call(root, [square]), builder.zext(is_good, _INDEX)
 
 
 def _discrete(write: _Writer, values: list[Complex]) -> list[Complex]:
@@ -255,3 +272,32 @@ def store_along(_typing, array, index, step, tables, factor, work, place):  # ty
         return context.get_dummy_value()
 
     return types.void(array, index, step, tables, factor, work, place), generate
+
+
+def _magnitude(order: str) -> Callable[..., int]:
+    @intrinsic
+    def magnitude(_typing, array, index, step, target, place, stride):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        """Magnitude of 16 complex neighbours of 16 rows ``step`` apart; the rows of the result are ``stride`` apart.
+
+        Gives 0 when some of them are too small or too large for it, and what was written is void; else 1.
+        """
+
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            write = _Writer(context, builder)
+            data, into = write.data(signature.args[0], args[0]), write.data(signature.args[3], args[3])
+            rows, all_good = [], ir.Constant(_INDEX, 1)
+            for line in range(LANES):
+                at = write.step(args[1], args[2], line)
+                value, is_good = write.magnitude(write.load(data, at), write.load(data, write.after(at, LANES)))
+                rows.append(write.shuffle(value, value, range(LANES - 1, -1, -1)) if order == "mirrored" else value)
+                all_good = builder.and_(all_good, is_good)
+            for line, row in enumerate(write.transposed(rows) if order == "turned" else rows):
+                write.store(row, into, write.step(args[4], args[5], line))
+            return all_good
+
+        return types.int64(array, index, step, target, place, stride), generate
+
+    return magnitude  # type: ignore[no-any-return]
+
+
+magnitude_straight, magnitude_mirrored, magnitude_turned = (_magnitude(o) for o in ("straight", "mirrored", "turned"))
