@@ -71,11 +71,16 @@ class Line:
     def close(self) -> None:
         """Let go of the port. Never raises."""
         port, self._port = self._port, None
-        if port is not None:
-            try:
-                port.close()
-            except OSError:
-                return  # the cable is gone; there is nothing to let go of
+        if port is None:
+            return
+        left_open = getattr(port, "_socket", None)  # pyserial forgets to close it when the far end has gone
+        try:
+            port.close()
+        except OSError:
+            pass  # the cable is gone; there is nothing to let go of
+        finally:
+            if left_open is not None:
+                left_open.close()
 
     def write(self, data: bytes) -> None:
         """Send; returns when the operating system has taken all of it.
