@@ -78,4 +78,11 @@ class Encoder:
     def _combine(self, channels: Complex) -> Complex:
         if self.coils is None:
             return channels
-        return np.asarray(np.einsum("c...,c...->...", self.coils.conj(), channels), dtype=np.complex64)
+        return combined(self.coils, channels)
+
+
+def combined(coils: Complex, channels: Complex) -> Complex:
+    """Images of all channels as one, ``sum_c conj(coils[c]) channels[c]``."""
+    from isocenter.recon.nufft.vectors import combine
+
+    return combine(coils, channels)

@@ -34,8 +34,36 @@ class Engine(Protocol):
         """Image from samples."""
         ...
 
+    def forward_many(self, images: Complex, samples: Complex) -> None:
+        """Samples of each image, shape ``(many, n)``."""
+        ...
 
-class Finufft:
+    def adjoint_many(self, samples: Complex, images: Complex) -> None:
+        """Images from each row of samples."""
+        ...
+
+
+class _OneByOne:
+    """What an engine does that has no better way for many images."""
+
+    def forward(self, image: Complex) -> Complex:
+        raise NotImplementedError
+
+    def adjoint(self, samples: Complex) -> Complex:
+        raise NotImplementedError
+
+    def forward_many(self, images: Complex, samples: Complex) -> None:
+        """Samples of each image, shape ``(many, n)``."""
+        for index, image in enumerate(images):
+            samples[index] = self.forward(image)
+
+    def adjoint_many(self, samples: Complex, images: Complex) -> None:
+        """Images from each row of samples."""
+        for index, row in enumerate(samples):
+            images[index] = self.adjoint(row)
+
+
+class Finufft(_OneByOne):
     """The library of the Flatiron Institute, in single precision.
 
     A grid 1.25 times as fine is asked for: the library's own choice is several times slower in 3D on one thread, since its
@@ -63,7 +91,7 @@ class Finufft:
         return cast(Complex, self._to_image.execute(samples))
 
 
-class Ducc:
+class Ducc(_OneByOne):
     """The library ducc0 of the MPI for Astrophysics, when a user has installed it."""
 
     name = "ducc0"
@@ -89,7 +117,7 @@ class Ducc:
         return cast(Complex, self._plan.nu2u(points=samples, forward=True))
 
 
-class Exact:
+class Exact(_OneByOne):
     """The sums as they stand, in double precision: slow, and what the others are measured against."""
 
     name = "exact"

@@ -10,18 +10,20 @@ its coordinates: that is the sign which moves the middle of the image to the mid
 """
 
 import os
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from copy import copy
+from functools import reduce
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from isocenter.recon.nufft.sharing import share, share_with_number
 from isocenter.recon.nufft.window import OVERSAMPLING, WIDTH, correction, window_table
 
 Complex = NDArray[np.complex64]
 
-_TILE: Final = (8, 8, 16)
+_TILE: Final = (8, 8, 16)  # powers of two
 _FEW_TAPS: Final = 30_000_000  # less work than this is done sooner by one thread than shared out
 _CHUNK: Final = 50_000
 
@@ -49,7 +51,10 @@ class Gridder:
 
         self._kernels: Any = kernels
         self._shape, self._n_samples = shape, len(cycles)
-        self._n_threads = n_threads if len(cycles) * WIDTH ** len(shape) > _FEW_TAPS else 1
+        taps = len(cycles) * WIDTH ** len(shape)
+        self._n_threads = n_threads if taps > _FEW_TAPS else 1
+        self._n_side_by_side = n_threads if self._n_threads == 1 else 1
+        self._twins: list[Gridder] = []
         self.n_grid = tuple(_even_fast(max(int(np.ceil(OVERSAMPLING * n)), 2 * WIDTH), fft.next_fast_len) for n in shape)
         padded = tuple(n + WIDTH + (n + WIDTH + 1) % 2 for n in self.n_grid)
         self._buffer = np.zeros((*padded[:-1], 2 * padded[-1]), dtype=np.float32)
@@ -63,11 +68,41 @@ class Gridder:
         self._tiling = (tiles, tile, n_tiles, n_grid)
         self._slab_sizes = np.diff(tiles[:: np.prod(n_tiles[1:])])
         self._table = window_table()
-        axes = np.ix_(*(correction(n, grid) for n, grid in zip(shape, self.n_grid, strict=True)))
-        self._correction = np.asarray(np.prod(np.broadcast_arrays(*axes), axis=0), dtype=np.float32)
+        axes = [correction(n, grid).astype(np.float32) for n, grid in zip(shape, self.n_grid, strict=True)]
+        self._correction = reduce(np.multiply, np.ix_(*axes))
         self._image = tuple(
             slice(grid // 2 - n // 2, grid // 2 - n // 2 + n) for n, grid in zip(shape, self.n_grid, strict=True)
         )
+
+    def forward_many(self, images: Complex, samples: Complex) -> None:
+        """``forward`` of each image."""
+
+        def work(index: int, twin: int) -> None:
+            samples[index] = (self._twins[twin - 1] if twin else self).forward(images[index])
+
+        self._many(work, len(images))
+
+    def adjoint_many(self, samples: Complex, images: Complex) -> None:
+        """``adjoint`` of each set of samples."""
+
+        def work(index: int, twin: int) -> None:
+            images[index] = (self._twins[twin - 1] if twin else self).adjoint(samples[index])
+
+        self._many(work, len(images))
+
+    def _many(self, work: Callable[[int, int], None], count: int) -> None:
+        """Threads side by side with a grid each, where one transform is too small to be shared among them."""
+        n_threads = min(self._n_side_by_side, count)
+        while len(self._twins) < n_threads - 1:
+            self._twins.append(self._twin())
+        share_with_number(work, range(count), n_threads)
+
+    def _twin(self) -> "Gridder":
+        """The same with a grid of its own."""
+        twin = copy(self)
+        twin._buffer = np.zeros_like(self._buffer)  # noqa: SLF001 - of the same class
+        twin._twins = []  # noqa: SLF001
+        return twin
 
     def forward(self, image: Complex) -> Complex:
         """Samples ``sum_p image[p] exp(+2 pi i k . p)``, shape ``(n,)``."""
@@ -104,7 +139,7 @@ class Gridder:
 
         for parity in (0, 1):
             order = parity + 2 * np.argsort(-sizes[parity::2], kind="stable")
-            self._each(work, (int(slab) for slab in order if sizes[slab]))
+            share(work, (int(slab) for slab in order if sizes[slab]), self._n_threads)
         self._fold_edges()
 
     def collect(self) -> Complex:
@@ -116,7 +151,7 @@ class Gridder:
             parts = (self._first, self._fractions, self._order, samples, begin, min(begin + _CHUNK, self._n_samples))
             self._kernels.collect(flat, self._strides, self._table, *parts)
 
-        self._each(work, range(0, self._n_samples, _CHUNK))
+        share(work, range(0, self._n_samples, _CHUNK), self._n_threads)
         return samples
 
     def blur(self, samples: Complex) -> Complex:
@@ -124,15 +159,6 @@ class Gridder:
         self.spread(samples)
         self._copy_edges()
         return self.collect()
-
-    def _each(self, work: Callable[[int], None], items: Iterable[int]) -> None:
-        if self._n_threads == 1:
-            for item in items:
-                work(item)
-            return
-        with ThreadPoolExecutor(self._n_threads) as pool:
-            for _ in pool.map(work, items):
-                pass
 
     def _grid(self) -> Complex:
         """The part that is transformed, as complex numbers, without a copy."""

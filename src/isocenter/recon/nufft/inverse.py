@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from isocenter.domain.errors import ReconError
 from isocenter.recon.nufft.coils import estimate_coils
-from isocenter.recon.nufft.encoder import Encoder
+from isocenter.recon.nufft.encoder import Encoder, combined
 from isocenter.recon.nufft.gridder import Complex
 from isocenter.recon.nufft.offresonance import FieldSplit, split_field
 from isocenter.recon.nufft.solve import Solution, conjugate_gradients
@@ -181,7 +181,7 @@ def invert(
         )
     image = solution.image
     if joint is None:
-        image = image[0] if len(image) == 1 else np.einsum("c...,c...->...", coils.conj(), image)
+        image = image[0] if len(image) == 1 else combined(coils, image)
     return Inverted(
         image=np.asarray(image, dtype=np.complex64),
         residuals=solution.residuals,

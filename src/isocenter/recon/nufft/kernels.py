@@ -14,6 +14,20 @@ BATCH: Final = 1024
 
 
 @numba.njit(cache=True, nogil=True)
+def scale(points, voxel):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Positions times the size of a voxel, and how far they reach along each axis; NaN if one is not a number."""
+    scaled = np.empty_like(points)
+    largest = np.zeros(points.shape[1])
+    for i in range(len(points)):
+        for axis in range(points.shape[1]):
+            value = points[i, axis] * voxel[axis]
+            scaled[i, axis] = value
+            if not abs(value) <= largest[axis]:
+                largest[axis] = abs(value) if largest[axis] == largest[axis] else largest[axis]
+    return scaled, largest
+
+
+@numba.njit(cache=True, nogil=True)
 def locate(cycles, n_grid, strides, tile, n_tiles):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """Grid place of every sample, and the order that visits the grid tile by tile.
 
@@ -31,19 +45,24 @@ def locate(cycles, n_grid, strides, tile, n_tiles):  # type: ignore[no-untyped-d
     """
     n, n_dim = cycles.shape
     key = np.empty(n, np.int32)
-    starts = np.empty((n, n_dim), np.int32)
     n_keys = 1
     for axis in range(n_dim):
         n_keys *= n_tiles[axis]
     count = np.zeros(n_keys + 1, np.int64)
+    shifts = np.zeros(n_dim, np.int64)
+    for axis in range(n_dim):
+        while tile[axis] >> shifts[axis] > 1:
+            shifts[axis] += 1
+    index_of = np.empty(n, np.int64)
     for i in range(n):
-        place = 0
+        place, index = 0, 0
         for axis in range(n_dim):
-            size = n_grid[axis]
-            start = int(np.ceil(cycles[i, axis] * size - WIDTH / 2)) % size
-            starts[i, axis] = start
-            place = place * n_tiles[axis] + start // tile[axis]
+            start = int(np.ceil(cycles[i, axis] * n_grid[axis] - WIDTH / 2))
+            start += n_grid[axis] if start < 0 else 0
+            place = place * n_tiles[axis] + (start >> shifts[axis])
+            index += start * strides[axis]
         key[i] = place
+        index_of[i] = index
         count[place + 1] += 1
     for place in range(n_keys):
         count[place + 1] += count[place]
@@ -55,12 +74,10 @@ def locate(cycles, n_grid, strides, tile, n_tiles):  # type: ignore[no-untyped-d
         row = count[key[i]]
         count[key[i]] += 1
         order[row] = i
-        index = 0
+        first[row] = index_of[i]
         for axis in range(n_dim):
             begin = cycles[i, axis] * n_grid[axis] - WIDTH / 2
-            index += starts[i, axis] * strides[axis]
             fractions[row, axis] = np.ceil(begin) - begin
-        first[row] = index
     return first, fractions, order, tiles
 
 

@@ -43,7 +43,7 @@ def conjugate_gradients(
     Parameters
     ----------
     normal
-        A linear map, Hermitian and not negative; its result may be overwritten.
+        A linear map, Hermitian and not negative.
     right
         complex64, any shape.
     n_iterations
@@ -64,17 +64,20 @@ def conjugate_gradients(
     ------
     Hestenes, Stiefel, J. Res. NBS 49:409 (1952); with the weighted normal equations, Pruessmann et al., MRM 46:638 (2001).
     """
-    image = np.zeros_like(right)
-    rest, direction = right.copy(), right.copy()
-    energy = start = _energy(right)
+    from isocenter.recon.nufft.vectors import descend, flat, product, turn_to
+
+    right = np.ascontiguousarray(right, dtype=np.complex64)
+    image, direction, rest = np.zeros_like(right), right.copy(), right.copy()
+    flat_image, flat_direction, flat_rest = flat(image), flat(direction), flat(rest)
+    energy = start = product(flat_rest, flat_rest)
     residuals = [1.0 if start > 0 else 0.0]
     for _ in range(n_iterations):
         if energy == 0 or residuals[-1] < tolerance or (is_cancelled is not None and is_cancelled()):
             break
-        applied = normal(direction)
+        applied = flat(np.ascontiguousarray(normal(direction), dtype=np.complex64))
+        curvature = product(flat_direction, applied)
         if damping:
-            applied = applied + np.float32(damping) * direction
-        curvature = _product(direction, applied)
+            curvature += damping * product(flat_direction, flat_direction)
         if not np.isfinite(curvature):
             raise ReconError(
                 f"The iterative reconstruction does not stay finite (after {len(residuals) - 1} steps).",
@@ -82,24 +85,8 @@ def conjugate_gradients(
             )
         if curvature <= 0:  # nothing is left that the data say anything about
             break
-        step = np.float32(energy / curvature)
-        image += step * direction
-        rest -= step * applied
-        before, energy = energy, _energy(rest)
+        step, before = np.float32(energy / curvature), energy
+        energy = descend(flat_image, flat_rest, flat_direction, applied, step, np.float32(damping))
         residuals.append(float(np.sqrt(energy / start)))
-        direction *= np.float32(energy / before)
-        direction += rest
+        turn_to(flat_direction, flat_rest, np.float32(energy / before))
     return Solution(image=image, residuals=tuple(residuals), is_converged=residuals[-1] <= tolerance)
-
-
-def _energy(image: Complex) -> float:
-    return _product(image, image)
-
-
-def _product(a: Complex, b: Complex) -> float:
-    """Real part of the inner product; pairwise sums of rows keep enough digits."""
-    flat_a, flat_b = a.reshape(-1).view(np.float32), b.reshape(-1).view(np.float32)
-    rows = 1 << 14
-    whole = len(flat_a) // rows * rows
-    parts = np.einsum("ij,ij->i", flat_a[:whole].reshape(-1, rows), flat_b[:whole].reshape(-1, rows))
-    return float(parts.sum(dtype=np.float64) + np.dot(flat_a[whole:].astype(np.float64), flat_b[whole:]))

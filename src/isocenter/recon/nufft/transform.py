@@ -3,7 +3,7 @@
 
 import math
 import threading
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,8 +93,7 @@ class Nufft:
         samples = np.empty((len(many), self.n_points), dtype=np.complex64)
         if self._engine is not None:
             with self._lock:
-                for index, one in enumerate(many):
-                    samples[index] = self._engine.forward(one)
+                self._engine.forward_many(many, samples)
         return samples.reshape(*image.shape[: image.ndim - len(self.shape)], self.n_points)
 
     def adjoint(self, samples: Complex) -> Complex:
@@ -109,8 +108,7 @@ class Nufft:
         images = np.zeros((len(many), *self.shape), dtype=np.complex64)
         if self._engine is not None:
             with self._lock:
-                for index, one in enumerate(many):
-                    images[index] = self._engine.adjoint(one)
+                self._engine.adjoint_many(many, images)
         return images.reshape(*samples.shape[:-1], *self.shape)
 
 
@@ -126,8 +124,10 @@ def cycles_of(points_per_m: NDArray[np.floating], shape: tuple[int, ...], voxel_
         raise ValueError(f"an image has 2 or 3 axes of at least one voxel, not {shape}")
     if points_per_m.ndim != 2 or points_per_m.shape[1] != len(shape) or len(voxel_m) != len(shape):
         raise ValueError(f"positions {points_per_m.shape} and voxels {voxel_m} do not fit an image of shape {shape}")
-    cycles = np.asarray(points_per_m, dtype=np.float64) * np.asarray(voxel_m, dtype=np.float64)
-    largest = np.array([np.abs(column).max(initial=0.0) for column in cycles.T])
+    from isocenter.recon.nufft.kernels import scale
+
+    points = np.ascontiguousarray(points_per_m, dtype=np.float64)
+    cycles, largest = scale(points, np.asarray(voxel_m, dtype=np.float64))
     if not np.isfinite(largest).all():
         wrong = int(np.flatnonzero(~is_finite(cycles))[0])
         raise ReconError(
@@ -141,7 +141,7 @@ def cycles_of(points_per_m: NDArray[np.floating], shape: tuple[int, ...], voxel_
             "resolve.",
             f"Choose voxels of at most {smallest_mm:.3g} mm (a larger matrix), or leave the outer samples out.",
         )
-    return cycles
+    return cast(NDArray[np.float64], cycles)
 
 
 def is_finite(points: NDArray[np.floating]) -> NDArray[np.bool_]:
