@@ -65,7 +65,13 @@ def nothing_is_left(qapp, service: ExamService, tmp_path: Path, monkeypatch) -> 
     wait_until(lambda: not service.status.is_running)
     service.end_exam()
     assert [widget for widget in qapp.topLevelWidgets() if widget.isVisible()] == []
-    wait_until(lambda: not any(thread.name in ("opening", "closing", "export") for thread in threading.enumerate()))
+    wait_until(
+        lambda: (
+            not any(
+                thread.name in ("opening", "closing", "export", "scenario", "scenarios") for thread in threading.enumerate()
+            )
+        )
+    )
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from isocenter.domain.geometry import Orientation, PatientPosition, place
 from isocenter.domain.patient import Patient
 from isocenter.domain.volume import PLACE_UNKNOWN, ImageGeometry, Volume
 from isocenter.ui.viewmodels.images import ExamImages, plane_of
-from isocenter.ui.viewmodels.pane import PaneViewModel
+from isocenter.ui.viewmodels.pane import PaneViewModel, Title
 from isocenter.ui.widgets.image import ImagePane
 
 
@@ -179,7 +179,7 @@ def test_title_tells_live_incomplete_and_complete_apart(pane, fraction, is_live,
 def test_a_second_series_is_never_shown_without_its_label(pane):
     show(pane, volume(), volume(label="denoised"))
     pane.position = 3
-    assert pane.title_text() == "T2"
+    assert pane.title_text() == "T2 · original"
     pane.position = 4
     assert pane.title_text() == "T2 · denoised"
     show(pane, volume(label="denoised"), fraction=0.5)
@@ -222,3 +222,56 @@ def test_pane_paints_the_letter_at_the_left_edge(qtbot, pane):
     box = [(x, y) for x in range(8, 30) for y in range(185, 215)]
     assert max(with_letters.pixelColor(*at).value() for at in box) > 200
     assert max(without.pixelColor(*at).value() for at in box) < 50
+
+
+# --- original and derived ------------------------------------------------------------------------------------------------
+
+
+LONG = Title(state="INCOMPLETE", name="T2 TSE axial with a name that is long", label="denoised", progress="46 % of k-space")
+
+
+def test_a_title_that_fits_is_whole():
+    assert LONG.fitted(1e9, len) == str(LONG)
+
+
+@pytest.mark.parametrize("width", range(25, 79))
+def test_a_title_is_cut_in_the_name_and_never_in_what_warns(width):
+    text = LONG.fitted(width, len)
+    assert len(text) <= width
+    assert text.startswith("INCOMPLETE · ")
+    assert " · denoised" in text
+    assert "…" in text
+
+
+def test_progress_goes_before_the_label_does():
+    assert LONG.fitted(30, len) == "INCOMPLETE · T2 TS… · denoised"
+
+
+def test_panes_that_mirror_show_the_same_slice_size_and_brightness():
+    one, other = PaneViewModel(""), PaneViewModel("")
+    show(one, replace(volume(), data=np.full((4, 8, 6), 7.0, np.float32)))
+    show(other, volume(label="denoised"))
+    one.scroll(1)
+    one.zoom_by(2.0)
+    one.pan_by(3.0, 4.0)
+    one.drag_window(0.2, 0.1)
+    other.mirror(one)
+    assert (other.position, other.zoom, other.pan_px) == (3, 2.0, (3.0, 4.0))
+    assert other.window == one.window
+    heard = []
+    other.changed.connect(lambda: heard.append(1))
+    other.mirror(one)
+    assert heard == []  # or two panes would never come to rest
+
+
+def test_what_was_done_belongs_to_the_stack_that_is_shown(pane):
+    show(
+        pane,
+        volume(provenance=(("denoise", "this is the original"),)),
+        volume(label="denoised", provenance=(("denoise", "noise: 2 before, 1 after"),)),
+    )
+    assert pane.done_to_it() == (("denoise", "this is the original"),)
+    pane.position = 4
+    assert pane.done_to_it() == (("denoise", "noise: 2 before, 1 after"),)
+    pane.show(None)
+    assert pane.done_to_it() == ()

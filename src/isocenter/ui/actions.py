@@ -162,12 +162,37 @@ def exam_actions(commands: Commands) -> tuple[Action, ...]:
     )
 
 
+def virtual_actions(commands: Commands) -> tuple[Action, ...]:
+    """What only a virtual scanner of this program has; nothing with a real one."""
+    if not commands.scenarios.is_available:
+        return ()
+    return (
+        Action(
+            id="scanner.scenario",
+            text=translate("Actions", "Scenario"),
+            shortcut="F7",
+            glyph="◇",
+            tooltip=translate("Actions", "Choose what the virtual scanner plays, or an exercise."),
+            blocked_by=_never,
+            run=commands.choose_scenario,
+        ),
+    )
+
+
 def window_actions(commands: Commands, place: ExamPlace, scanner: ScannerPlace) -> tuple[Action, ...]:
     """Pictures and program."""
     viewers = place.viewers
 
     def action(
-        key: str, text: str, shortcut: str, glyph: str, tooltip: str, run: Callable[[], None], *, in_sheets: bool = False
+        key: str,
+        text: str,
+        shortcut: str,
+        glyph: str,
+        tooltip: str,
+        run: Callable[[], None],
+        *,
+        in_sheets: bool = False,
+        blocked_by: Callable[[], str] = _never,
     ) -> Action:
         return Action(
             id=key,
@@ -175,7 +200,7 @@ def window_actions(commands: Commands, place: ExamPlace, scanner: ScannerPlace) 
             shortcut=shortcut,
             glyph=glyph,
             tooltip=tooltip,
-            blocked_by=_never,
+            blocked_by=blocked_by,
             run=run,
             in_sheets=in_sheets,
         )
@@ -228,6 +253,24 @@ def window_actions(commands: Commands, place: ExamPlace, scanner: ScannerPlace) 
             "⤢",
             translate("Actions", "A double click does the same."),
             viewers.toggle_single,
+        ),
+        action(
+            "view.compare",
+            translate("Actions", "Compare"),
+            "F9",
+            "◫",
+            translate("Actions", "Original and derived series side by side, or the four panes."),
+            viewers.toggle_compare,
+            blocked_by=viewers.why_not_compare,
+        ),
+        action(
+            "view.explain",
+            translate("Actions", "How it was made"),
+            "Ctrl+I",
+            "",
+            translate("Actions", "What was done to the active picture, with figures before and after."),
+            lambda: commands.explain(viewers.active.model),
+            blocked_by=viewers.why_not_explain,
         ),
         action(
             "program.exam",

@@ -12,14 +12,18 @@ from isocenter.ui.shell import Shell
 from isocenter.ui.text import duration_text, translate
 from isocenter.ui.viewmodels.exam import ExamViewModel
 from isocenter.ui.viewmodels.registration import part_text, patient_line, position_text
+from isocenter.ui.viewmodels.scenarios import ScenarioViewModel
 
 
 class ShellBinding(QObject):
     """Shows an ``ExamViewModel`` in the permanent parts of the window."""
 
-    def __init__(self, shell: Shell, exam: ExamViewModel) -> None:
+    def __init__(self, shell: Shell, exam: ExamViewModel, scenarios: ScenarioViewModel) -> None:
         super().__init__(shell)
-        self._shell, self._exam = shell, exam
+        self._shell, self._exam, self._scenarios = shell, exam, scenarios
+        exam.scanner_changed.connect(self._on_scanner)
+        scenarios.changed.connect(self._on_scenario)
+        scenarios.message_raised.connect(self._on_message)
         exam.exam_changed.connect(self._on_exam)
         exam.status_changed.connect(self._on_status)
         exam.queue_changed.connect(self._on_status)
@@ -27,6 +31,15 @@ class ShellBinding(QObject):
         exam.message_raised.connect(self._on_message)
         self._on_exam(exam.exam)
         self._on_status()
+        self._on_scenario()
+
+    @Slot()
+    def _on_scanner(self) -> None:
+        self._on_exam(self._exam.exam)
+
+    @Slot()
+    def _on_scenario(self) -> None:
+        self._shell.banner.set_virtual(is_virtual=self._exam.status.is_virtual, scenario=self._scenarios.running_text)
 
     @Slot(object)
     def _on_exam(self, exam: Exam | None) -> None:
@@ -46,7 +59,6 @@ class ShellBinding(QObject):
     @Slot()
     def _on_status(self) -> None:
         exam, status = self._exam, self._exam.status
-        self._shell.banner.virtual.setVisible(status.is_virtual)
         bar = self._shell.bar
         bar.set_lights(tuple((light.name, light.health.value, light.text) for light in status.lights))
         bar.set_running(is_running=status.is_running)
@@ -67,6 +79,8 @@ class ShellBinding(QObject):
 
     def _idle_text(self) -> str:
         exam = self._exam
+        if exam.status.is_restarting:
+            return translate("ScanBar", "This takes a few seconds.")
         if exam.exam is None:
             return translate("ScanBar", "Register a patient or a phantom.")
         why_not = exam.why_not_start()

@@ -11,8 +11,11 @@ from isocenter.ui.action import Action
 from isocenter.ui.shell import Shell
 from isocenter.ui.text import translate
 from isocenter.ui.viewmodels.exam import ExamViewModel
+from isocenter.ui.viewmodels.pane import PaneViewModel
+from isocenter.ui.viewmodels.scenarios import ScenarioViewModel
 from isocenter.ui.views.registration import RegistrationSheet
-from isocenter.ui.views.sheets import ChoiceSheet, ExportSheet, KeysSheet, QuestionSheet
+from isocenter.ui.views.scenarios import ScenarioSheet
+from isocenter.ui.views.sheets import ChoiceSheet, ExplainSheet, ExportSheet, KeysSheet, QuestionSheet
 
 
 def _today() -> date:
@@ -27,6 +30,7 @@ class Commands(QObject):
     def __init__(self, shell: Shell, exam: ExamViewModel) -> None:
         super().__init__(shell)
         self.shell, self.exam = shell, exam
+        self.scenarios = ScenarioViewModel(exam)
         self.table: tuple[Action, ...] = ()
         self.is_closing = False
         self._service_closed.connect(self._on_service_closed)
@@ -112,6 +116,20 @@ class Commands(QObject):
         sheet = ChoiceSheet(title, self.shell.area, choices)
         self.shell.open_sheet(sheet, sheet.buttons[0] if sheet.buttons else None)
 
+    # --- pictures ---------------------------------------------------------------------------------------------------
+
+    def explain(self, pane: PaneViewModel) -> None:
+        """Tell what was done to a picture."""
+        sheet = ExplainSheet(self.shell.area, pane.title_text(), pane.done_to_it())
+        self.shell.open_sheet(sheet, sheet.close_button)
+
+    # --- scanner ----------------------------------------------------------------------------------------------------
+
+    def choose_scenario(self) -> None:
+        """Pick what the virtual scanner plays."""
+        sheet = ScenarioSheet(self.shell.area, self.scenarios)
+        self.shell.open_sheet(sheet, sheet.list)
+
     # --- program ----------------------------------------------------------------------------------------------------
 
     @Slot()
@@ -129,6 +147,7 @@ class Commands(QObject):
             "exam": translate("Keys", "Exam"),
             "queue": translate("Keys", "Queue"),
             "protocol": translate("Keys", "Protocol"),
+            "scanner": translate("Keys", "Virtual scanner"),
             "view": translate("Keys", "Pictures"),
             "program": translate("Keys", "Program"),
         }

@@ -6,7 +6,7 @@ from PySide6.QtWidgets import QApplication
 
 from isocenter.app.service import ScannerService
 from isocenter.ui.action import ActionButton, ActionSet
-from isocenter.ui.actions import exam_actions, window_actions
+from isocenter.ui.actions import exam_actions, virtual_actions, window_actions
 from isocenter.ui.binding import ShellBinding
 from isocenter.ui.commands import Commands
 from isocenter.ui.shell import Shell
@@ -25,9 +25,11 @@ class Program(QObject):
         self.shell = shell
         self.exam = ExamViewModel(service, self)
         self.commands = Commands(shell, self.exam)
-        self.actions = ActionSet(exam_actions(self.commands), shell, lambda: shell.sheet is not None)
-        self.place = ExamPlace(self.exam, self.actions)
-        self.scanner = ScannerPlace(self.exam)
+        self.scenarios = self.commands.scenarios
+        table = (*exam_actions(self.commands), *virtual_actions(self.commands))
+        self.actions = ActionSet(table, shell, lambda: shell.sheet is not None)
+        self.place = ExamPlace(self.exam, self.scenarios, self.actions)
+        self.scanner = ScannerPlace(self.exam, self.scenarios, self.actions)
         self.window_actions = ActionSet(
             window_actions(self.commands, self.place, self.scanner), shell, lambda: shell.sheet is not None
         )
@@ -44,8 +46,10 @@ class Program(QObject):
         shell.banner.buttons.addWidget(self._end)
         self.exam.exam_changed.connect(self._on_exam)
         self._on_exam()
+        for name in ("view.compare", "view.explain"):
+            self.place.parameters.picture_buttons.addWidget(ActionButton(self.window_actions[name], shows_key=False))
         shell.sidebar_foot.addWidget(ActionButton(self.window_actions["program.keys"], "place"))
-        self.binding = ShellBinding(shell, self.exam)
+        self.binding = ShellBinding(shell, self.exam, self.scenarios)
         for signal in (
             self.exam.exam_changed,
             self.exam.queue_changed,
@@ -55,6 +59,7 @@ class Program(QObject):
             signal.connect(self.actions.refresh)
         self.exam.editor.field_changed.connect(self.actions.refresh)
         self.exam.editor.check_changed.connect(self.actions.refresh)
+        self.place.viewers.changed.connect(self.window_actions.refresh)
         shell.sheet_changed.connect(self.actions.refresh)
         shell.sheet_changed.connect(self.window_actions.refresh)
         self._stop_key = StopKey(shell, self.exam)

@@ -63,7 +63,7 @@ QLabel[health="good"] {{ color: {GOOD}; }}
 QLabel[health="warning"] {{ color: {WARNING}; }}
 QLabel[health="bad"] {{ color: {BAD}; }}
 QLabel[health="unknown"] {{ color: {UNKNOWN}; }}
-QLabel#virtual {{ background: {WARNING}; color: {BLACK}; font-weight: 700; border-radius: 6px; padding: 6px 12px; }}
+QLabel#virtual {{ background: {WARNING}; color: {BLACK}; font-weight: 700; border-radius: 6px; padding: 3px 12px; }}
 QPushButton {{
   background: {RAISED}; border: 1px solid {BORDER}; border-radius: 6px; padding: 7px 12px; min-height: 20px;
   font-weight: 500;
@@ -94,6 +94,7 @@ QLineEdit, QComboBox {{
 QLineEdit:focus, QComboBox:focus {{ border: 2px solid {ACCENT}; padding: 3px 6px; }}
 QLineEdit:disabled, QComboBox:disabled {{ color: {MUTED}; background: {PANEL}; }}
 QLineEdit[refused="true"] {{ border: 2px solid {BAD}; padding: 3px 6px; }}
+QComboBox::drop-down {{ border: none; width: 20px; }}
 QComboBox QAbstractItemView {{ background: {RAISED}; selection-background-color: {ACCENT_DARK}; selection-color: {ACCENT}; }}
 QCheckBox {{ spacing: 8px; background: transparent; }}
 QCheckBox::indicator {{ width: 16px; height: 16px; border: 1px solid {MUTED}; border-radius: 3px; background: {FIELD}; }}
@@ -103,6 +104,11 @@ QProgressBar {{ background: {BORDER}; border: none; border-radius: 4px; max-heig
 QProgressBar::chunk {{ background: {ACCENT}; border-radius: 4px; }}
 QScrollArea, QScrollArea > QWidget > QWidget {{ background: transparent; border: none; }}
 QListView {{ background: transparent; border: none; outline: none; }}
+QListWidget#choices, QScrollArea#detail {{ background: {FIELD}; border: 1px solid {BORDER}; border-radius: 6px; }}
+QListWidget#choices {{ padding: 4px; }}
+QListWidget#choices:focus {{ border: 2px solid {ACCENT}; padding: 3px; }}
+QListWidget#choices::item {{ padding: 5px 8px; border-radius: 4px; }}
+QListWidget#choices::item:selected {{ background: {ACCENT_DARK}; color: {ACCENT}; }}
 QScrollBar:vertical {{ background: transparent; width: 10px; margin: 0; }}
 QScrollBar::handle:vertical {{ background: {BORDER}; border-radius: 5px; min-height: 30px; }}
 QScrollBar::add-line, QScrollBar::sub-line {{ height: 0; }}

@@ -75,6 +75,10 @@ class ProtocolEditor(QObject):
         self._timer.setInterval(DEBOUNCE_MS)
         self._timer.timeout.connect(self.commit)
 
+    def scanner_changed(self) -> None:
+        """Take the ranges of another scanner; nothing is shown while scanners change."""
+        self._place = prescription_parameters(self._service.scanner)
+
     # --- what is shown ----------------------------------------------------------------------------------------------
 
     @property

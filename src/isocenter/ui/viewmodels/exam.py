@@ -41,6 +41,7 @@ class ExamViewModel(QObject):
     status_changed = Signal(object)  # ServiceStatus
     images_changed = Signal(str)  # item id, empty when all were cleared
     selection_changed = Signal(str)
+    scanner_changed = Signal()
     message_raised = Signal(object)  # MessageRaised
     _exported = Signal(object)  # tuple[Path, Future]
 
@@ -50,6 +51,7 @@ class ExamViewModel(QObject):
         self.exam: Exam | None = service.exam
         self.items: tuple[QueueItem, ...] = service.queue
         self.status: ServiceStatus = service.status
+        self._scanner = service.scanner
         self.selected_id = ""
         self.is_stopping = False
         self.images = ExamImages()
@@ -75,6 +77,7 @@ class ExamViewModel(QObject):
     def _on_events(self, events: tuple[ServiceEvent, ...]) -> None:
         # Events of different threads may overtake each other, so they only say that something changed: the truth is asked.
         self.status = self.service.status  # asked first: what it says has ended is then seen in the queue, too
+        self._sync_scanner()
         self._sync_exam()
         for event in events:
             if isinstance(event, MessageRaised):
@@ -89,6 +92,14 @@ class ExamViewModel(QObject):
         if not self.status.is_running:
             self.is_stopping = False
         self.status_changed.emit(self.status)
+
+    def _sync_scanner(self) -> None:
+        """The virtual scanner may have become another one."""
+        scanner = self.service.scanner
+        if scanner is not self._scanner:
+            self._scanner = scanner
+            self.editor.scanner_changed()
+            self.scanner_changed.emit()
 
     def _sync_exam(self) -> None:
         exam = self.service.exam
@@ -166,7 +177,9 @@ class ExamViewModel(QObject):
         return "" if self.exam else translate("Exam", "Register a patient or a phantom first.")
 
     def why_not_change_exam(self) -> str:
-        """Not while scanning."""
+        """Not while scanning, nor while the virtual scanner starts."""
+        if self.status.is_restarting:
+            return translate("Exam", "The virtual scanner is being started. Wait a few seconds.")
         return translate("Exam", "A scan is running. Stop it or wait.") if self.status.is_running else ""
 
     def why_not_end(self) -> str:

@@ -31,6 +31,16 @@ class Series:
     fraction: float
     is_live: bool
 
+    @property
+    def originals(self) -> tuple[Volume, ...]:
+        """Stacks as they were reconstructed."""
+        return tuple(volume for volume in self.volumes if not volume.label)
+
+    @property
+    def derived(self) -> tuple[Volume, ...]:
+        """Stacks that were made of the originals, each with its label."""
+        return tuple(volume for volume in self.volumes if volume.label)
+
 
 class ExamImages:
     """Series of one exam by entry. What belongs to another exam is never taken in."""

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """One picture on the screen: which slice, how bright, how large, and which way round the patient is."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -16,6 +17,51 @@ from isocenter.ui.viewmodels.images import Series
 _ZOOM_LIMITS: Final = (0.5, 16.0)
 _SAMPLES_FOR_WINDOW: Final = 100_000
 _BRIGHTEST_PERCENT: Final = 99.5
+_SEPARATOR: Final = " · "
+_CUT: Final = "…"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Title:
+    """What stands over a picture, in the order in which it is read.
+
+    Attributes
+    ----------
+    state
+        That it is still being measured, or was cut short; empty when it is complete.
+    name
+        Of the series; the only part that may be cut.
+    label
+        What sets a derived series apart from the original.
+    progress
+        Part of k-space; may be left out where there is no room.
+    """
+
+    state: str = ""
+    name: str = ""
+    label: str = ""
+    progress: str = ""
+
+    def __str__(self) -> str:
+        return _SEPARATOR.join(filter(None, (self.state, self.name, self.label, self.progress)))
+
+    def fitted(self, width_px: float, measure: Callable[[str], float]) -> str:
+        """The title in this width; the name is cut before anything else, the label never.
+
+        Parameters
+        ----------
+        width_px
+            Room [pixels].
+        measure
+            Width of a text [pixels].
+        """
+        if measure(str(self)) <= width_px:
+            return str(self)
+        short = self if measure(str(replace(self, name=_CUT))) <= width_px else replace(self, progress="")
+        n_kept = len(short.name)
+        while n_kept and measure(str(replace(short, name=short.name[:n_kept].rstrip() + _CUT))) > width_px:
+            n_kept -= 1
+        return str(replace(short, name=short.name[:n_kept].rstrip() + _CUT))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,18 +149,32 @@ class PaneViewModel(QObject):
             bottom=orientation_letters(geometry.column_direction),
         )
 
-    def title_text(self) -> str:
+    def title(self) -> Title:
         """Name of the series and what sets the stack apart that is shown, and how far it is while it is measured."""
         if self.series is None:
-            return ""
+            return Title()
         found = self.current()
-        title = " · ".join(filter(None, (self.series.title, found[0].label if found else "")))
-        percent = f"{self.series.fraction * 100:.0f} %"
-        if self.series.is_live:
-            return translate("Viewer", "LIVE · {0} · {1} of k-space").format(title, percent)
-        if self.series.fraction < 1:
-            return translate("Viewer", "INCOMPLETE · {0} · {1} of k-space").format(title, percent)
-        return title
+        label = found[0].label if found else ""
+        if self.series.derived and not label:  # beside a derived one, also the original says what it is
+            label = translate("Viewer", "original")
+        if not self.series.is_live and self.series.fraction >= 1:
+            return Title(name=self.series.title, label=label)
+        live, incomplete = translate("Viewer", "LIVE"), translate("Viewer", "INCOMPLETE")
+        return Title(
+            state=live if self.series.is_live else incomplete,
+            name=self.series.title,
+            label=label,
+            progress=translate("Viewer", "{0} of k-space").format(f"{self.series.fraction * 100:.0f} %"),
+        )
+
+    def title_text(self) -> str:
+        """The whole title."""
+        return str(self.title())
+
+    def done_to_it(self) -> tuple[tuple[str, str], ...]:
+        """What was done to the data of the stack that is shown: step and, where it says more, what came of it."""
+        found = self.current()
+        return found[0].provenance if found else ()
 
     def slice_text(self) -> str:
         """Number of the slice, and where its centre lies in the patient."""
@@ -139,6 +199,14 @@ class PaneViewModel(QObject):
     def window(self) -> tuple[float, float]:
         """Values shown black and white."""
         return self._window or self._auto
+
+    def mirror(self, other: "PaneViewModel") -> None:
+        """Show the same slice in the same size and brightness as another pane."""
+        position = min(other.position, max(self.n_slices - 1, 0))
+        wanted = (position, other.zoom, other.pan_px, other._window, other._auto)  # noqa: SLF001  one of its own kind
+        if wanted != (self.position, self.zoom, self.pan_px, self._window, self._auto):
+            self.position, self.zoom, self.pan_px, self._window, self._auto = wanted
+            self.changed.emit()
 
     def scroll(self, steps: int) -> None:
         """Go some slices on, or back."""

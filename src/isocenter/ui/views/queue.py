@@ -112,6 +112,8 @@ class QueuePanel(QFrame):
         left_s = self._exam.status.remaining_s
         if math.isnan(left_s):
             return translate("Queue", "time not known yet")
+        if not self._exam.waiting and not self._exam.status.is_running:
+            return translate("Queue", "nothing waits")
         return translate("Queue", "{0} left").format(duration_text(left_s))
 
 

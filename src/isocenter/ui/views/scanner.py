@@ -9,27 +9,39 @@ from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QScrollArea, QVBoxLay
 from isocenter import __version__
 from isocenter.app.service import ServiceStatus
 from isocenter.domain.scanner import Evidence, Scanner
+from isocenter.ui.action import ActionButton, ActionSet
 from isocenter.ui.text import translate
 from isocenter.ui.viewmodels.exam import ExamViewModel
+from isocenter.ui.viewmodels.scenarios import ScenarioViewModel
+from isocenter.ui.views.scenarios import ScenarioCard
 from isocenter.ui.widgets.labels import set_health, state_text, styled
 
 
 class ScannerPlace(QFrame):
     """Lights in full, the hardware file's main values, and how to drive another scanner."""
 
-    def __init__(self, exam: ExamViewModel) -> None:
+    def __init__(self, exam: ExamViewModel, scenarios: ScenarioViewModel, actions: ActionSet) -> None:
         super().__init__()
         self.setObjectName("panel")
+        self._exam, self._scenarios, self._actions = exam, scenarios, actions
         outer = QVBoxLayout(self)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
+        self._scroll = QScrollArea()
+        self._scroll.setWidgetResizable(True)
+        outer.addWidget(self._scroll)
+        self._fill()
+        exam.scanner_changed.connect(self._fill)
+        exam.status_changed.connect(self._on_status)
+
+    @Slot()
+    def _fill(self) -> None:
+        """Write everything anew for the scanner that is driven now."""
         content = QWidget()
         column = QVBoxLayout(content)
         column.setSpacing(10)
-        scroll.setWidget(content)
-        outer.addWidget(scroll)
-        scanner = exam.service.scanner
+        scanner = self._exam.service.scanner
         column.addWidget(styled(QLabel(scanner.title), "title"))
+        if self._scenarios.is_available:
+            column.addWidget(ScenarioCard(self._scenarios, ActionButton(self._actions["scanner.scenario"])))
         self._lights = QGridLayout()
         self._lights.setHorizontalSpacing(18)
         self._lights.setColumnStretch(2, 1)
@@ -57,8 +69,8 @@ class ScannerPlace(QFrame):
             styled(QLabel(translate("Scanner", "Isocenter {0}, research software").format(__version__)), "muted")
         )
         column.addStretch(1)
-        exam.status_changed.connect(self._on_status)
-        self._on_status(exam.status)
+        self._scroll.setWidget(content)
+        self._on_status(self._exam.status)
 
     @Slot(object)
     def _on_status(self, status: ServiceStatus) -> None:

@@ -4,7 +4,7 @@
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from PySide6.QtCore import Slot
+from PySide6.QtCore import Qt, Slot
 from PySide6.QtWidgets import QCheckBox, QFileDialog, QGridLayout, QHBoxLayout, QLabel, QLineEdit, QPushButton, QWidget
 
 from isocenter.app.service import QueueItem
@@ -155,3 +155,43 @@ class KeysSheet(Sheet):
             grid.addWidget(tip, row, 2)
         self.body.addLayout(grid)
         self.close_button = self.add_cancel(translate("Keys", "Close"))
+
+
+class ExplainSheet(Sheet):
+    """How a picture was made: every step and what came of it; figures before and after first."""
+
+    def __init__(self, over: QWidget, title: str, steps: tuple[tuple[str, str], ...]) -> None:
+        super().__init__(translate("Explain", "How this picture was made"), over, 720)
+        name = styled(QLabel(title), "heading")
+        name.setWordWrap(True)
+        self.body.addWidget(name)
+        figures = tuple((step, text) for step, text in steps if _is_figure(text))
+        for heading, lines in (
+            (translate("Explain", "Before and after"), figures),
+            (translate("Explain", "All steps in order"), steps),
+        ):
+            if lines:
+                self.body.addWidget(styled(QLabel(heading), "group"))
+                self.body.addLayout(self._grid(lines))
+        if not steps:
+            self.body.addWidget(QLabel(translate("Explain", "Nobody wrote down how it was made.")))
+        self.close_button = self.add_cancel(translate("Explain", "Close"))
+
+    @staticmethod
+    def _grid(lines: tuple[tuple[str, str], ...]) -> QGridLayout:
+        grid = QGridLayout()
+        grid.setHorizontalSpacing(18)
+        grid.setVerticalSpacing(5)
+        grid.setColumnStretch(1, 1)
+        for row, (step, text) in enumerate(lines):
+            head = styled(QLabel(step), "small")
+            grid.addWidget(head, row, 0, Qt.AlignmentFlag.AlignTop)
+            words = styled(QLabel(text or "–"), "muted")
+            words.setWordWrap(True)
+            grid.addWidget(words, row, 1)
+        return grid
+
+
+def _is_figure(text: str) -> bool:
+    """Steps that measured what they did say it as ``... 0.12 before, 0.03 after``."""
+    return " before, " in text and " after" in text

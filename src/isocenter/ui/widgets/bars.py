@@ -10,6 +10,8 @@ from isocenter.ui.text import translate
 from isocenter.ui.widgets.labels import ElidedLabel, set_health, state_text, styled
 
 _LIGHT_WIDTH_PX: Final = 210
+_LIGHT_TEXT_PX: Final = 170
+_SCENARIO_WIDTH_PX: Final = 200
 
 
 def panel() -> QFrame:
@@ -39,9 +41,8 @@ class Banner(QFrame):
         self.buttons = QHBoxLayout()
         self.buttons.setSpacing(8)
         row.addLayout(self.buttons)
-        self.virtual = QLabel(translate("Banner", "◇ VIRTUAL SCANNER"))
-        self.virtual.setObjectName("virtual")
-        self.virtual.setToolTip(translate("Banner", "Nothing real is driven. Pictures are simulated."))
+        self.virtual = styled(QLabel(), "virtual")
+        self.virtual.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.virtual.setVisible(False)
         row.addWidget(self.virtual)
 
@@ -49,6 +50,16 @@ class Banner(QFrame):
         """Show who it is."""
         self.name.setText(name)
         self.detail.setText(detail)
+
+    def set_virtual(self, *, is_virtual: bool, scenario: str) -> None:
+        """Say that nothing real is driven, and what is played instead; empty when nobody knows."""
+        title = translate("Banner", "◇ VIRTUAL SCANNER")
+        cut = self.virtual.fontMetrics().elidedText(scenario, Qt.TextElideMode.ElideMiddle, _SCENARIO_WIDTH_PX)
+        self.virtual.setText("\n".join(filter(None, (title, cut))))
+        nothing_real = translate("Banner", "Nothing real is driven. Pictures are simulated.")
+        self.virtual.setToolTip("\n".join(filter(None, (nothing_real, scenario))))
+        self.virtual.setAccessibleName(" ".join(filter(None, (title, scenario))))
+        self.virtual.setVisible(is_virtual)
 
 
 class LightLabel(QWidget):
@@ -72,7 +83,7 @@ class LightLabel(QWidget):
         set_health(self._name, health)
         self._text.setText(text)
         width = self._text.fontMetrics().horizontalAdvance(text) + 4
-        self._text.setMinimumWidth(min(width, 140))
+        self._text.setMinimumWidth(min(width, _LIGHT_TEXT_PX))
         self.setToolTip(f"{name}: {text}")
         self.setAccessibleName(f"{name}: {health}, {text}")
 

@@ -106,7 +106,9 @@ class ImagePane(QWidget):
         top = _MARGIN_PX
         bottom = self.height() - _MARGIN_PX - _LINE_PX
         colour = theme.ACCENT if series.is_live else theme.WARNING if is_partial else theme.TEXT
-        self._text(painter, QRectF(_MARGIN_PX, top, 2 * half + _MARGIN_PX, _LINE_PX), model.title_text(), colour)
+        width = 2 * half + _MARGIN_PX
+        title = model.title().fitted(width - 8, painter.fontMetrics().horizontalAdvance)
+        self._text(painter, QRectF(_MARGIN_PX, top, width, _LINE_PX), title, colour)
         self._text(painter, QRectF(_MARGIN_PX, top + _LINE_PX + 2, 2 * half + _MARGIN_PX, _LINE_PX), series.patient_name)
         right = Qt.AlignmentFlag.AlignRight
         is_narrow = self.width() < _NARROW_PX  # then the place of the slice matters more than its window
