@@ -8,14 +8,19 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from isocenter.devices.amplifiers import BarthelAmplifier
+from isocenter.devices.attenuator import I3mAttenuator
 from isocenter.devices.barthel import BAUD as BARTHEL_BAUD
 from isocenter.devices.barthel import BarthelBridge
 from isocenter.devices.interlock import IsocenterInterlock
 from isocenter.devices.key_values import BAUD as KEY_VALUES_BAUD
 from isocenter.devices.key_values import KeyValueBox
 from isocenter.devices.line import Line
+from isocenter.devices.nanovna import NanoVna
+from isocenter.devices.nanovna_v2 import NanoVnaV2
 from isocenter.devices.roles import Peripheral
+from isocenter.devices.sar_monitor import OvguSarMonitor
 from isocenter.devices.sensors import IsocenterSensors
+from isocenter.devices.tuner import RelayTuner
 from isocenter.domain.device import DeviceLink, DeviceRole
 from isocenter.domain.errors import ConfigError
 
@@ -80,6 +85,11 @@ def _check(link: DeviceLink) -> None:
         )
 
 
+def _alone(driver: Callable[[DeviceLink], Peripheral]) -> Maker:
+    """Of a driver whose box plays one role."""
+    return lambda links: [driver(link) for link in links]
+
+
 def _barthel(links: Sequence[DeviceLink]) -> Sequence[Peripheral]:
     bridge = BarthelBridge(Line(links[0], "amplifier bridge", BARTHEL_BAUD))
     return [BarthelAmplifier(link.role, bridge) for link in links]
@@ -99,5 +109,10 @@ def _isocenter_line(links: Sequence[DeviceLink]) -> Sequence[Peripheral]:
 
 _MAKERS: Final[Mapping[str, tuple[tuple[DeviceRole, ...], Maker]]] = {
     "barthel": ((DeviceRole.GRADIENT_AMPLIFIER, DeviceRole.RF_AMPLIFIER), _barthel),
+    "i3m-attenuator": ((DeviceRole.ATTENUATOR,), _alone(I3mAttenuator)),
     "isocenter-line": ((DeviceRole.INTERLOCK, DeviceRole.SENSORS), _isocenter_line),
+    "nanovna": ((DeviceRole.NETWORK_ANALYSER,), _alone(NanoVna)),
+    "nanovna-v2": ((DeviceRole.NETWORK_ANALYSER,), _alone(NanoVnaV2)),
+    "ovgu-sar": ((DeviceRole.SAR_MONITOR,), _alone(OvguSarMonitor)),
+    "rfautomate": ((DeviceRole.TUNER,), _alone(RelayTuner)),
 }
