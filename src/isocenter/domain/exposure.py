@@ -191,11 +191,11 @@ class PlannedDose:
         out = np.zeros((n_bins, N_QUANTITIES))
         if end_s <= start_s:
             return out
-        drive = np.diff(_running(self.pulse_start_s, self.pulse_end_s, self.pulse_drive_s, edges))
+        drive = np.diff(running_total(self.pulse_start_s, self.pulse_end_s, self.pulse_drive_s, edges))
         out[:, Quantity.DRIVE_S] = drive
         out[:, Quantity.B1_T2_S] = drive * self.b1_full_t**2
         on_s = self.pulse_end_s - self.pulse_start_s
-        out[:, Quantity.RF_ON_S] = np.diff(_running(self.pulse_start_s, self.pulse_end_s, on_s, edges))
+        out[:, Quantity.RF_ON_S] = np.diff(running_total(self.pulse_start_s, self.pulse_end_s, on_s, edges))
         grid = np.arange(self.gradient.shape[1] + 1) * BIN_S
         for row in range(6):
             area = np.concatenate(([0.0], np.cumsum(self.gradient[row])))
@@ -212,7 +212,7 @@ def _rebinned(integrals: Floats, factor: float) -> Floats:
     return spread
 
 
-def _running(starts: Floats, ends: Floats, amounts: Floats, at: Floats) -> Floats:
+def running_total(starts: Floats, ends: Floats, amounts: Floats, at: Floats) -> Floats:
     """How much has come by given times; each amount comes evenly between its start and its end, one after the other."""
     if not len(starts):
         return np.zeros(len(at))
@@ -351,6 +351,15 @@ class ExposureHistory:
         overlap = np.minimum(self.start_s + self.length_s, end_s) - np.maximum(self.start_s, start_s)
         share = np.clip(overlap / np.maximum(self.length_s, 1e-9), 0.0, 1.0)
         return float(np.sum(self.values[:, quantity] * share))
+
+    def decayed(self, quantity: Quantity, time_constant_s: float, now_s: float) -> float:
+        """Integral of one quantity until now, where what came earlier has died out with a time constant.
+
+        Each stretch counts as if it had come at its end; one that is under way counts as far as it is.
+        """
+        ends = np.minimum(self.start_s + self.length_s, now_s)
+        share = np.clip((ends - self.start_s) / np.maximum(self.length_s, 1e-9), 0.0, 1.0)
+        return float(np.sum(self.values[:, quantity] * share * np.exp(-(now_s - ends) / time_constant_s)))
 
     def mean(self, quantity: Quantity, window_s: float, now_s: float) -> float:
         """Mean of one quantity over the window that ends now."""

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The last gate: a compiled scan against the scanner's limits."""
 
+from isocenter.compiler.check.exposure import live_exposures
 from isocenter.compiler.check.gate import check_scan
-from isocenter.compiler.check.report import Finding, SafetyReport
+from isocenter.compiler.check.patient import allowed_forward_power_w
+from isocenter.compiler.check.report import Advice, Finding, SafetyReport
 
-__all__ = ["Finding", "SafetyReport", "check_scan"]
+__all__ = ["Advice", "Finding", "SafetyReport", "allowed_forward_power_w", "check_scan", "live_exposures"]

@@ -75,9 +75,7 @@ def _slew(
     steps = np.abs(np.diff(line.values))
     if not np.any(steps):
         return None, 0.0, limit
-    switched = _is_shim_switched(scan, timeline, line, number)
-    switched = switched[steps[switched] * t_per_m_per_code <= _SWITCHED_SHIM_T_PER_M]
-    steps[switched] = 0
+    steps[shim_switches(scan, timeline, line, number, t_per_m_per_code)] = 0
     steps = _within(line, steps, np.floor(update_s * timeline.clock_hz) - 2)
     asked = steps * t_per_m_per_code / (cell_ticks(line.ticks, update_s * timeline.clock_hz) / timeline.clock_hz)
     place = int(np.argmax(asked))
@@ -112,8 +110,8 @@ def cell_ticks(ticks: Ints, update_ticks: float) -> Floats:
     return np.where(shorter >= 2 * update_ticks + 1, update_ticks, np.maximum(shorter, update_ticks))
 
 
-def _is_shim_switched(scan: CompiledScan, timeline: Timeline, line: Line, number: int) -> Ints:
-    """Steps with which a segment takes up its shim from 0, or gives it back; the driver does these in its own time."""
+def shim_switches(scan: CompiledScan, timeline: Timeline, line: Line, number: int, t_per_m_per_code: float) -> Ints:
+    """Steps with which a segment takes up a small shim from 0, or gives it back; the driver does these in its own time."""
     places: list[int] = []
     firsts = np.searchsorted(line.ticks, timeline.start_ticks)
     lasts = np.append(firsts[1:], len(line.ticks)) - 1
@@ -129,7 +127,9 @@ def _is_shim_switched(scan: CompiledScan, timeline: Timeline, line: Line, number
             places.append(first - 1)
         if last + 1 < len(line.ticks) and line.values[last] == shim:
             places.append(last)  # the driver takes the shim away between two segments
-    return np.array(places, dtype=np.int64)
+    switched = np.array(places, dtype=np.int64)
+    small: Ints = switched[np.abs(np.diff(line.values)[switched]) * t_per_m_per_code <= _SWITCHED_SHIM_T_PER_M]
+    return small
 
 
 def _rms(

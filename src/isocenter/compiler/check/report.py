@@ -7,6 +7,35 @@ from dataclasses import dataclass, field
 
 from isocenter.domain.errors import LimitError
 from isocenter.domain.events import CompiledScan
+from isocenter.domain.exposure import Exposure, PlannedDose
+from isocenter.domain.limits import FirstLevelConfirmation, OperatingMode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advice:
+    """One change that lets a scan pass; found by trying it on what was compiled.
+
+    Attributes
+    ----------
+    kind
+        ``wait``: start so many seconds later. ``tr``: a TR of at least so many seconds. ``flip``: every flip angle times
+        this. ``slices``: so many slices. ``ramps``: every ramp this many times as long. ``amplitude``: every gradient times
+        this. ``confirm``: a person confirms first level mode.
+    advised
+        The number that ``kind`` speaks of.
+    text
+        A clause without its full stop, such as ``lengthen TR to at least 812 ms``.
+    """
+
+    kind: str
+    advised: float
+    text: str
+
+
+def in_one_sentence(advice: tuple[Advice, ...]) -> str:
+    """All of the changes, any of which would do."""
+    text = ", or ".join(one.text for one in advice)
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +56,8 @@ class Finding:
         When, counted from the start of the scan [s]; NaN for the scan as a whole.
     remedy
         The change that would fix it.
+    advice
+        The same as values, where it was computed; any one of them is enough for this limit.
     """
 
     limit: str
@@ -36,6 +67,7 @@ class Finding:
     event: str
     time_s: float
     remedy: str
+    advice: tuple[Advice, ...] = ()
 
     @property
     def problem(self) -> str:
@@ -69,11 +101,21 @@ class SafetyReport:
         so broken that nothing could be measured.
     scan
         The very scan that was looked at; None where it was refused before its tables were read.
+    exposures
+        What patient and hardware would be exposed to at most, with what was played before.
+    mode, confirmation
+        Operating mode that the scan needs, and who confirmed it; None in normal mode, and where nobody did.
+    planned
+        What the scan would add to a history of exposures; None where that could not be said.
     """
 
     findings: tuple[Finding, ...]
     loads: Mapping[str, float] = field(default_factory=dict)
     scan: CompiledScan | None = field(default=None, repr=False, compare=False)
+    exposures: tuple[Exposure, ...] = field(default=(), compare=False)  # unknown, NaN, is not equal to itself
+    mode: OperatingMode = OperatingMode.NORMAL
+    confirmation: FirstLevelConfirmation | None = None
+    planned: PlannedDose | None = field(default=None, repr=False, compare=False)
 
     def allows(self, scan: CompiledScan) -> bool:
         """True when this very scan was looked at, not one like it, and nothing speaks against playing it."""

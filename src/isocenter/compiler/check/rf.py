@@ -9,6 +9,7 @@ import numpy as np
 from isocenter.compiler.check.load import window_maximum
 from isocenter.compiler.check.report import Finding
 from isocenter.compiler.check.timeline import Ints, Timeline, stretches
+from isocenter.compiler.pulseq.model import Floats
 from isocenter.domain.events import TX_FULL_SCALE, CompiledScan
 from isocenter.domain.scanner import RfSystem
 
@@ -26,11 +27,14 @@ class Transmission:
         Of every stretch with RF [ticks].
     magnitude
         Largest of each stretch, in codes.
+    energy
+        Integral of the squared magnitude over each stretch, in codes² ticks.
     """
 
     starts: Ints
     ends: Ints
     magnitude: Ints
+    energy: Floats
 
 
 def transmission(timeline: Timeline) -> Transmission:
@@ -46,9 +50,16 @@ def transmission(timeline: Timeline) -> Transmission:
     squared = i * i + q * q
     starts, ends = stretches(ticks, squared > 0)
     if not len(starts):
-        return Transmission(starts=starts, ends=ends, magnitude=starts)
-    largest = np.maximum.reduceat(squared, np.searchsorted(ticks, starts))
-    return Transmission(starts=starts, ends=ends, magnitude=np.ceil(np.sqrt(largest) - 1e-9).astype(np.int64))
+        return Transmission(starts=starts, ends=ends, magnitude=starts, energy=np.zeros(0))
+    places = np.searchsorted(ticks, starts)
+    largest = np.maximum.reduceat(squared, places)
+    energy = np.add.reduceat(squared * np.diff(ticks, append=ticks[-1] + 1), places)
+    return Transmission(
+        starts=starts,
+        ends=ends,
+        magnitude=np.ceil(np.sqrt(largest) - 1e-9).astype(np.int64),
+        energy=energy.astype(np.float64),
+    )
 
 
 def check_rf(

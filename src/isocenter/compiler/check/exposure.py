@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: MIT
+"""Exposure of patient and hardware by a scan, with what was played before: shown, compared with limits, and mended."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from isocenter.compiler.check.advice import Advisor, longer_ramps
+from isocenter.compiler.check.dose import Windows, plan_dose
+from isocenter.compiler.check.patient import DUTY, rf_exposures
+from isocenter.compiler.check.pns import HEART, NERVE, stimulation_exposures
+from isocenter.compiler.check.report import Advice, Finding, in_one_sentence
+from isocenter.compiler.check.rf import Transmission
+from isocenter.compiler.check.thermal import gradient_exposures, gradient_exposures_now
+from isocenter.compiler.check.timeline import Timeline
+from isocenter.domain.events import CompiledScan
+from isocenter.domain.exposure import Exposure, ExposureHistory, Label, PlannedDose
+from isocenter.domain.limits import FirstLevelConfirmation, OperatingMode, Region, Subject, weight_problem
+from isocenter.domain.scanner import Scanner
+
+_AVERAGED_SAR: Final = frozenset(region.value for region in (Region.WHOLE_BODY, Region.PARTIAL_BODY, Region.HEAD))
+_SLACK: Final = 1.0001
+_SHOWN: Final = {"T": ("uT", 1e6), "T/m": ("mT/m", 1e3), "": ("%", 1e2)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """In what a scan would be played.
+
+    Attributes
+    ----------
+    subject
+        Who lies in the scanner; None when nobody said so.
+    history, starts_s
+        What was played before, and when the scan would start, on the history's clock [s]; NaN for as soon as that has ended.
+    confirmation
+        Of first level mode.
+    """
+
+    subject: Subject | None = None
+    history: ExposureHistory = field(default_factory=lambda: ExposureHistory(clock=""))
+    starts_s: float = math.nan
+    confirmation: FirstLevelConfirmation | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assessment:
+    """What came of it: reasons to refuse, all exposures, the mode that is needed, what the scan would add."""
+
+    findings: tuple[Finding, ...]
+    exposures: tuple[Exposure, ...]
+    mode: OperatingMode
+    planned: PlannedDose
+
+
+def assess(
+    scan: CompiledScan,
+    timeline: Timeline,
+    pulses: Transmission,
+    scanner: Scanner,
+    loads: Mapping[str, float],
+    situation: Situation,
+) -> Assessment:
+    """Exposures of a scan that is well formed, and findings for all that are too high.
+
+    Parameters
+    ----------
+    loads
+        Of ``check_rf`` and ``check_gradients``; what is too high there is not told twice.
+    """
+    history, subject = situation.history, situation.subject
+    end_s = float((history.start_s + history.length_s).max(initial=-math.inf))
+    starts_s = situation.starts_s if math.isfinite(situation.starts_s) else max(end_s, 0.0)
+    windows = Windows(planned=plan_dose(scan, timeline, pulses), history=history, starts_s=starts_s)
+
+    def in_mode(mode: OperatingMode) -> tuple[Exposure, ...]:
+        rf = rf_exposures(windows.mean, scanner, subject, mode)
+        return (*rf, *stimulation_exposures(scan, timeline, scanner, loads, subject, mode))
+
+    hardware = tuple(gradient_exposures(windows, scanner, loads))
+    exposures, mode = in_mode(OperatingMode.NORMAL), OperatingMode.NORMAL
+    normal_findings = _over(exposures)
+    may_pass = False
+    if normal_findings:
+        first = in_mode(OperatingMode.FIRST_LEVEL)
+        may_pass = not _over(first)
+        if situation.confirmation is not None:
+            exposures, mode = first, OperatingMode.FIRST_LEVEL
+    fixer = _Fixer(
+        scanner=scanner,
+        subject=subject,
+        mode=mode,
+        loads=loads,
+        advisor=Advisor(scan=scan, timeline=timeline, pulses=pulses, windows=windows),
+    )
+    told = {DUTY: "RF duty in one second"} | {
+        f"{letter} gradient RMS": f"{letter} gradient RMS in one second" for letter in "xyz"
+    }
+    over = [one for one in (*_over(exposures), *_over(hardware)) if loads.get(told.get(one.name, ""), 0.0) <= _SLACK]
+    findings = [*_weight(subject), *_unknown(exposures, scanner, subject), *fixer.findings(over, may_pass=may_pass)]
+    return Assessment(findings=tuple(findings), exposures=(*exposures, *hardware), mode=mode, planned=windows.planned)
+
+
+def live_exposures(
+    history: ExposureHistory, now_s: float, scanner: Scanner, subject: Subject | None, mode: OperatingMode
+) -> tuple[Exposure, ...]:
+    """What the windows that end now hold of what was really played; segments that were not played are not in it.
+
+    Parameters
+    ----------
+    now_s
+        On the history's clock [s]. A segment that is still playing counts as far as it is.
+    """
+    rf = rf_exposures(lambda quantity, window_s: history.mean(quantity, window_s, now_s), scanner, subject, mode)
+    return (*rf, *gradient_exposures_now(history, now_s, scanner))
+
+
+def _over(exposures: tuple[Exposure, ...]) -> list[Exposure]:
+    """Those that are known to be above their limits."""
+    return [one for one in exposures if one.value > one.limit * _SLACK]
+
+
+def _weight(subject: Subject | None) -> Iterator[Finding]:
+    problem = "" if subject is None else weight_problem(subject)
+    if problem:
+        yield _unanswerable(
+            "patient's weight", problem.rstrip("."), "Correct the weight, or leave it empty if it is not known."
+        )
+
+
+def _unknown(exposures: tuple[Exposure, ...], scanner: Scanner, subject: Subject | None) -> Iterator[Finding]:
+    """A person is not scanned while nothing at all can be said about SAR."""
+    is_person = subject is not None and not subject.is_phantom
+    if is_person and any(one.label is Label.UNKNOWN for one in exposures if one.name in _AVERAGED_SAR):
+        event = f"the power of the RF amplifier of scanner {scanner.name} is unknown, so the SAR of a person is"
+        remedy = "Give safety.forward_power_w, the amplifier's largest output, in the scanner's hardware file."
+        yield _unanswerable("unknown SAR", event, remedy)
+
+
+def _unanswerable(limit: str, event: str, remedy: str) -> Finding:
+    nan = math.nan
+    return Finding(limit=limit, requested=nan, allowed=nan, unit="", event=event, time_s=nan, remedy=remedy)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fixer:
+    """Finds what would help against exposures that are too high."""
+
+    scanner: Scanner
+    subject: Subject | None
+    mode: OperatingMode
+    loads: Mapping[str, float]
+    advisor: Advisor
+
+    def findings(self, over: list[Exposure], *, may_pass: bool) -> list[Finding]:
+        """One for each exposure; advice is for all of a kind at once, so that following it is enough."""
+        rf = [one for one in over if one.name in _AVERAGED_SAR | {Region.LOCAL.value, "B1+rms", DUTY}]
+        nerves = [one for one in over if one.name in (NERVE, HEART)]
+        others = [one for one in over if one not in rf and one not in nerves]
+        found = []
+        kinds: tuple[tuple[list[Exposure], Callable[[list[Exposure]], tuple[Advice, ...]]], ...] = (
+            (rf, self._rf),
+            (nerves, self._nerves),
+            (others, self._heat),
+        )
+        for group, advise in kinds:
+            advice = advise(group) if group else ()
+            if group is not others and may_pass and self.mode is OperatingMode.NORMAL:
+                text = "let a person who is responsible confirm the first level controlled operating mode"
+                advice = (*advice, Advice(kind="confirm", advised=math.nan, text=text))
+            found += [self._finding(one, advice) for one in group]
+        return found
+
+    def _rf(self, over: list[Exposure]) -> tuple[Advice, ...]:
+        wanted = {one.title for one in over}
+
+        def worst(windows: Windows) -> float:
+            exposures = rf_exposures(windows.mean, self.scanner, self.subject, self.mode)
+            return max(one.value / one.limit for one in exposures if one.title in wanted)
+
+        return self.advisor.for_rf(worst, is_flip_enough=not any(one.name == DUTY for one in over))
+
+    def _heat(self, over: list[Exposure]) -> tuple[Advice, ...]:
+        peaks = [one.fraction for one in over if one.name.endswith("gradient current")]
+        if peaks:
+            factor = math.ceil(100 * max(peaks)) / 100
+            text = f"enlarge field of view and voxels {factor:.2f} times; the shim counts as well"
+            return (Advice(kind="amplitude", advised=1 / factor, text=text),)
+        wanted = {one.title for one in over}
+
+        def worst(windows: Windows) -> float:
+            exposures = gradient_exposures(windows, self.scanner, self.loads)
+            return max(one.value / one.limit for one in exposures if one.title in wanted)
+
+        return self.advisor.for_heat(worst)
+
+    def _nerves(self, over: list[Exposure]) -> tuple[Advice, ...]:
+        now = max(one.fraction for one in over)
+        scan, timeline = self.advisor.scan, self.advisor.timeline
+
+        def fraction_if(longer: float) -> float:
+            loads = {name: load / longer if name.endswith("slew") else load for name, load in self.loads.items()}
+            exposures = stimulation_exposures(scan, timeline, self.scanner, loads, self.subject, self.mode, slower=longer)
+            return max(one.fraction for one in exposures)
+
+        return longer_ramps(fraction_if, now)
+
+    def _finding(self, one: Exposure, advice: tuple[Advice, ...]) -> Finding:
+        unit, factor = _SHOWN.get(one.unit, (one.unit, 1.0))
+        stated = {Label.BOUND: "the worst case of ", Label.MODEL: ""}.get(one.label, "")
+        event = f"{stated}the scan with what was played before"
+        remedy = in_one_sentence(advice) if advice else "Choose another sequence; no single change of this one is enough."
+        return Finding(
+            limit=one.title,
+            requested=one.value * factor,
+            allowed=one.limit * factor,
+            unit=unit,
+            event=event,
+            time_s=math.nan,
+            remedy=remedy,
+            advice=advice,
+        )
