@@ -63,5 +63,6 @@ def build(p: Parameters, system: System) -> Any:
         "order": "centre-out",
         "bandwidth_hz": p.bandwidth_hz,
         "dummy_shots": 2,
+        "reference_shots": 0,
     }
     return build_with("tse_3d", values, system)

@@ -9,6 +9,8 @@ Each shot: 90° (phase 0), then a train of 180° pulses (phase 90°, CPMG), one 
 - Every second average has the 90° and the receiver turned by 180°, which cancels what the 180° pulses alone give.
 - With a TI a 180° pulse and a spoiler come first: T1 weighting, or no fluid (FLAIR).
 - Navigators are one more echo at the end of every train, without phase encoding, of which every so many are received (NAV).
+- Reference shots come first, without phase encoding (REF and NAV): they show how the echoes of a train differ, which would
+  give ghosts, and are no part of a picture. None with a readout shift, at every echo, or with one echo a train.
 - With a readout shift each train is played twice, the second time (SET 1) with all readouts that much after the spin
   echo: the phase between the two is a map of the field.
 """
@@ -44,6 +46,11 @@ from isocenter.sequences.kit import (
 TITLE = "3D turbo spin echo"
 SUMMARY = "Echo trains after one excitation, the whole coil's volume in thin partitions: T2, proton density or T1 contrast."
 RECON = "cartesian"
+PIPELINE = (
+    *("receive", "interference", "drift", "whiten"),
+    ("echo_train", {"method": "measured", "amplitude": "even"}),
+    *("average", "sort", "partial_fourier", "filter", "oversampling", "zero_fill", "transform", "combine", "output"),
+)
 CLINICAL = True
 
 PI = 3.141592653589793
@@ -110,6 +117,14 @@ class Parameters:
         low=0,
         high=100,
         help="One every so many shots, to follow the magnet's drift; 0 for none.",
+        group="Readout",
+    )
+    reference_shots: int = integer(
+        1,
+        "Reference shots",
+        low=0,
+        high=16,
+        help="Shots before the first measurement by which the echoes of a train are made alike; 0 for none.",
         group="Readout",
     )
     readout_shift_s: float = number(
@@ -187,6 +202,9 @@ def build(p: Parameters, system: System) -> Any:
     n_echoes, centre = len(plan.trains[0]), (p.n_phase // 2, p.n_slab // 2)
     for _ in range(p.dummy_shots):
         shot.play([(EMPTY, centre[1])] * n_echoes, 0, {}, navigate=False)
+    has_reference = n_echoes > 1 and p.order != EVERY_ECHO and not plan.timing.shift_s
+    for average in range(p.reference_shots if has_reference else 0):
+        shot.play([centre] * n_echoes, 0, {"AVG": average, "NAV": 1, "REF": 1}, navigate=False)
     sets = range(2 if plan.timing.shift_s else 1)
     trains = [(average, train, number_of) for average in range(p.averages) for train in plan.trains for number_of in sets]
     for count, (average, train, number_of) in enumerate(trains):
@@ -288,7 +306,7 @@ class _Shot:
             player.block(plan.wait_s, self._spoil)
         player.block(plan.excite.block_s, excite)
         player.block(plan.timing.prephase_s, self._gx_pre, self._gz_pre)
-        nav = {"NAV": 0} if self._has_navigator else {}
+        nav = {"NAV": 0} if self._has_navigator and "NAV" not in labels else {}
         for echo, (line, par) in enumerate(train):
             eco = {"SEG": echo} | ({"ECO": echo} if self._is_every_echo else {})
             taken = [adc, *player.labels(LIN=line, PAR=par, **labels, **nav, **eco)] if labels and line != EMPTY else []
@@ -297,7 +315,8 @@ class _Shot:
             line, par = self._centre
             nav = {"NAV": 1, "SEG": len(train)}
             self._echo(line, par, shift_s, [adc, *player.labels(LIN=line, PAR=par, **labels, **nav)] if navigate else [])
-        player.block(plan.last_s, self._spoil)
+        back = {name: 0 for name in ("NAV", "REF") if name in labels}
+        player.block(plan.last_s, self._spoil, *player.labels(**back))
 
     def _echo(self, line: int, par: int, shift_s: float, taken: list[Any]) -> None:
         plan, player, timing = self._plan, self._player, self._plan.timing

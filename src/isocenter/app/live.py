@@ -91,8 +91,9 @@ class LivePictures:
             self._n_seen += len(readouts)
             if isinstance(samples, np.ndarray):
                 self._live.add(self._coil(samples), readouts.labels)
-        if not self._closing:  # the final pictures come from the disk
-            self._listener(self._live.volumes(), self._n_seen / self._n_expected)
+        volumes = () if self._closing else self._live.volumes()  # the final pictures come from the disk
+        if volumes:  # none while only navigators or a reference train have come
+            self._listener(volumes, self._n_seen / self._n_expected)
 
     def _coil(self, samples: NDArray[np.complex64]) -> NDArray[np.complex64]:
         """The coil's lines, without the interference that sensors heard, as far as it is known by then."""

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from isocenter.domain.errors import ReconError
 from isocenter.domain.raw import RawScan
 from isocenter.recon.fourier import Complex, to_images
-from isocenter.recon.ghost import phase_between
 
 _GAP: Final = 1.5  # a pause longer than so many usual ones is not between two echoes of a train
 _ROUNDS: Final = 2
@@ -30,12 +29,21 @@ class TrainFit:
     constant_rad, slope_rad
         Phase of each echo's image line: at the centre, and for each voxel along the readout, shape ``(n_echoes,)``.
     amplitude
-        Over that of the central echo, shape ``(n_echoes,)``; ones where it is not known.
+        Over that of the central echo, shape ``(n_echoes,)``; NaN where it is not known.
+    noise
+        Level of the noise over the central echo's signal, in the image of a line; 0 where it is not known.
+    error_rad
+        To be expected of the phases; of the amplitudes too, as a share of them.
+    n_unsure
+        Echoes that noise hides; their phase is given as 0.
     """
 
     constant_rad: NDArray[np.float64]
     slope_rad: NDArray[np.float64]
     amplitude: NDArray[np.float64]
+    noise: float = 0.0
+    error_rad: float = 0.0
+    n_unsure: int = 0
 
 
 def echo_numbers(raw: RawScan) -> NDArray[np.int32]:
@@ -101,39 +109,6 @@ def decay_weights(n_echoes: int, central: int, spacing_s: float, t2_s: float, no
     """
     decay = np.exp(-(np.arange(n_echoes) - central) * spacing_s / t2_s)
     return np.asarray(decay * (1 + noise**2) / (decay**2 + noise**2))
-
-
-def fit_reference(lines: Complex, echoes: NDArray[np.int32], central: int) -> TrainFit:
-    """Differences between echoes from lines without phase encoding.
-
-    Parameters
-    ----------
-    lines
-        Images along the readout of the reference lines, complex, shape ``(n_lines, n_channels, n_voxels)``.
-    echoes
-        Number of each, shape ``(n_lines,)``.
-    central
-        The echo to which all others are made alike.
-
-    Raises
-    ------
-    ReconError
-        An echo has no reference line, or one without signal.
-    """
-    n_echoes = int(echoes.max()) + 1
-    missing = sorted(set(range(n_echoes)) - set(echoes.tolist()))
-    if missing or central >= n_echoes:
-        raise ReconError(
-            f"The reference train has no line of echo {missing[0] if missing else central}.", "Measure a whole train."
-        )
-    means = np.stack([lines[echoes == echo].mean(axis=0) for echo in range(n_echoes)])
-    fits = [phase_between(means[central], mean) for mean in means]
-    sizes = np.sqrt(np.sum(np.abs(means) ** 2, axis=(1, 2), dtype=np.float64))
-    return TrainFit(
-        constant_rad=np.array([fit.constant_rad for fit in fits]),
-        slope_rad=np.array([fit.slope_rad for fit in fits]),
-        amplitude=sizes / sizes[central],
-    )
 
 
 def fit_background(hybrid: Complex, echo_of_line: NDArray[np.int32], central: int, centres: tuple[float, float]) -> TrainFit:

@@ -11,6 +11,7 @@ from isocenter.domain.geometry import Orientation, place
 from isocenter.domain.pipeline import StepOrder
 from isocenter.recon.cartesian import reconstruct
 from isocenter.recon.defaults import CARTESIAN
+from isocenter.recon.reference_train import echo_gains
 from isocenter.recon.trains import echo_numbers
 
 PLACE = place(Orientation.AXIAL)
@@ -179,9 +180,116 @@ def test_amplitudes_of_echoes_go_too_when_asked():
     truth = image_of(train(SIZE, 0 * PHASES, FLAT), without("echo_train")).data
     raw = train(SIZE, PHASES, DECAY, has_reference=True)
     left = ghost_part(image_of(raw, with_first("echo_train")).data, truth)
-    found = ghost_part(image_of(raw, with_first("echo_train", has_amplitude=True)).data, truth)
+    found = ghost_part(image_of(raw, with_first("echo_train", amplitude="equal")).data, truth)
     assert left > 0.05
     assert found < 0.05 * left
+
+
+def shifted(raw, samples_by_echo):
+    """k = 0 of every echo moved along the readout."""
+    samples = raw.samples.copy()
+    for echo, shift in enumerate(samples_by_echo):
+        rows = raw.labels["SEG"] == echo
+        samples[rows] = turned(samples[rows], 0.0, shift)
+    return replace(raw, samples=samples.astype(np.complex64))
+
+
+def test_echoes_whose_centres_lie_apart_are_brought_together():
+    truth = image_of(train(SIZE, 0 * PHASES, FLAT), without("echo_train")).data
+    raw = shifted(train(SIZE, PHASES, FLAT, has_reference=True, noise=0.01), np.tile([0.7, 0.0], 4))
+    left = ghost_part(image_of(raw, without("echo_train")).data, truth)
+    found = image_of(raw, with_first("echo_train", method="measured"))
+    floor = ghost_part(image_of(train(SIZE, 0 * PHASES, FLAT, noise=0.01), without("echo_train")).data, truth)
+    assert left > 0.2
+    assert ghost_part(found.data, truth) - floor < 0.05 * left
+    assert "up to 0.700 samples" in dict(found.provenance)["echo_train"]
+
+
+def test_measured_does_nothing_without_a_reference_train_and_is_not_skipped():
+    raw = train(SIZE, PHASES, FLAT)
+    found = image_of(raw, with_first("echo_train", method="measured", amplitude="even"))
+    np.testing.assert_array_equal(found.data, image_of(raw, without("echo_train")).data)
+    assert not found.skipped
+    assert dict(found.provenance)["echo_train"].startswith("no reference train, so nothing to go by")
+    asked = image_of(raw, with_first("echo_train", method="reference"))
+    assert "There is no reference train" in dict(asked.skipped)["echo_train"]
+
+
+@pytest.mark.parametrize("amplitude", ["leave", "even"])
+@pytest.mark.parametrize("noise", [0.0, 0.01, 0.1])
+def test_echoes_that_do_not_differ_stay_bit_by_bit(noise, amplitude):
+    raw = train(SIZE, 0 * PHASES, DECAY, has_reference=True, noise=noise)
+    found = image_of(raw, with_first("echo_train", method="measured", amplitude=amplitude))
+    np.testing.assert_array_equal(found.data, image_of(raw, without("echo_train")).data)
+    assert "no phase of an echo stands out" in dict(found.provenance)["echo_train"]
+
+
+def test_a_reference_train_lost_in_noise_changes_nothing_and_says_so():
+    raw = train(SIZE, PHASES, FLAT, has_reference=True)
+    is_reference = raw.labels["REF"] == 1
+    samples = raw.samples.copy()
+    samples[is_reference] = noisy(0.001 * samples[is_reference], 1.0)
+    raw = replace(raw, samples=samples)
+    found = image_of(raw, with_first("echo_train", method="measured", amplitude="equal"))
+    assert "reference train is too weak: noise hides the phase of" in dict(found.skipped)["echo_train"]
+    np.testing.assert_array_equal(found.data, image_of(raw, without("echo_train")).data)
+
+
+def test_the_weaker_the_reference_the_less_is_changed_and_never_for_the_worse():
+    truth = image_of(train(SIZE, 0 * PHASES, FLAT), without("echo_train")).data
+    for level in (0.02, 0.1, 0.3, 1.0):
+        before_it, after = [], []
+        for seed in range(8):
+            raw = train(SIZE, 0.15 * PHASES, FLAT, has_reference=True)
+            is_reference, samples = raw.labels["REF"] == 1, raw.samples.copy()
+            samples[is_reference] = noisy(samples[is_reference], level, seed)
+            raw = replace(raw, samples=samples)
+            before_it.append(ghost_part(image_of(raw, without("echo_train")).data, truth))
+            after.append(ghost_part(image_of(raw, with_first("echo_train")).data, truth))
+        assert np.mean(after) < 1.05 * np.mean(before_it)
+        assert level > 0.05 or np.mean(after) < 0.2 * np.mean(before_it)
+
+
+OSCILLATING = DECAY * np.array([0.9, 1.08, 0.95, 1.03, 1.0, 1.02, 0.99, 1.0])
+
+
+def test_even_takes_what_oscillates_and_leaves_the_decay():
+    decayed = image_of(train(SIZE, 0 * PHASES, DECAY), without("echo_train")).data
+    raw = train(SIZE, 0 * PHASES, OSCILLATING, has_reference=True)
+    left = ghost_part(image_of(raw, without("echo_train")).data, decayed)
+    found = image_of(raw, with_first("echo_train", amplitude="even"))
+    assert left > 0.015
+    assert ghost_part(found.data * np.vdot(found.data, decayed) / np.vdot(found.data, found.data), decayed) < 0.5 * left
+    assert "strength changed by" in dict(found.provenance)["echo_train"]
+
+
+def test_gains_are_bounded_by_noise_and_by_the_limit():
+    amplitude = np.array([1.0, 0.5, 0.1, 0.01, 1e-6, np.nan])
+    free = echo_gains(amplitude, 0.0, 1e9)
+    np.testing.assert_allclose(free[:4], [1, 2, 10, 100], rtol=1e-6)
+    assert free[5] == 1
+    assert echo_gains(amplitude, 0.0, 3.0).max() == 3
+    careful = echo_gains(amplitude, 0.1, 1e9)
+    assert careful[0] == pytest.approx(1)
+    assert 1.8 < careful[1] < 2
+    assert careful.max() < 1 / (2 * 0.1) * 1.02  # the largest a Wiener filter ever gives
+    assert careful[4] < 0.01  # pure noise is not raised
+
+
+def test_noise_in_late_echoes_is_not_raised_without_bound():
+    faint = np.exp(-np.arange(N_ECHOES) * 1.2) / np.exp(-4 * 1.2)
+    raw = train(SIZE, 0 * PHASES, faint, has_reference=True, noise=0.1)
+    found = image_of(raw, with_first("echo_train", amplitude="equal", factor=20.0))
+    noise_only = replace(raw, samples=np.where((raw.labels["REF"] == 1)[:, None, None], raw.samples, 0))
+    rng = np.random.default_rng(5)
+    grain = (rng.normal(size=raw.samples.shape) + 1j * rng.normal(size=raw.samples.shape)).astype(np.complex64)
+    noise_only.samples[raw.labels["REF"] == 0] = grain[raw.labels["REF"] == 0]
+    raised = np.sqrt(np.mean(image_of(noise_only, with_first("echo_train", amplitude="equal", factor=20.0)).data ** 2))
+    plain = np.sqrt(np.mean(image_of(noise_only, without("echo_train")).data ** 2))
+    said = dict(found.provenance)["echo_train"]
+    bound = float(said.split(" to ")[-1].split(",")[0].split(";")[0])
+    assert bound < 20
+    assert raised <= 1.02 * bound * plain
 
 
 @pytest.mark.parametrize("shape", [SIZE, (16, 64, 64)])

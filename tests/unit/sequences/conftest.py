@@ -18,7 +18,7 @@ def read(built, tmp_path):
 
 
 class Scan:
-    """k-space, times and labels of every readout of a built sequence."""
+    """k-space, times and labels of every readout of a built sequence, a reference train apart."""
 
     def __init__(self, name, values, scanner, tmp_path):
         self.built = build(name, values, load_scanner(scanner))
@@ -28,6 +28,11 @@ class Scan:
         count = len(self.labels[next(iter(self.labels))])
         self.k = k.reshape(3, count, -1)
         self.t = t.reshape(count, -1)
+        is_reference = self.labels.get("REF", np.zeros(count)) != 0
+        self.reference_k, self.reference_t = self.k[:, is_reference], self.t[is_reference]
+        self.reference_labels = {key: value[is_reference] for key, value in self.labels.items()}
+        self.k, self.t = self.k[:, ~is_reference], self.t[~is_reference]
+        self.labels = {key: value[~is_reference] for key, value in self.labels.items()}
 
     def check_grid(self, fov, matrix):
         n = np.array(matrix)

@@ -47,6 +47,37 @@ def test_tse_every_line_once_at_its_place_and_time(scanner, order, n, etl, kspac
     np.testing.assert_allclose(np.array(scan.refocused_s)[first] - excited, spacing_s / 2, rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("order", ["linear", "centre-out", "reversed"])
+@pytest.mark.parametrize("shots", [1, 3])
+def test_tse_reference_train_has_every_echo_of_a_shot_without_phase_encoding(order, shots, kspace_of):
+    values = {"n_read": 16, "n_phase": 10, "n_slab": 4, "echo_train_length": 5, "order": order, "averages": 2}
+    without = kspace_of("tse_3d", values | {"reference_shots": 0}, "osii-one")
+    scan = kspace_of("tse_3d", values | {"reference_shots": shots}, "osii-one")
+    assert scan.reference_k.shape[1] == 5 * shots
+    assert np.abs(scan.reference_k[1:]).max() < 0.01
+    np.testing.assert_allclose(scan.reference_k[0], np.broadcast_to(scan.k[0, 0], scan.reference_k[0].shape), atol=0.01)
+    assert scan.reference_labels["SEG"].tolist() == [0, 1, 2, 3, 4] * shots
+    assert (scan.reference_labels["NAV"] == 1).all()
+    # right after the dummies, each at the times of the echoes that it stands for, at the cost of one TR each
+    assert scan.reference_t[-1, 0] < scan.t[0, 0]
+    shot = np.searchsorted(scan.excited_s, scan.reference_t[:, 0]) - 1
+    assert (shot == 2 + np.repeat(np.arange(shots), 5)).all()
+    echo_s = scan.reference_t[:, 8] - np.array(scan.excited_s)[shot]
+    np.testing.assert_allclose(echo_s, 0.012 * (1 + scan.reference_labels["SEG"]), atol=1e-6)
+    longer_s = scan.built.report["TotalDuration"] - without.built.report["TotalDuration"]
+    assert longer_s == pytest.approx(0.5 * shots, abs=1e-6)
+    # the picture's lines know nothing of it
+    for name in ("NAV", "REF"):
+        assert not scan.labels[name].any()
+    np.testing.assert_array_equal(scan.labels["LIN"], without.labels["LIN"])
+
+
+@pytest.mark.parametrize("values", [{"echo_train_length": 1}, {"order": "every echo"}, {"readout_shift_s": 2e-4}])
+def test_tse_without_a_use_for_a_reference_train_has_none(values, kspace_of):
+    scan = kspace_of("tse_3d", values | {"n_read": 16, "n_phase": 10, "n_slab": 2}, "osii-one")
+    assert scan.reference_k.shape[1] == 0
+
+
 @pytest.mark.parametrize(("order", "te_s"), [("linear", 0.05), ("centre-out", 0.01), ("reversed", 0.08)])
 def test_tse_effective_echo_time_follows_the_order(order, te_s):
     values = {"n_phase": 64, "echo_train_length": 8, "echo_spacing_s": 0.01, "order": order}
@@ -73,7 +104,7 @@ def test_tse_gradient_moment_between_refocusing_pulses_is_the_same(read_back):
 def test_tse_is_cpmg_and_turns_with_the_averages(read_back):
     built = build(
         "tse_3d",
-        {"n_phase": 4, "n_slab": 1, "echo_train_length": 4, "averages": 2, "dummy_shots": 0},
+        {"n_phase": 4, "n_slab": 1, "echo_train_length": 4, "averages": 2, "dummy_shots": 0, "reference_shots": 0},
         load_scanner("osii-one"),
     )
     seq = read_back(built)

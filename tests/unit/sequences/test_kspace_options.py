@@ -70,7 +70,7 @@ def test_tse_inversion_comes_ti_before_each_excitation(read_back):
         if block.rf is not None and block.rf.use in centres:
             centres[block.rf.use].append(clock + block.rf.delay + block.rf.center)
         clock += seq.block_durations[number]
-    assert len(centres["inversion"]) == 3
+    assert len(centres["inversion"]) == 4  # a dummy, the reference train, two shots
     np.testing.assert_allclose(np.subtract(centres["excitation"], centres["inversion"]), 0.15, rtol=0, atol=1e-9)
     np.testing.assert_allclose(np.diff(centres["excitation"]), 0.5, rtol=0, atol=1e-9)
     scan = compile_scan(read_pulseq(built.seq), scanner, nominal_calibration(scanner), Placement())
@@ -84,13 +84,15 @@ def test_tse_navigators_are_centre_lines_at_the_end_of_every_third_train():
     built = build("tse_3d", values, scanner)
     scan = compile_scan(read_pulseq(built.seq), scanner, nominal_calibration(scanner), Placement(), with_trajectory=True)
     nav, r = scan.readouts.label("NAV"), scan.readouts
-    assert nav.tolist() == [0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0] * 2 + [0, 0, 0, 0, 1, 0, 0, 0, 0]
+    reference = [1] * 4
+    assert nav.tolist() == reference + [0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0] * 2 + [0, 0, 0, 0, 1, 0, 0, 0, 0]
+    assert r.label("REF").tolist() == reference + [0] * 35
     assert (r.label("LIN")[nav == 1] == 8).all()
     assert scan.evolution_s == pytest.approx(scan.evolution_s[0], abs=1e-9)  # on the spin echo as every other
     assert scan.encoding.n_lin == 16
     assert len(scan.trajectory_per_m) == 32
     assert scan.facts.echo_train_length == 4
-    assert built.report["TotalDuration"] == pytest.approx(9 * 0.5, abs=0.01)
+    assert built.report["TotalDuration"] == pytest.approx(10 * 0.5, abs=0.01)
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def drift(work: Work, p: Drift) -> Work:
     from isocenter.recon.correct.drift_sharpness import sharpest_drift
 
     raw = work.raw
-    if p.method == "auto" and np.count_nonzero(raw.label("NAV")) < 2:
+    if p.method == "auto" and np.count_nonzero(_is_navigator(raw)) < 2:
         return dataclasses.replace(work, said="no navigators, so nothing to go by")
     if len(raw.time_s) != len(raw.samples) or len(raw.samples) == 0:
         raise ReconError("The data do not say when each readout was measured.", "Leave the step 'drift' out.")
@@ -113,7 +113,7 @@ def _groups(raw: RawScan, *, only_navigators: bool) -> NDArray[np.int64]:
     Navigators of one echo planar train do not: each lies at another time of free evolution.
     """
     names = ("NAV", "LIN", "PAR", "SLC", "ECO", "SET", "PHS", "REV", "SEG")
-    navigators = raw.label("NAV") != 0
+    navigators = _is_navigator(raw)
     keys = np.stack([np.where(navigators & (name in {"LIN", "PAR"}), 0, raw.label(name)) for name in names], axis=1)
     if len(raw.evolution_s) == len(raw.samples):
         microseconds = np.round(np.nan_to_num(raw.evolution_s) * 1e6).astype(np.int64)
@@ -124,6 +124,11 @@ def _groups(raw: RawScan, *, only_navigators: bool) -> NDArray[np.int64]:
     )
     which = which.ravel()
     return np.where((counts[which] > 1) & use, which, -1).astype(np.int64)
+
+
+def _is_navigator(raw: RawScan) -> NDArray[np.bool_]:
+    """Lines that follow the frequency; those of a reference train (REF) come all at once and tell nothing of drift."""
+    return np.asarray((raw.label("NAV") != 0) & (raw.label("REF") == 0))
 
 
 def _evolution_s(raw: RawScan, centre_sample: float) -> NDArray[np.float64]:

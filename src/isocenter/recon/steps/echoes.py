@@ -9,24 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isocenter.domain.errors import ReconError
-from isocenter.domain.parameters import choice, number, switch
+from isocenter.domain.parameters import choice, number
 from isocenter.domain.raw import RawScan
 from isocenter.recon.fourier import Complex, to_image, to_kspace
 from isocenter.recon.ghost import LinePhase, phase_between, phase_by_entropy
 from isocenter.recon.plan import encoded_axes
-from isocenter.recon.steps.base import Stage, Step, Work
+from isocenter.recon.reference_train import echo_gains, even_amplitude, fit_reference
+from isocenter.recon.steps.base import Stage, Step, Work, only
 from isocenter.recon.steps.readouts import is_imaging
 from isocenter.recon.steps.sort import forward_lines, volumes_of
-from isocenter.recon.trains import (
-    TrainFit,
-    decay_weights,
-    echo_numbers,
-    echo_spacing_s,
-    fit_background,
-    fit_reference,
-)
+from isocenter.recon.trains import TrainFit, decay_weights, echo_numbers, echo_spacing_s, fit_background
 
 _MOST_IMAGES: Final = 8
+_SAME: Final = 0.005  # strengths that differ by less make no ghost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,12 +105,17 @@ class EchoTrain:
     method: str = choice(
         "auto",
         "Method",
-        choices=("auto", "reference", "background"),
-        help="reference: from a train without phase encoding (label REF or NAV); background: the phase alone, with "
-        "which the image is darkest around the object; auto: the first where there is such a train, else the second.",
+        choices=("auto", "measured", "reference", "background"),
+        help="reference: from a train without phase encoding (label REF or NAV); measured: likewise, and nothing without "
+        "one; background: the phase alone, with which the image is darkest around the object; auto: reference where there "
+        "is such a train, else background.",
     )
-    has_amplitude: bool = switch(
-        False, "Amplitude too", help="Also makes echoes equally strong, from a reference train: sharper, with more noise."
+    amplitude: str = choice(
+        "leave",
+        "Amplitude",
+        choices=("leave", "even", "equal"),
+        help="From a reference train. even: takes away what goes up and down from echo to echo and leaves the decay; equal: "
+        "makes all echoes as strong as the central one: sharper, with more noise.",
     )
     factor: float = number(
         3.0, "Largest gain", unit="", low=1.0, high=20.0, help="No echo is made stronger than by this factor."
@@ -124,31 +124,87 @@ class EchoTrain:
 
 def echo_train(work: Work, p: EchoTrain) -> Work:
     """The echoes of a train with the phase, and if wanted the strength, of the one that carries the centre of k-space."""
-    raw = work.raw
-    echoes = echo_numbers(raw)
-    imaging, reference = is_imaging(raw), _is_reference(raw)
-    if int(echoes.max(initial=0)) == 0:
+    raw, reference = work.raw, _reference_train(work.raw)
+    if p.method == "measured" and not reference.any():
+        return dataclasses.replace(work, said="no reference train, so nothing to go by")
+    echoes, imaging = echo_numbers(raw), is_imaging(raw)
+    if int(echoes[imaging].max(initial=0)) == 0:
         return dataclasses.replace(work, said="one echo after each excitation")
     central = _central_echo(raw, echoes, imaging)
-    image = _lines_image(raw)
     if p.method == "background" or (p.method == "auto" and not reference.any()):
-        fit, how = _from_background(raw, image, echoes, imaging, central), "the background"
-        if p.has_amplitude:
+        if p.amplitude != "leave":
             raise ReconError("The background does not tell the strength of echoes.", "Measure a reference train.")
+        image = _lines_image(raw)
+        fit, gains, how = _from_background(raw, image, echoes, imaging, central), None, "the background"
     elif reference.any():
-        fit, how = fit_reference(image[reference], echoes[reference], central), "the reference train"
-        if int(echoes.max()) >= len(fit.amplitude):
-            raise ReconError(f"The reference train has no echo {int(echoes.max())}.", "Measure a whole train.")
+        if int(echoes[imaging].max()) > int(echoes[reference].max()):
+            raise ReconError(f"The reference train has no echo {int(echoes[imaging].max())}.", "Measure a whole train.")
+        lines = np.delete(_lines_image(only(raw, reference)), raw.sensor_channels, axis=1)  # sensors hear no signal
+        fit = fit_reference(lines, echoes[reference], central)
+        gains, how = _gains(fit, p), "the reference train"
     else:
         raise ReconError("There is no reference train.", "Measure one (label REF), or use 'background'.")
-    _apply(image, imaging, echoes, fit, p.factor if p.has_amplitude else 1.0)
-    corrected = dataclasses.replace(
+    said = f"from {how}: {_describe(fit, gains, central, raw.samples.shape[2])}"
+    if gains is None and not fit.constant_rad.any() and not fit.slope_rad.any():
+        return dataclasses.replace(work, said=said)
+    return dataclasses.replace(work, raw=_corrected(raw, imaging, echoes, fit, gains), said=said)
+
+
+def _reference_train(raw: RawScan) -> NDArray[np.bool_]:
+    """Lines of a reference train: those with REF, else navigators."""
+    marked = (raw.label("REF") != 0) & (raw.label("IMA") == 0) & (raw.label("NOISE") == 0)
+    return np.asarray(marked) if marked.any() else _is_reference(raw)
+
+
+def _gains(fit: TrainFit, p: EchoTrain) -> NDArray[np.float64] | None:
+    """Factor of each echo; None where their strength is left."""
+    if p.amplitude == "leave":
+        return None
+    if p.amplitude == "equal":
+        return echo_gains(fit.amplitude, fit.noise, p.factor)
+    off = even_amplitude(fit.amplitude)
+    return None if np.abs(np.log(off)).max() < max(2 * fit.error_rad, _SAME) else np.minimum(1 / off, p.factor)
+
+
+def _describe(fit: TrainFit, gains: NDArray[np.float64] | None, central: int, n_samples: int) -> str:
+    """What was found, and what is left alone."""
+    parts = []
+    if fit.constant_rad.any() or fit.slope_rad.any():
+        shift = np.abs(fit.slope_rad).max() * n_samples / (2 * np.pi)
+        parts.append(f"phases up to {np.abs(fit.constant_rad).max():.3f} rad against echo {central + 1}")
+        parts += [f"up to {shift:.3f} samples"] if shift else []
+    else:
+        parts.append("no phase of an echo stands out, so they stay")
+    if fit.n_unsure:
+        parts.append(f"{fit.n_unsure} echoes too weak, left as they are")
+    if gains is None:
+        parts.append(f"strength down to {100 * np.nanmin(fit.amplitude):.0f} % (left)")
+    else:
+        parts.append(f"strength changed by {gains.min():.2f} to {gains.max():.2f}")
+    return ", ".join(parts)
+
+
+def _corrected(
+    raw: RawScan,
+    imaging: NDArray[np.bool_],
+    echoes: NDArray[np.int32],
+    fit: TrainFit,
+    gains: NDArray[np.float64] | None,
+) -> RawScan:
+    """The scan with phase and strength of each echo's lines of the image changed."""
+    factors = np.ones(int(echoes.max()) + 1, dtype=np.complex128)
+    factors[: len(fit.constant_rad)] = np.exp(-1j * fit.constant_rad) * (1.0 if gains is None else gains)
+    factor = np.where(imaging, factors[echoes], 1).astype(np.complex64)
+    if not fit.slope_rad.any():
+        return dataclasses.replace(raw, samples=raw.samples * factor[:, np.newaxis, np.newaxis])
+    image = _lines_image(raw)
+    image *= factor[:, np.newaxis, np.newaxis]
+    for echo in np.flatnonzero(fit.slope_rad).tolist():
+        phase = LinePhase(constant_rad=0.0, slope_rad=float(fit.slope_rad[echo]))
+        image[imaging & (echoes == echo)] *= phase.along(image.shape[2])
+    return dataclasses.replace(
         raw, samples=_lines_kspace(raw, image), labels={**raw.labels, "REV": np.zeros_like(raw.label("REV"))}
     )
-    said = f"from {how}: phases up to {np.abs(fit.constant_rad).max():.3f} rad against echo {central + 1}"
-    if how != "the background":
-        said += f", strength down to {100 * fit.amplitude.min():.0f} %{'' if p.has_amplitude else ' (left)'}"
-    return dataclasses.replace(work, raw=corrected, said=said)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,14 +238,6 @@ def deblur(work: Work, p: Deblur) -> Work:
     return dataclasses.replace(
         work, raw=dataclasses.replace(raw, samples=samples), said=f"noise is {gain:.2f} times what it was"
     )
-
-
-def _apply(image: Complex, imaging: NDArray[np.bool_], echoes: NDArray[np.int32], fit: TrainFit, most: float) -> None:
-    n_voxels = image.shape[2]
-    for echo in range(len(fit.constant_rad)):
-        phase = LinePhase(constant_rad=float(fit.constant_rad[echo]), slope_rad=float(fit.slope_rad[echo]))
-        gain = min(1 / max(float(fit.amplitude[echo]), 1e-6), most) if most > 1 else 1.0
-        image[imaging & (echoes == echo)] *= phase.along(n_voxels) * np.float32(gain)
 
 
 def _central_echo(raw: RawScan, echoes: NDArray[np.int32], imaging: NDArray[np.bool_]) -> int:
