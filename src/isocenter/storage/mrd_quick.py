@@ -23,7 +23,8 @@ _OBJECT_HEADER: Final = 16
 def read_quickly(path: Path) -> tuple[NDArray[Any], NDArray[np.float32]] | None:
     """Heads of the lines that were measured, and their samples as float32 of shape ``(n_lines, n_values)``.
 
-    None when the lines have trajectories or different lengths, or the file was not laid out by this program.
+    The heads are those in the file, not a copy: a few of their fields are wanted, and never again. None when the lines have
+    trajectories or different lengths, or the file was not laid out by this program.
 
     Raises
     ------
@@ -60,13 +61,10 @@ def _head_type(kind: np.dtype[Any]) -> Any:
 def _decode(
     content: NDArray[np.uint8], offset: int, n_rows: int, kind: np.dtype[Any]
 ) -> tuple[NDArray[Any], NDArray[np.float32]] | None:
-    row_bytes, head_bytes = _row_bytes(kind), int(kind["head"].itemsize)
-    block = content[offset : offset + n_rows * row_bytes].reshape(n_rows, row_bytes)
-    heads = np.ascontiguousarray(block[:, :head_bytes]).view(kind["head"]).ravel()
-    trajectory, data = (
-        np.ascontiguousarray(block[:, at : at + _REFERENCE.itemsize]).view(_REFERENCE).ravel()
-        for at in (head_bytes, head_bytes + _REFERENCE.itemsize)
-    )
+    if offset + n_rows * _row_bytes(kind) > len(content):
+        return None
+    rows = np.ndarray((n_rows,), dtype=_row_type(kind), buffer=content, offset=offset)
+    heads, trajectory, data = rows["head"], rows["traj"], rows["data"]
     n_values = int(data["n"][0])
     if trajectory["n"].any() or (data["n"] != n_values).any() or n_values == 0:
         return None
@@ -80,6 +78,20 @@ def _decode(
     if ((words[first] & 0xFFFF) != data["object"]).any() or (words[first + 1] != n_bytes).any():
         return None
     return heads, _gather(content, starts + _OBJECT_HEADER, n_values)
+
+
+@functools.cache
+def _row_type(kind: np.dtype[Any]) -> np.dtype[Any]:
+    """A line in the file: its head, and where trajectory and samples are."""
+    head_bytes = int(kind["head"].itemsize)
+    return np.dtype(
+        {
+            "names": ["head", "traj", "data"],
+            "formats": [kind["head"], _REFERENCE, _REFERENCE],
+            "offsets": [0, head_bytes, head_bytes + _REFERENCE.itemsize],
+            "itemsize": _row_bytes(kind),
+        }
+    )
 
 
 def _gather(content: NDArray[np.uint8], places: NDArray[np.int64], n_values: int) -> NDArray[np.float32]:
