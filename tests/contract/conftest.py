@@ -5,3 +5,4 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "devices" / "support"))
+sys.path.insert(0, str(Path(__file__).parent / "support"))
