@@ -28,19 +28,18 @@ class Convolution:
 
     Parameters
     ----------
-    spread
-        The function h, complex64, twice as long as the image along each axis and with its middle at ``shape``: from there
-        on offsets 0 ... n - 1, before it -n ... -1, of which -n does not count. ``h(-r) = conj(h(r))``; what says otherwise
-        along the last axis is left out.
+    parts
+        The function h, complex64, shape ``(2, *shape)`` or ``(2, 2, *shape)``: for each axis but the last one, offsets from
+        0 on and those from -n to -1; along the last axis offsets from 0 on, since ``h(-r) = conj(h(r))``.
     n_threads
         Threads to use, at least 1.
     """
 
-    def __init__(self, spread: Complex, n_threads: int) -> None:
-        self._shape = tuple(n // 2 for n in spread.shape)
+    def __init__(self, parts: Complex, n_threads: int) -> None:
+        self._shape = parts.shape[parts.ndim // 2 :]
         self._n_threads = n_threads
         self._axes = tuple(axis_plan(n) for n in self._shape)
-        self._kernel = _arranged(spread, self._axes, self._n_threads)
+        self._kernel = _arranged(parts, self._axes, self._n_threads)
         self._fields: list[_Field] = []
         self._channels = np.empty((0, *self._shape), dtype=np.complex64)
 
@@ -162,17 +161,17 @@ def _lane_vectors(count: int) -> Floats:
     return memory[skip : skip + count * _FLOATS]
 
 
-def _arranged(spread: Complex, axes: tuple[Axis, ...], n_threads: int) -> Floats:
-    """Transform of a point-spread function, shape twice the image's, as the passes need it; flat."""
+def _arranged(parts: Complex, axes: tuple[Axis, ...], n_threads: int) -> Floats:
+    """Transform of the function on the circle as the passes need it; flat."""
     from scipy import fft
 
     from isocenter.recon.nufft import fft_kernels as kernels
 
-    # No two voxels are a whole grid apart: offsets are -n + 1 ... n - 1, and of x those from 0 on say all.
     *others, (n_columns, half_circle, *_) = axes
     half = np.zeros((*(2 * axis[1] for axis in others), half_circle + 1), dtype=np.complex64)
-    offsets = np.ix_(*(np.arange(1 - axis[0], axis[0]) for axis in others), np.arange(n_columns))
-    half[offsets] = spread[(*(slice(1, None) for _ in others), slice(n_columns, None))]
+    for index in np.ndindex(*parts.shape[: len(others)]):  # no two voxels are n apart, so the offset -n is left out
+        to = [slice(2 * axis[1] - axis[0] + 1, None) if i else slice(axis[0]) for i, axis in zip(index, others, strict=True)]
+        half[(*to, slice(n_columns))] = parts[index][tuple(slice(i, None) for i in index)]
     circle = tuple(2 * axis[1] for axis in axes)
     spectrum = fft.hfftn(half, s=circle, workers=n_threads).reshape(-1, *circle[-2:])
     spectrum *= np.float32(1 / np.prod(circle))

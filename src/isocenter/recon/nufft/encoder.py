@@ -45,9 +45,7 @@ class Encoder:
         """Image, or images of the channels, complex64."""
         return self._combine(self._adjoint_channels(samples))
 
-    def normal(
-        self, weights: NDArray[np.floating], points_per_m: NDArray[np.float64], *, engine: str = "auto"
-    ) -> Callable[[Complex], Complex]:
+    def normal(self, weights: NDArray[np.floating], points_per_m: NDArray[np.float64]) -> Callable[[Complex], Complex]:
         """``adjoint(weights * forward(image))`` as a function; a convolution where the field is even.
 
         Parameters
@@ -60,8 +58,7 @@ class Encoder:
         narrow = np.asarray(weights, dtype=np.float32)
         if self.field is not None:
             return lambda image: self.adjoint(narrow * self.forward(image))
-        transform = self.transform
-        convolve = Toeplitz(points_per_m, transform.shape, transform.voxel_m, narrow, engine=engine)
+        convolve = Toeplitz(self.transform, points_per_m, narrow)
         if self.coils is None:
             return convolve
         coils = np.ascontiguousarray(self.coils, dtype=np.complex64)

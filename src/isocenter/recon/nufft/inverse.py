@@ -172,7 +172,7 @@ def invert(
     solution = Solution(image=right, residuals=(), is_converged=True)
     if options.method is not Method.GRIDDING:
         solution = conjugate_gradients(
-            encoder.normal(weights, samples.points_per_m, engine=options.engine),
+            encoder.normal(weights, samples.points_per_m),
             right,
             n_iterations=options.n_iterations,
             tolerance=options.tolerance,

@@ -163,7 +163,7 @@ def warm_up() -> None:
         few = Nufft(np.zeros((1, n_dim)), (2,) * n_dim, (1.0,) * n_dim, engine="numba", n_threads=1)
         image = np.ones((1, *(2,) * n_dim), dtype=np.complex64)
         few.adjoint(few.forward(image[0]))
-        convolve = Convolution(np.ones((4,) * n_dim, dtype=np.complex64), 1)
+        convolve = Convolution(np.ones((*(2,) * (n_dim - 1), *(2,) * n_dim), dtype=np.complex64), 1)
         convolve(image), convolve.combined(image[0], image)
 
 

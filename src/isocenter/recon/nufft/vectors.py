@@ -50,6 +50,51 @@ def turn_to(direction, rest, factor):  # type: ignore[no-untyped-def]  # noqa: A
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract"})
+def _turned(weights, turns, found):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """``weights exp(-2 pi i turns)``: Taylor series within an eighth of a turn, off by 2e-7 at most."""
+    for i in range(len(weights)):
+        quarters = np.rint(4 * turns[i])
+        x = np.float32(2 * np.pi * (turns[i] - 0.25 * quarters))
+        square = x * x
+        sine = np.float32(-1 / 5040) * square + np.float32(1 / 120)
+        sine = (sine * square - np.float32(1 / 6)) * square * x + x
+        cosine = np.float32(1 / 40320) * square - np.float32(1 / 720)
+        cosine = (cosine * square + np.float32(1 / 24)) * square - np.float32(0.5)
+        cosine = cosine * square + np.float32(1)
+        quarter = np.int32(quarters)
+        real, imag = (sine, cosine) if quarter & 1 else (cosine, sine)
+        found[2 * i] = weights[i] * (-real if (quarter + 1) & 2 else real)
+        found[2 * i + 1] = weights[i] * (imag if quarter & 2 else -imag)
+
+
+@numba.njit(cache=True, nogil=True)
+def turned_weights(weights, points, shift_m, found):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Samples ``w_j exp(-2 pi i k_j . shift)``, whose adjoint is the one of the weights moved by a shift.
+
+    Parameters
+    ----------
+    weights
+        float32, shape ``(n,)``.
+    points
+        float64, shape ``(n, n_dim)`` [1/m].
+    shift_m
+        float64, shape ``(n_dim,)`` [m].
+    found
+        float32, shape ``(2 n,)``.
+    """
+    turns = np.empty(_PART)
+    for begin in range(0, len(weights), _PART):
+        some = weights[begin : begin + _PART]
+        places = points[begin : begin + _PART]
+        for i in range(len(some)):
+            turns[i] = places[i, 0] * shift_m[0] + places[i, 1] * shift_m[1]
+        if points.shape[1] == 3:
+            for i in range(len(some)):
+                turns[i] += places[i, 2] * shift_m[2]
+        _turned(some, turns, found[2 * begin : 2 * (begin + len(some))])
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"contract"})
 def _add_product(coil, image, found):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     for i in range(len(found) // 2):
         real, imag = coil[2 * i], coil[2 * i + 1]

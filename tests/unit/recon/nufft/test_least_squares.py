@@ -78,7 +78,8 @@ def test_convolution_is_the_normal_operator(shape, is_shared, monkeypatch):
     images, coils = noise(rng, 2, *shape), noise(rng, 4, *shape)
     exact = Nufft(points, shape, voxel_m, engine="exact")
     expected = exact.adjoint(weights.astype(np.float32) * exact.forward(images))
-    convolve = Toeplitz(points, shape, voxel_m, weights, n_threads=3)
+    transform = Nufft(points, shape, voxel_m)
+    convolve = Toeplitz(transform, points, weights, n_threads=3)
     copies = images.copy()
     found = convolve(images)
     assert found.dtype == np.complex64
@@ -89,14 +90,13 @@ def test_convolution_is_the_normal_operator(shape, is_shared, monkeypatch):
     channels = exact.adjoint(weights.astype(np.float32) * exact.forward(coils * images[0]))
     combined = convolve.combined(images[0], coils)
     assert far(combined, (coils.conj() * channels).sum(axis=0)) < 2e-4
-    np.testing.assert_array_equal(
-        Toeplitz(points, shape, voxel_m, weights, n_threads=1).combined(images[0], coils), combined
-    )
+    np.testing.assert_array_equal(Toeplitz(transform, points, weights, n_threads=1).combined(images[0], coils), combined)
 
 
 def test_convolution_does_not_keep_its_results():
     rng = np.random.default_rng(4)
-    convolve = Toeplitz(rng.uniform(-0.5, 0.5, (300, 2)), (8, 9), (1.0, 1.0), np.ones(300))
+    points = rng.uniform(-0.5, 0.5, (300, 2))
+    convolve = Toeplitz(Nufft(points, (8, 9), (1.0, 1.0)), points, np.ones(300))
     image, coils = noise(rng, 8, 9), noise(rng, 2, 8, 9)
     first = convolve(image), convolve.combined(image, coils)
     copies = [one.copy() for one in first]
