@@ -26,6 +26,7 @@ from isocenter.domain.errors import ConfigError
 
 Maker = Callable[[Sequence[DeviceLink]], Sequence[Peripheral]]
 """Makes all devices of one driver that hang on one line."""
+_NAMES: Final = {role: role.value.replace("_", " ").replace("rf ", "RF ").replace("sar ", "SAR ") for role in DeviceRole}
 
 
 def line_key(link: DeviceLink) -> str:
@@ -72,13 +73,13 @@ def drivers_for(role: DeviceRole) -> tuple[str, ...]:
 def _check(link: DeviceLink) -> None:
     if not line_key(link):
         raise ConfigError(
-            f"The hardware file does not say where the {link.role.replace('_', ' ')} is.",
+            f"The hardware file does not say where the {_NAMES[link.role]} is.",
             f"Give [devices.{link.role}] a url or a usb identity.",
         )
     if link.role not in _MAKERS.get(link.driver, ((), None))[0]:
         allowed = drivers_for(link.role)
         raise ConfigError(
-            f"There is no driver '{link.driver}' for the {link.role.replace('_', ' ')}.",
+            f"There is no driver '{link.driver}' for the {_NAMES[link.role]}.",
             f"In the hardware file, set driver in [devices.{link.role}] to {' or '.join(allowed)}."
             if allowed
             else f"Remove [devices.{link.role}] from the hardware file.",
