@@ -39,7 +39,8 @@ _LONGEST: Final = 4096  # beyond, they no longer fit the second cache
 _NUMBERS: Final = types.Array(types.float32, 1, "C")
 _READ: Final = types.Array(types.float32, 1, "C", readonly=True)
 _WHOLE: Final = types.Array(types.int64, 1, "C", readonly=True)
-_LOOP: Final = types.void(_READ, _NUMBERS, _WHOLE, _WHOLE, _WHOLE, _READ, _NUMBERS)
+_ACROSS: Final = types.void(_READ, _NUMBERS, _WHOLE, _WHOLE, _WHOLE, _READ, _NUMBERS)
+_ALONG: Final = types.void(_READ, _NUMBERS, _WHOLE, _WHOLE, _WHOLE, _WHOLE, _READ, _NUMBERS)
 
 
 def radices_of(size: int) -> tuple[int, ...] | None:
@@ -93,7 +94,7 @@ def _stages(work, size, radices, tables):  # type: ignore[no-untyped-def]  # noq
     return taken
 
 
-@numba.njit(_LOOP, cache=True, nogil=True)
+@numba.njit(_ACROSS, cache=True, nogil=True)
 def across(source, target, walk, sizes, radices, tables, work):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """Transform lines whose samples are apart in memory, neighbours side by side.
 
@@ -149,32 +150,35 @@ def across(source, target, walk, sizes, radices, tables, work):  # type: ignore[
                 at += target_step
 
 
-@numba.njit(_LOOP, cache=True, nogil=True)
-def along(source, target, walk, sizes, radices, tables, work):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+@numba.njit(_ALONG, cache=True, nogil=True)
+def along(source, target, walk, starts, sizes, radices, tables, work):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """Transform lines whose samples are neighbours in memory.
 
     Parameters
     ----------
     walk
-        Of source, then of target: index of the first number, from line to line; how many lines.
+        Of the target: index of the first number, from line to line.
+    starts
+        Of the source: index of the first number of each line that is wanted, in the order of the target.
     source, target, sizes, radices, tables, work
         As for ``across``.
     """
-    source_at, source_step, target_at, target_step, n_lines = walk
+    target_at, target_step = walk
     size, skipped, n_taken, factor, first, n_given, factor_after = sizes
-    spare = 2 * size * SAMPLE
+    spare, n_lines = 2 * size * SAMPLE * _ABREAST, len(starts)
+    spare_starts = spare + LANES * np.arange(LANES)
     for start in range(0, n_lines, LANES):
         n_here = min(LANES, n_lines - start)
-        at = source_at + start * source_step + 2 * skipped
         for sample in range(0, n_taken, BLOCK):
             n_numbers = 2 * min(BLOCK, n_taken - sample)
+            at, place = 2 * (skipped + sample), sample * SAMPLE
             if n_here == LANES and n_numbers == LANES:
-                load_along(source, at + 2 * sample, source_step, tables, factor + 2 * sample, work, sample * SAMPLE)
+                load_along(source, at, starts, start, tables, factor + 2 * sample, work, place)
             else:
                 for line in range(n_here):
-                    begin, place = at + line * source_step + 2 * sample, spare + line * LANES
-                    work[place : place + n_numbers] = source[begin : begin + n_numbers]
-                load_along(work, spare, LANES, tables, factor + 2 * sample, work, sample * SAMPLE)
+                    begin, row = at + starts[start + line], spare + line * LANES
+                    work[row : row + n_numbers] = source[begin : begin + n_numbers]
+                load_along(work, 0, spare_starts, 0, tables, factor + 2 * sample, work, place)
         work[n_taken * SAMPLE : size * SAMPLE] = 0
         done = _stages(work, size, radices, tables) + first * SAMPLE
         at = target_at + start * target_step

@@ -75,7 +75,36 @@ def own_transform(
 
 def transform_axis(source: Complex, target: Complex, axis: int, how: OwnTransform, n_threads: int = 1) -> None:
     """One axis; both arrays C-contiguous, of the same shape but along ``axis``, or one and the same."""
-    jobs = _jobs(source, target, axis, how, 1 if n_threads <= 1 else _JOBS_PER_THREAD * n_threads)
+    parts = _n_parts(n_threads)
+    if math.prod(source.shape[axis + 1 :]) == 1:
+        lines = source.reshape(-1, source.shape[axis])
+        _run(_along(lines, np.arange(len(lines)), target, how, parts), how, n_threads)
+    else:
+        _run(_across(source, target, axis, how, parts), how, n_threads)
+
+
+def transform_lines(
+    lines: Complex, order: NDArray[np.int64], target: Complex, how: OwnTransform, n_threads: int = 1
+) -> None:
+    """The last axis of the target from lines in any order.
+
+    Parameters
+    ----------
+    lines
+        complex64, shape ``(n_lines, n_samples)``, C-contiguous.
+    order
+        Which of them belongs where, one behind the other as they are in the target.
+    target
+        C-contiguous; not in the same memory.
+    """
+    _run(_along(lines, order, target, how, _n_parts(n_threads)), how, n_threads)
+
+
+def _n_parts(n_threads: int) -> int:
+    return 1 if n_threads <= 1 else _JOBS_PER_THREAD * n_threads
+
+
+def _run(jobs: list[Job], how: OwnTransform, n_threads: int) -> None:
     if len(jobs) == 1:
         jobs[0](np.empty(work_numbers(how.size), dtype=np.float32))
         return
@@ -90,28 +119,31 @@ def transform_axis(source: Complex, target: Complex, axis: int, how: OwnTransfor
         list(pool.map(take_turns, range(n_threads)))
 
 
-def _jobs(source: Complex, target: Complex, axis: int, how: OwnTransform, parts: int) -> list[Job]:
-    """Calls of the loops for parts of the lines of one axis."""
-    numbers, result = source.reshape(-1).view(np.float32), target.reshape(-1).view(np.float32)
+def _along(lines: Complex, order: NDArray[np.int64], target: Complex, how: OwnTransform, parts: int) -> list[Job]:
+    step, starts = 2 * how.n_given, 2 * lines.shape[1] * order
+    return [
+        _job(along, lines, target, (first * step, step), how, starts[first:last])
+        for first, last in _spans(len(order), parts)
+    ]
+
+
+def _across(source: Complex, target: Complex, axis: int, how: OwnTransform, parts: int) -> list[Job]:
     n_groups, n_lines = math.prod(source.shape[:axis]), math.prod(source.shape[axis + 1 :])
     from_group, to_group = 2 * source.shape[axis] * n_lines, 2 * target.shape[axis] * n_lines
-    groups = _spans(n_groups, parts)
-    if n_lines == 1:
-        walks = [(a * from_group, from_group, a * to_group, to_group, b - a) for a, b in groups]
-        return [_job(along, numbers, result, walk, how) for walk in walks]
-    step, jobs = 2 * n_lines, []
+    groups, step, jobs = _spans(n_groups, parts), 2 * n_lines, []
     for first, last in groups:
         for a, b in _spans(n_lines, parts // len(groups)):
             taken, given = (first * from_group + 2 * a, from_group, step), (first * to_group + 2 * a, to_group, step)
-            jobs.append(_job(across, numbers, result, (*taken, *given, last - first, b - a), how))
+            jobs.append(_job(across, source, target, (*taken, *given, last - first, b - a), how))
     return jobs
 
 
 def _job(
-    loop: Any, source: NDArray[np.float32], target: NDArray[np.float32], walk: tuple[int, ...], how: OwnTransform
+    loop: Any, source: Complex, target: Complex, walk: tuple[int, ...], how: OwnTransform, *more: NDArray[np.int64]
 ) -> Job:
+    numbers, result = source.reshape(-1).view(np.float32), target.reshape(-1).view(np.float32)
     where = np.array(walk, dtype=np.int64)
-    return lambda work: loop(source, target, where, how.sizes, how.radices, how.tables, work)
+    return lambda work: loop(numbers, result, where, *more, how.sizes, how.radices, how.tables, work)
 
 
 def _spans(n_items: int, parts: int) -> list[tuple[int, int]]:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isocenter.recon.compiled import loops
+from isocenter.recon.pages import empty_pages
 
 if TYPE_CHECKING:
     from isocenter.recon.fft_own import OwnTransform
@@ -72,7 +73,7 @@ def to_image(
         how = _planned(size, float(centre), (start, n_samples), (wanted.start, wanted.stop), with_phase)
         if how is not None:
             shape = (*kspace.shape[:axis], wanted.stop - wanted.start, *kspace.shape[axis + 1 :])
-            result: Complex = np.empty(shape, dtype=np.complex64)
+            result = empty_pages(shape)
             own.transform_axis(np.ascontiguousarray(kspace), result, axis, how, _own_threads(result.size))
             return result
     from scipy import fft
@@ -83,6 +84,35 @@ def to_image(
     if with_phase:
         image *= _along(_phase_after(size, centre), axis, kspace.ndim)
     return image if kept is None else np.ascontiguousarray(image[(slice(None),) * axis + (wanted,)])
+
+
+def lines_to_image(
+    samples: Complex, order: NDArray[np.int64], *, size: int, centre: float, kept: slice | None = None
+) -> Complex | None:
+    """``to_image`` along lines that are not in place yet, so that nothing copies them first; None where it gains nothing.
+
+    Parameters
+    ----------
+    samples
+        complex64, shape ``(n, n_samples)``, C-contiguous; at most ``size`` samples.
+    order
+        Which line is where, int64, any shape.
+    size, centre, kept
+        As for ``to_image``.
+
+    Returns
+    -------
+        complex64, shape of ``order`` and one axis more.
+    """
+    n_samples, wanted, own = samples.shape[1], kept or slice(0, size), _own(samples)
+    if own is None or n_samples > size:
+        return None
+    how = _planned(size, float(centre), (0, n_samples), (wanted.start, wanted.stop))
+    if how is None:
+        return None
+    image = empty_pages((*order.shape, how.n_given))
+    own.transform_lines(samples, order.ravel(), image, how, _own_threads(image.size))
+    return image
 
 
 def to_images(kspace: Complex, axes: Sequence[tuple[int, int, float]], *, overwrite: bool = False) -> Complex:

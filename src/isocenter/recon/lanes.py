@@ -241,24 +241,26 @@ def store_across(_typing, array, index, tables, factor, work, place):  # type: i
 
 
 @intrinsic
-def load_along(_typing, array, index, step, tables, factor, work, place):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """BLOCK samples of 16 lines that begin ``step`` apart, each times its own factor, to *work*."""
+def load_along(_typing, array, index, starts, line, tables, factor, work, place):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """BLOCK samples of 16 lines that start where ``starts`` says from ``line`` on, each times its factor, to *work*."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         write = _Writer(context, builder)
-        data, table, into = (write.data(signature.args[k], args[k]) for k in (0, 3, 5))
-        rows = write.transposed([write.load(data, write.step(args[1], args[2], line)) for line in range(LANES)])
+        data, table, into = (write.data(signature.args[k], args[k]) for k in (0, 4, 6))
+        first = builder.gep(write.data(signature.args[2], args[2]), [args[3]], inbounds=True)
+        begins = [builder.load(builder.gep(first, [ir.Constant(_INDEX, k)], inbounds=True)) for k in range(LANES)]
+        rows = write.transposed([write.load(data, builder.add(args[1], begin)) for begin in begins])
         for k in range(BLOCK):
-            value = write.multiply((rows[2 * k], rows[2 * k + 1]), write.factor(table, write.after(args[4], 2 * k)))
-            write.store_sample(value, into, write.after(args[6], SAMPLE * k))
+            value = write.multiply((rows[2 * k], rows[2 * k + 1]), write.factor(table, write.after(args[5], 2 * k)))
+            write.store_sample(value, into, write.after(args[7], SAMPLE * k))
         return context.get_dummy_value()
 
-    return types.void(array, index, step, tables, factor, work, place), generate
+    return types.void(array, index, starts, line, tables, factor, work, place), generate
 
 
 @intrinsic
 def store_along(_typing, array, index, step, tables, factor, work, place):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """The other way round."""
+    """BLOCK samples of 16 lines from *work*, each times its own factor, to where lines begin ``step`` apart."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         write = _Writer(context, builder)

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from isocenter.recon.fourier import Complex
+Complex = NDArray[np.complex64]
 
 _LARGE_BYTES: Final = 2**26  # beyond what malloc keeps for the next one anyway (at most 32 MiB)
 _STEP_BYTES: Final = 2**21  # a huge page

@@ -22,7 +22,17 @@ from isocenter.domain.pipeline import StepOrder
 from isocenter.domain.raw import RawScan
 from isocenter.domain.volume import SKIPPED, Volume
 from isocenter.recon.steps import STEPS
-from isocenter.recon.steps.base import Grid, MeasuredField, Notes, Picture, Stage, Step, Work, without_oversampling
+from isocenter.recon.steps.base import (
+    Grid,
+    MeasuredField,
+    Notes,
+    Picture,
+    Stage,
+    Step,
+    Work,
+    all_in_place,
+    without_oversampling,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -114,8 +124,9 @@ def run_pipeline(work: Work, planned: Iterable[PlannedStep], *, is_live: bool = 
     for item in planned:
         if is_live and not item.step.is_live:
             continue
-        work = _do(work, item)
+        work = _do(work if item.step.takes_lines else all_in_place(work), item)
         if watch is not None:
+            work = all_in_place(work)
             watch(item.step.name, work)
     return work
 

@@ -156,7 +156,7 @@ def test_a_step_that_gives_nonsense_is_skipped_too(raw, monkeypatch):
         return dataclasses.replace(work, grids=tuple(dataclasses.replace(g, data=g.data * np.nan) for g in work.grids))
 
     (plain,) = reconstruct(raw)
-    monkeypatch.setitem(STEPS, "filter", dataclasses.replace(STEPS["filter"], run=nonsense))
+    monkeypatch.setitem(STEPS, "filter", dataclasses.replace(STEPS["filter"], run=nonsense, takes_lines=False))
     (volume,) = reconstruct(raw)
     np.testing.assert_array_equal(volume.data, plain.data)
     assert volume.skipped[0][0] == "filter"

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from isocenter.domain.harmonics import CoilField
 from isocenter.domain.raw import RawScan
 from isocenter.recon.fourier import Complex
+from isocenter.recon.pages import empty_pages
 from isocenter.recon.plan import PlanAxis, Stack
 
 VOLUME_LABELS: Final = ("ECO", "SET", "PHS", "REP")
@@ -36,6 +37,22 @@ class Stage(StrEnum):
     IMAGE = "images"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Lines:
+    """K-space that is still spread over its readouts: nothing was copied yet.
+
+    Attributes
+    ----------
+    samples
+        complex64, shape ``(n, n_samples)``, C-contiguous; not to be changed.
+    order
+        Which of them is where in k-space, int64, shape ``(n_slices, n_channels, n_par, n_lin)``.
+    """
+
+    samples: Complex
+    order: NDArray[np.int64]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:
     """Cartesian k-space of one volume.
@@ -45,7 +62,10 @@ class Grid:
     key
         Its values of VOLUME_LABELS.
     data
-        complex64, shape ``(n_slices, n_channels, n_par, n_lin, n_samples)``; zero where nothing was measured.
+        complex64, shape ``(n_slices, n_channels, n_par, n_lin, n_samples)``; zero where nothing was measured. Empty as long
+        as there are ``lines``.
+    lines
+        Where the samples are that nobody has put in place yet; only steps that say so (``takes_lines``) get such a grid.
     counts
         How often each line was measured, int32, shape ``(n_slices, n_par, n_lin)``.
     read, lin, par
@@ -62,14 +82,24 @@ class Grid:
     read: PlanAxis
     lin: PlanAxis
     par: PlanAxis
+    lines: Lines | None = None
     is_complete: bool = True
     notes: Notes = ()
     said: str = ""
+
+    def __post_init__(self) -> None:
+        if self.lines is not None and self.data.size:
+            raise ValueError("a grid has its data in place or still as lines, not both")
 
     @property
     def is_3d(self) -> bool:
         """True with a second phase encoding."""
         return self.par.n_samples > 1
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the data, also of those that are not in place yet."""
+        return self.data.shape if self.lines is None else (*self.lines.order.shape, self.lines.samples.shape[1])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +190,8 @@ class Step:
         It can also be done while lines are still missing, and is quick enough to be.
     is_required
         There is no image without it, unless a pipeline says otherwise.
+    takes_lines
+        It knows how to treat grids whose ``lines`` are not in place yet.
     """
 
     name: str
@@ -171,6 +203,22 @@ class Step:
     parameters: type = NoParameters
     is_live: bool = True
     is_required: bool = False
+    takes_lines: bool = False
+
+
+def in_place(grid: Grid) -> Grid:
+    """The grid with its samples where they belong."""
+    if grid.lines is None:
+        return grid
+    data = empty_pages(grid.shape)
+    # Every row is in range; "clip" only keeps numpy from making a copy of the whole first.
+    np.take(grid.lines.samples, grid.lines.order.ravel(), axis=0, out=data.reshape(-1, data.shape[-1]), mode="clip")
+    return dataclasses.replace(grid, data=data, lines=None)
+
+
+def all_in_place(work: Work) -> Work:
+    """The work with the samples of every grid where they belong."""
+    return each_grid(work, in_place) if any(grid.lines is not None for grid in work.grids) else work
 
 
 def each_grid(work: Work, change: Callable[[Grid], Grid]) -> Work:

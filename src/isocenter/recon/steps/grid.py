@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from isocenter.domain.errors import ReconError
 from isocenter.domain.parameters import choice, integer, number, switch
-from isocenter.recon.fourier import Complex, to_image, to_images
+from isocenter.recon.fourier import Complex, lines_to_image, to_image, to_images
 from isocenter.recon.options import MAX_MATRIX
 from isocenter.recon.plan import (
     PlanAxis,
@@ -21,7 +21,7 @@ from isocenter.recon.plan import (
     sized_axis,
     stacks_of,
 )
-from isocenter.recon.steps.base import Grid, Picture, Stage, Step, Work, each_grid
+from isocenter.recon.steps.base import Grid, Picture, Stage, Step, Work, each_grid, in_place
 from isocenter.recon.windows import DEFAULT_WIDTH, Filter, window
 
 
@@ -55,12 +55,12 @@ def filter_kspace(work: Work, p: FilterWindow) -> Work:
         return window(kind, axis.n_samples, axis.centre, half_width(axis), width).reshape(shape)
 
     def change(grid: Grid) -> Grid:
-        data = grid.data * weights(grid.lin, (1, 1, 1, -1, 1))
+        data = in_place(grid).data * weights(grid.lin, (1, 1, 1, -1, 1))
         if grid.is_3d:
             data *= weights(grid.par, (1, 1, -1, 1, 1))
         if p.along_read:
             data *= weights(grid.read, (1, 1, 1, 1, -1))
-        return dataclasses.replace(grid, data=data)
+        return dataclasses.replace(grid, data=data, lines=None)
 
     return each_grid(work, change)
 
@@ -172,9 +172,16 @@ def _image_of(grid: Grid, *, keeps_readout: bool) -> tuple[Complex, slice | None
     axes = [(3, lin.n_image, lin.centre)]
     if grid.is_3d:
         axes.append((2, par.n_image, par.centre))
-    if read.n_kept == read.n_image == read.n_samples:
+    if read.n_kept == read.n_image == read.n_samples and grid.lines is None:
         return to_images(grid.data, [(4, read.n_image, read.centre), *axes], overwrite=True), None
-    image = to_image(grid.data, 4, size=read.n_image, centre=read.centre, kept=None if keeps_readout else read.kept)
+    kept = None if keeps_readout else read.kept
+    if grid.lines is None:
+        image = to_image(grid.data, 4, size=read.n_image, centre=read.centre, kept=kept)
+    else:
+        found = lines_to_image(grid.lines.samples, grid.lines.order, size=read.n_image, centre=read.centre, kept=kept)
+        if found is None:
+            return _image_of(in_place(grid), keeps_readout=keeps_readout)
+        image = found
     return to_images(image, axes, overwrite=True), read.kept if keeps_readout else None
 
 
@@ -200,6 +207,7 @@ STEPS: Final = (
         gives=Stage.GRID,
         run=filter_kspace,
         parameters=FilterWindow,
+        takes_lines=True,
     ),
     Step(
         name="oversampling",
@@ -210,6 +218,7 @@ STEPS: Final = (
         run=oversampling,
         parameters=Oversampling,
         is_required=True,
+        takes_lines=True,
     ),
     Step(
         name="zero_fill",
@@ -220,6 +229,7 @@ STEPS: Final = (
         run=zero_fill,
         parameters=ZeroFill,
         is_required=True,
+        takes_lines=True,
     ),
     Step(
         name="transform",
@@ -230,5 +240,6 @@ STEPS: Final = (
         run=transform,
         parameters=Transform,
         is_required=True,
+        takes_lines=True,
     ),
 )

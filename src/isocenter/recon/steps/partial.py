@@ -12,12 +12,13 @@ from isocenter.domain.errors import ReconError
 from isocenter.domain.parameters import choice, integer
 from isocenter.recon.partial import Coverage, fill_homodyne, fill_pocs, start_in_full
 from isocenter.recon.plan import PlanAxis
-from isocenter.recon.steps.base import Grid, Stage, Step, Work, each_grid
+from isocenter.recon.steps.base import Grid, Stage, Step, Work, each_grid, in_place
 
 _PAR, _LIN, _READ = 2, 3, 4
 _NAMES: Final = {_PAR: "par", _LIN: "lin", _READ: "read"}
 _FEW: Final = {"pocs": 1, "homodyne": 2}  # lines beyond the centre without which nobody knows the phase, and their share
 _FEW_SHARE: Final = 0.06
+_NOTHING_MISSING: Final = "nothing is missing on one side only"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +42,12 @@ def partial_fourier(work: Work, p: PartialFourier) -> Work:
 def _fill(grid: Grid, p: PartialFourier) -> Grid:
     if not grid.is_complete:
         return dataclasses.replace(grid, said="the scan was cut short, so lines are missing by accident: nothing filled")
-    whole, coverages = _whole(grid)
+    if grid.lines is not None and all(axis.n_full == axis.n_samples for axis in (grid.read, grid.lin, grid.par)):
+        return dataclasses.replace(grid, said=_NOTHING_MISSING)  # lines that wait for their place are all there
+    whole, coverages = _whole(in_place(grid))
     partial = [item for item in coverages if item.is_partial]
     if not partial:
-        return dataclasses.replace(grid, said="nothing is missing on one side only")
+        return dataclasses.replace(grid, said=_NOTHING_MISSING)
     for item in partial:
         below, above = item.reach
         if min(below, above) < max(_FEW[p.method], _FEW_SHARE * max(below, above)) - 1e-3:
@@ -110,5 +113,6 @@ STEPS: Final = (
         run=partial_fourier,
         parameters=PartialFourier,
         is_live=False,
+        takes_lines=True,
     ),
 )

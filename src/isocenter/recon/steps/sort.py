@@ -13,15 +13,22 @@ from isocenter.domain.raw import RawScan
 from isocenter.recon.fourier import Complex
 from isocenter.recon.pages import empty_pages, zero_pages
 from isocenter.recon.plan import PlanAxis, encoded_axes
-from isocenter.recon.steps.base import VOLUME_LABELS, Grid, Notes, Stage, Step, Work, only
+from isocenter.recon.steps.base import VOLUME_LABELS, Grid, Lines, Notes, Stage, Step, Work, only
 from isocenter.recon.steps.readouts import is_imaging
+
+_NOTHING: Final[Complex] = np.zeros((0, 0, 0, 0, 0), dtype=np.complex64)
 
 
 class Sums:
-    """Lines summed where they belong, while they come in. ``grids`` gives their means."""
+    """Lines summed where they belong, while they come in. ``grids`` gives their means.
 
-    def __init__(self) -> None:
+    ``is_all`` says that everything comes at once, and is not changed later: lines that fill k-space may stay where they are.
+    """
+
+    def __init__(self, *, is_all: bool = False) -> None:
         self.n_lines = 0
+        self._is_all = is_all
+        self._lines: dict[tuple[int, ...], Lines] = {}
         self._sums: dict[tuple[int, ...], Complex] = {}
         self._counts: dict[tuple[int, ...], NDArray[np.int32]] = {}
 
@@ -66,15 +73,16 @@ class Sums:
         """
         _, (read, lin, par) = encoded_axes(raw.encoding)
         found = []
-        for key in sorted(self._sums):
-            counts = self._counts[key]
-            data = _mean(self._sums[key], counts, consume=consume)
+        for key in sorted(self._counts):
+            counts, lines = self._counts[key], self._lines.get(key)
+            data = _NOTHING if lines is not None else _mean(self._sums[key], counts, consume=consume)
             said = _describe(key, counts, n_missing)
             is_complete = n_missing == 0
             axes = {"read": read, "lin": lin, "par": par}
             grid = Grid(
                 key=key,
                 data=data,
+                lines=lines,
                 counts=counts if consume else counts.copy(),
                 **axes,
                 is_complete=is_complete,
@@ -94,14 +102,21 @@ class Sums:
         where = np.ravel_multi_index(tuple(raw.label(name) for name in ("SLC", "PAR", "LIN")), counted)
         seen = np.bincount(where, minlength=n_lines)
         once = seen.max() <= 1
-        is_new = key not in self._sums
+        is_new = key not in self._counts
         is_whole = is_new and once and seen.min() == 1
+        lines = forward_lines(raw)
+        if is_new:
+            self._counts[key] = np.zeros(counted, dtype=np.int32)
+        self._counts[key] += seen.reshape(counted).astype(np.int32)
+        if is_whole and self._is_all and lines.flags.c_contiguous:
+            n_channels, n_samples = lines.shape[1:]
+            order = _order(where, counted, n_channels)
+            self._lines[key] = Lines(samples=lines.reshape(-1, n_samples), order=order)
+            return
         if is_new:
             shape = (n_slices, raw.samples.shape[1], par.n_samples, lin.n_samples, read.n_samples)
             self._sums[key] = empty_pages(shape) if is_whole else zero_pages(shape)
-            self._counts[key] = np.zeros(counted, dtype=np.int32)
-        self._counts[key] += seen.reshape(counted).astype(np.int32)
-        lines, sums = forward_lines(raw), self._sums[key]
+        sums = self._sums[key]
         if is_whole:
             _place(lines, where, sums)
             return
@@ -114,6 +129,14 @@ class Sums:
                 into[places] = lines[:, channel]
             else:
                 into[places] += lines[:, channel]
+
+
+def _order(where: NDArray[np.intp], counted: tuple[int, int, int], n_channels: int) -> NDArray[np.int64]:
+    """Which row of all readouts' channels, one behind the other, is where: ``(n_slices, n_channels, n_par, n_lin)``."""
+    readouts = np.empty(len(where), dtype=np.int64)
+    readouts[where] = np.arange(len(where))
+    rows = readouts.reshape(counted)[:, np.newaxis] * n_channels
+    return np.ascontiguousarray(rows + np.arange(n_channels)[:, np.newaxis, np.newaxis])
 
 
 def _place(lines: Complex, where: NDArray[np.intp], into: Complex) -> None:
@@ -142,7 +165,7 @@ def volumes_of(raw: RawScan) -> list[tuple[tuple[int, ...], NDArray[np.bool_]]]:
 
 def sort(work: Work, _: object) -> Work:
     """Readouts on their grids; the mean of lines that were measured more than once."""
-    sums = Sums()
+    sums = Sums(is_all=True)
     sums.add(work.raw)
     n_missing = max(work.raw.n_expected - len(work.raw.samples), 0)
     grids = sums.grids(work.raw, n_missing=n_missing, notes=work.notes, consume=True)
