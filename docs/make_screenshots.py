@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Makes docs/screenshots/exam-*.png from the real program: ``python docs/make_screenshots.py [FOLDER]``.
 
-It drives the virtual scanner, takes about a minute and needs no screen. Each picture is what a person would see;
+It drives the virtual scanner, takes about two minutes and needs no screen. Each picture is what a person would see;
 nothing in it is drawn by hand.
 """
 
@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
@@ -22,14 +23,17 @@ from PySide6.QtWidgets import QApplication
 
 from isocenter.app.service import ItemState
 from isocenter.app.window import WindowChoice, open_service
+from isocenter.config.paths import shipped_dir
 from isocenter.domain.geometry import PatientPosition
 from isocenter.domain.patient import Patient, Sex
+from isocenter.domain.scan import Protocol
+from isocenter.recon.defaults import default_pipeline
 from isocenter.ui.program import Program
 from isocenter.ui.shell import Shell
 from isocenter.ui.theme import apply_theme
 
 SMALL, LARGE = (1366, 768), (1920, 1080)
-LONGEST_S = 100
+LONGEST_S = 400
 
 
 def main(out: Path) -> None:
@@ -37,32 +41,45 @@ def main(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     app = QApplication(["isocenter"])
     apply_theme(app)
-    shell = Shell()
-    shell.resize(*SMALL)
-    shell.show()
     with tempfile.TemporaryDirectory() as folder:
-        service = open_service(WindowChoice(), Path(folder))
-        try:
-            program = Program(shell, service)
-            pictures(program, out)
-            program.detach()
-        finally:
-            service.close()
-    shell.may_close = True
-    shell.close()
+        own = Path(folder) / "config"
+        os.environ["XDG_CONFIG_HOME"] = str(own)  # nothing of whoever makes the pictures is seen in them
+        for scenario, walk in (("osii-one-brain", pictures), ("noisy-ward", derived_pictures)):
+            shell = Shell()
+            shell.resize(*SMALL)
+            shell.show()
+            if walk is derived_pictures:
+                add_denoising(own / "isocenter" / "sequences")
+            service = open_service(WindowChoice(scenario=scenario), Path(folder))
+            try:
+                program = Program(shell, service)
+                walk(program, partial(save_to, out, shell))
+                program.detach()
+            finally:
+                service.close()
+            shell.may_close = True
+            shell.close()
 
 
-def pictures(program: Program, out: Path) -> None:  # noqa: PLR0915  one walk, step by step
+def save_to(out: Path, shell: Shell, name: str) -> None:
+    """Keep what is seen now."""
+    settle()
+    path = out / f"exam-{name}.png"
+    shell.grab().save(str(path))
+    Image.open(path).convert("RGB").quantize(256).save(path, optimize=True)
+
+
+def pictures(program: Program, save: Callable[[str], None]) -> None:  # noqa: PLR0915  one walk, step by step
     """Walk through an exam."""
     shell, exam = program.shell, program.exam
-
-    def save(name: str) -> None:
-        settle()
-        path = out / f"exam-{name}.png"
-        shell.grab().save(str(path))
-        Image.open(path).convert("RGB").quantize(64).save(path, optimize=True)
-
     save("nobody")
+    program.commands.choose_scenario()
+    until(lambda: bool(program.scenarios.entries))
+    save("scenario")
+    program.scenarios.select("noisy-ward")
+    program.scenarios.toggle_wrong()
+    save("scenario-wrong")
+    shell.sheet.dismiss()
     program.commands.register()
     sheet = shell.sheet
     for name, text in (
@@ -134,6 +151,37 @@ def pictures(program: Program, out: Path) -> None:  # noqa: PLR0915  one walk, s
         settle()
         exam.add(tuple(replace(item, name=f"{item.name} {'with a very long name ' * 3}") for item in brain.protocols[:2]))
         save(name)
+
+
+def add_denoising(folder: Path) -> None:
+    """A sequence of one's own whose pipeline gives a second series."""
+    folder.mkdir(parents=True)
+    text = (shipped_dir("sequences") / "gre_3d.py").read_text(encoding="utf-8")
+    steps = [order.step for order in default_pipeline("cartesian")]
+    steps.insert(steps.index("output"), "denoise")
+    (folder / "gre_denoised.py").write_text(f"{text}\nTITLE = '3D GRE, denoised'\nPIPELINE = {steps!r}\n", encoding="utf-8")
+
+
+def derived_pictures(program: Program, save: Callable[[str], None]) -> None:
+    """A scan with a derived series, on a scanner that hears interference."""
+    exam = program.exam
+    exam.register_phantom()
+    parameters = {"n_read": 96, "n_phase": 96, "n_slab": 8}
+    exam.add((Protocol(name="T1 GRE axial, denoised", sequence="gre_denoised", parameters=parameters),))
+    exam.start()
+    until(lambda: exam.items[0].state is ItemState.DONE and not exam.status.is_running)
+    program.place.viewers.toggle_compare()
+    save("compare")
+    program.commands.explain(program.place.viewers.derived.model)
+    save("how-made")
+    program.shell.sheet.dismiss()
+    exam.end_exam()
+    program.scenarios.load()
+    until(lambda: bool(program.scenarios.entries))
+    program.scenarios.draw()
+    until(lambda: exam.status.is_exercise)
+    program.commands.go_to(program.scanner)
+    save("exercise")
 
 
 def fraction(program: Program) -> float:

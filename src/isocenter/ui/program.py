@@ -47,7 +47,7 @@ class Program(QObject):
         self.exam.exam_changed.connect(self._on_exam)
         self._on_exam()
         for name in ("view.compare", "view.explain"):
-            self.place.parameters.picture_buttons.addWidget(ActionButton(self.window_actions[name], shows_key=False))
+            self.place.parameters.add_picture_button(ActionButton(self.window_actions[name], shows_key=False))
         shell.sidebar_foot.addWidget(ActionButton(self.window_actions["program.keys"], "place"))
         self.binding = ShellBinding(shell, self.exam, self.scenarios)
         for signal in (

@@ -41,6 +41,7 @@ TEXT_PAIRS: Final[tuple[tuple[str, str], ...]] = (
 """Every pair of text and ground that the window uses; each has a contrast of 4.5 or better."""
 
 CHECK_FILE: Final = (Path(__file__).parent / "resources" / "check.png").as_posix()
+ARROW_FILE: Final = (Path(__file__).parent / "resources" / "arrow.png").as_posix()
 FONT_PX: Final = 14
 SMALL_PX: Final = 13
 TITLE_PX: Final = 20
@@ -94,7 +95,8 @@ QLineEdit, QComboBox {{
 QLineEdit:focus, QComboBox:focus {{ border: 2px solid {ACCENT}; padding: 3px 6px; }}
 QLineEdit:disabled, QComboBox:disabled {{ color: {MUTED}; background: {PANEL}; }}
 QLineEdit[refused="true"] {{ border: 2px solid {BAD}; padding: 3px 6px; }}
-QComboBox::drop-down {{ border: none; width: 20px; }}
+QComboBox::drop-down {{ border: none; width: 22px; }}
+QComboBox::down-arrow {{ image: url("{ARROW_FILE}"); width: 10px; height: 6px; }}
 QComboBox QAbstractItemView {{ background: {RAISED}; selection-background-color: {ACCENT_DARK}; selection-color: {ACCENT}; }}
 QCheckBox {{ spacing: 8px; background: transparent; }}
 QCheckBox::indicator {{ width: 16px; height: 16px; border: 1px solid {MUTED}; border-radius: 3px; background: {FIELD}; }}

@@ -121,12 +121,13 @@ class ParameterPanel(QFrame):
         self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         column.addWidget(self._scroll, 1)
-        self.picture_buttons = QHBoxLayout()
-        self.picture_buttons.setSpacing(6)
-        column.addLayout(self.picture_buttons)
-        row = QHBoxLayout()
-        row.addWidget(ActionButton(actions["protocol.reset"], shows_key=False))
-        column.addLayout(row)
+        self._reset = ActionButton(actions["protocol.reset"], shows_key=False)
+        column.addWidget(self._reset)
+        self._pictures = QWidget()  # in the place of Reset once there is nothing left to reset
+        self._picture_row = QHBoxLayout(self._pictures)
+        self._picture_row.setContentsMargins(0, 0, 0, 0)
+        self._picture_row.setSpacing(6)
+        column.addWidget(self._pictures)
         self._fact_labels: list[tuple[QLabel, QLabel]] = []
         editor = self._editor
         editor.loaded.connect(self._build)
@@ -134,6 +135,10 @@ class ParameterPanel(QFrame):
         editor.check_changed.connect(self._sync)
         exam.status_changed.connect(self._sync)
         self._build()
+
+    def add_picture_button(self, button: QWidget) -> None:
+        """Add something to do with the pictures of a scan that has run."""
+        self._picture_row.addWidget(button)
 
     @Slot()
     def _build(self) -> None:
@@ -164,6 +169,9 @@ class ParameterPanel(QFrame):
     @Slot()
     def _sync(self) -> None:
         item, protocol = self._editor.item, self._editor.protocol
+        is_over = item is not None and item.state is not ItemState.WAITING
+        self._reset.setVisible(not is_over)
+        self._pictures.setVisible(is_over)
         if item is None or protocol is None:
             self._title.setText(translate("Editor", "No scan selected"))
             self._say(

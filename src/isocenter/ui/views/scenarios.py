@@ -27,7 +27,7 @@ from isocenter.ui.widgets.sheet import Sheet
 
 _NAME_ROLE: Final = Qt.ItemDataRole.UserRole
 _LIST_WIDTH_PX: Final = 290
-_HEIGHT_PX: Final = 300
+_HEIGHT_PX: Final = 340
 
 
 def _wrapped(style: str = "small") -> QLabel:

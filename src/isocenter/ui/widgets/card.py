@@ -42,13 +42,13 @@ class CardDelegate(QStyledItemDelegate):
         painter.setPen(QPen(QColor(border), 2 if has_focus else 1))
         painter.setBrush(QColor(theme.ACCENT_DARK if is_selected else theme.RAISED))
         painter.drawRoundedRect(card, 7, 7)
-        inner = card.adjusted(11, 6, -11, -6)
+        inner = card.adjusted(11, 4, -11, -4)
         line = QRect(inner.left(), inner.top(), inner.width(), 20)
         self._text(painter, line, f"{row.number}  {row.name}", theme.TEXT, is_bold=True)
-        second = line.translated(0, 21)
+        second = line.translated(0, 20)
         self._text(painter, second, row.state, _TONES[row.tone])
         if row.progress is None:
-            self._text(painter, line.translated(0, 42), row.detail, theme.MUTED)
+            self._text(painter, line.translated(0, 40), row.detail, theme.MUTED)
         else:
             self._bar(painter, QRect(inner.left(), inner.bottom() - 9, inner.width(), 7), row.progress)
         painter.restore()
