@@ -9,7 +9,18 @@ from pydantic import BaseModel, ValidationError
 
 from isocenter.config.files import find_file, list_names, read_toml
 from isocenter.config.problems import explain, where
-from isocenter.config.schema import AxisTable, Count, GradientsTable, HardwareFile, Quantity, ReceiverTable, Wiring
+from isocenter.config.schema import (
+    AxisTable,
+    Count,
+    DevicesTable,
+    DeviceTable,
+    GradientsTable,
+    HardwareFile,
+    Quantity,
+    ReceiverTable,
+    Wiring,
+)
+from isocenter.domain.device import DeviceLink, DeviceRole, UsbIdentity
 from isocenter.domain.errors import ConfigError
 from isocenter.domain.limits import GradientThermal, NerveModel, PatientSafety
 from isocenter.domain.scanner import (
@@ -118,6 +129,7 @@ def _cross_check(path: Path, text: str, file: HardwareFile) -> None:
         )
     for name in "xyz":
         _check_axis(name, getattr(grads, name), refuse)
+    _check_addresses(file.devices, refuse)
 
 
 def _check_axis(name: str, axis: AxisTable, refuse: Any) -> None:
@@ -144,15 +156,33 @@ def _check_axis(name: str, axis: AxisTable, refuse: Any) -> None:
             )
 
 
+def _check_addresses(devices: DevicesTable, refuse: Any) -> None:
+    """Roles of one box share a line, with one driver and one speed; nothing else does."""
+    seen: dict[Any, tuple[str, DeviceTable]] = {}
+    for role in DeviceRole:
+        device: DeviceTable | None = getattr(devices, role.value)
+        if device is None:
+            continue
+        other_role, other = seen.setdefault(device.url or device.usb, (role.value, device))
+        if (other.driver, other.baud) != (device.driver, device.baud):
+            refuse(
+                f"devices.{role}",
+                f"found the address of [devices.{other_role}] with another driver or baud ({device.driver}, {device.baud}; "
+                f"there {other.driver}, {other.baud})",
+                "Correct the address. Only roles of one box share a line.",
+            )
+
+
 def _origins(table: BaseModel, prefix: str = "") -> dict[str, Origin]:
     origins: dict[str, Origin] = {}
     for name in type(table).model_fields:
         entry = getattr(table, name)
-        if not isinstance(entry, BaseModel):
-            continue
-        if isinstance(entry, Quantity | Count | Wiring):
+        if isinstance(entry, dict):  # options of a device, by names of its driver's
+            known = {key: Origin(evidence=option.evidence, source=option.source) for key, option in entry.items()}
+            origins |= {f"{prefix}{name}.{key}": origin for key, origin in known.items()}
+        elif isinstance(entry, Quantity | Count | Wiring):
             origins[prefix + name] = Origin(evidence=entry.evidence, source=entry.source)
-        else:
+        elif isinstance(entry, BaseModel):
             origins |= _origins(entry, f"{prefix}{name}.")
     return origins
 
@@ -187,6 +217,23 @@ def _receiver(table: ReceiverTable) -> Receiver:
     return Receiver(n_sensors=values.pop("sensors"), **values)
 
 
+def _devices(table: DevicesTable) -> tuple[DeviceLink, ...]:
+    found = [(role, getattr(table, role.value)) for role in DeviceRole]
+    return tuple(
+        DeviceLink(
+            role=role,
+            driver=device.driver,
+            url=device.url or "",
+            usb=None if device.usb is None else UsbIdentity(**_values(device.usb)),
+            baud=device.baud,
+            is_required=device.required,
+            options={name: option.value for name, option in device.options.items()},
+        )
+        for role, device in found
+        if device is not None
+    )
+
+
 def _scanner(name: str, file: HardwareFile) -> Scanner:
     return Scanner(
         name=name,
@@ -196,6 +243,7 @@ def _scanner(name: str, file: HardwareFile) -> Scanner:
         receiver=_receiver(file.receiver),
         console=ConsoleLink(**_values(file.console)),
         safety=PatientSafety(**_known(file.safety)),
+        devices=_devices(file.devices),
         origins=_origins(file),
         **_values(file),
     )

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Strict, StringConstraints
 
+from isocenter.config.drivers import problem_with
+from isocenter.domain.device import DeviceRole
 from isocenter.domain.scanner import Evidence, GradientBoard
 
 Text = Annotated[str, Strict(), StringConstraints(max_length=64, strip_whitespace=True)]
@@ -204,6 +206,18 @@ def _port(port: int) -> int:
     return port
 
 
+def _baud(baud: int) -> int:
+    if baud and not 1200 <= baud <= 4_000_000:
+        raise ValueError(f"found {baud}; allowed is 1200 to 4000000, or 0 for the driver's own")
+    return baud
+
+
+def _usb_number(number: int) -> int:
+    if not 0 <= number <= 0xFFFF:
+        raise ValueError(f"found {brief(number)}; allowed is 0x0000 to 0xffff")
+    return number
+
+
 class ConsoleTable(Table):
     """``[console]``."""
 
@@ -212,6 +226,61 @@ class ConsoleTable(Table):
     port: Annotated[int, Strict(), AfterValidator(_port)]
     clock_hz: Annotated[Quantity, within(1e6, 1e9, "Hz")]
     segment_gap_s: Annotated[Quantity, within(1e-3, 10.0, "s")]
+
+
+class UsbTable(Table):
+    """``usb`` of a device: what ``isocenter doctor`` shows for its port."""
+
+    vendor_id: Annotated[int, Strict(), AfterValidator(_usb_number)]
+    product_id: Annotated[int, Strict(), AfterValidator(_usb_number)]
+    serial_number: Text = ""
+
+
+def _url(url: str) -> str:
+    scheme, colons, _ = url.partition("://")
+    if colons and scheme not in ("socket", "rfc2217"):
+        raise ValueError(f"found '{url}'; allowed is the name of a port, socket://host:port or rfc2217://host:port")
+    return url
+
+
+class DeviceTable(Table):
+    """``[devices.<role>]``."""
+
+    driver: NonEmpty
+    url: Annotated[str, Strict(), StringConstraints(min_length=1, max_length=200), AfterValidator(_url)] | None = None
+    usb: UsbTable | None = None
+    baud: Annotated[int, Strict(), AfterValidator(_baud)] = 0
+    required: Annotated[bool, Strict()] = True
+    options: dict[str, Quantity] = {}
+
+
+def _plays(role: DeviceRole) -> AfterValidator:
+    """Validator: the driver plays this role, takes these options, and is told where the device is."""
+
+    def check(table: DeviceTable | None) -> DeviceTable | None:
+        if table is None:
+            return None
+        found = problem_with(role, table.driver, {name: entry.value for name, entry in table.options.items()})
+        if found:
+            raise ValueError(found[0])
+        if (table.url is None) == (table.usb is None):
+            raise ValueError(f"found {'neither' if table.url is None else 'both'} url and usb; allowed is one of them")
+        return table
+
+    return AfterValidator(check)
+
+
+class DevicesTable(Table):
+    """``[devices]``: what hangs on lines, each by its role."""
+
+    interlock: Annotated[DeviceTable | None, _plays(DeviceRole.INTERLOCK)] = None
+    rf_amplifier: Annotated[DeviceTable | None, _plays(DeviceRole.RF_AMPLIFIER)] = None
+    gradient_amplifier: Annotated[DeviceTable | None, _plays(DeviceRole.GRADIENT_AMPLIFIER)] = None
+    sar_monitor: Annotated[DeviceTable | None, _plays(DeviceRole.SAR_MONITOR)] = None
+    network_analyser: Annotated[DeviceTable | None, _plays(DeviceRole.NETWORK_ANALYSER)] = None
+    tuner: Annotated[DeviceTable | None, _plays(DeviceRole.TUNER)] = None
+    attenuator: Annotated[DeviceTable | None, _plays(DeviceRole.ATTENUATOR)] = None
+    sensors: Annotated[DeviceTable | None, _plays(DeviceRole.SENSORS)] = None
 
 
 class HardwareFile(Table):
@@ -230,3 +299,4 @@ class HardwareFile(Table):
     receiver: ReceiverTable
     console: ConsoleTable
     safety: SafetyTable = SafetyTable()
+    devices: DevicesTable = DevicesTable()

@@ -7,6 +7,7 @@ Devices with the same ``line_key`` hang on one line and must be driven by one th
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from isocenter.config.drivers import problem_with
 from isocenter.devices.amplifiers import BarthelAmplifier
 from isocenter.devices.attenuator import I3mAttenuator
 from isocenter.devices.barthel import BAUD as BARTHEL_BAUD
@@ -56,7 +57,7 @@ def make_peripherals(links: Sequence[DeviceLink]) -> tuple[Peripheral, ...]:
                 f"but their drivers are {', '.join(sorted(drivers))}.",
                 "Correct the addresses in the hardware file. Only roles of one box, with one driver, share a line.",
             )
-        made |= {device.role: device for device in _MAKERS[sharing[0].driver][1](sharing)}
+        made |= {device.role: device for device in _MAKERS[sharing[0].driver](sharing)}
     return tuple(made[link.role] for link in links)
 
 
@@ -65,25 +66,14 @@ def make_peripheral(link: DeviceLink) -> Peripheral:
     return make_peripherals((link,))[0]
 
 
-def drivers_for(role: DeviceRole) -> tuple[str, ...]:
-    """Names of the drivers that play a role, sorted."""
-    return tuple(sorted(name for name, (roles, _) in _MAKERS.items() if role in roles))
-
-
 def _check(link: DeviceLink) -> None:
     if not line_key(link):
         raise ConfigError(
             f"The hardware file does not say where the {_NAMES[link.role]} is.",
             f"Give [devices.{link.role}] a url or a usb identity.",
         )
-    if link.role not in _MAKERS.get(link.driver, ((), None))[0]:
-        allowed = drivers_for(link.role)
-        raise ConfigError(
-            f"There is no driver '{link.driver}' for the {_NAMES[link.role]}.",
-            f"In the hardware file, set driver in [devices.{link.role}] to {' or '.join(allowed)}."
-            if allowed
-            else f"Remove [devices.{link.role}] from the hardware file.",
-        )
+    if found := problem_with(link.role, link.driver, link.options):
+        raise ConfigError(f"The {_NAMES[link.role]} in the hardware file: {found[0]}.", found[1])
 
 
 def _alone(driver: Callable[[DeviceLink], Peripheral]) -> Maker:
@@ -108,12 +98,12 @@ def _isocenter_line(links: Sequence[DeviceLink]) -> Sequence[Peripheral]:
     ]
 
 
-_MAKERS: Final[Mapping[str, tuple[tuple[DeviceRole, ...], Maker]]] = {
-    "barthel": ((DeviceRole.GRADIENT_AMPLIFIER, DeviceRole.RF_AMPLIFIER), _barthel),
-    "i3m-attenuator": ((DeviceRole.ATTENUATOR,), _alone(I3mAttenuator)),
-    "isocenter-line": ((DeviceRole.INTERLOCK, DeviceRole.SENSORS), _isocenter_line),
-    "nanovna": ((DeviceRole.NETWORK_ANALYSER,), _alone(NanoVna)),
-    "nanovna-v2": ((DeviceRole.NETWORK_ANALYSER,), _alone(NanoVnaV2)),
-    "ovgu-sar": ((DeviceRole.SAR_MONITOR,), _alone(OvguSarMonitor)),
-    "rfautomate": ((DeviceRole.TUNER,), _alone(RelayTuner)),
+_MAKERS: Final[Mapping[str, Maker]] = {
+    "barthel": _barthel,
+    "i3m-attenuator": _alone(I3mAttenuator),
+    "isocenter-line": _isocenter_line,
+    "nanovna": _alone(NanoVna),
+    "nanovna-v2": _alone(NanoVnaV2),
+    "ovgu-sar": _alone(OvguSarMonitor),
+    "rfautomate": _alone(RelayTuner),
 }

@@ -7,6 +7,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from isocenter.domain.device import DeviceLink
 from isocenter.domain.limits import GradientThermal, NerveModel, PatientSafety
 from isocenter.domain.units import GAMMA_HZ_PER_T, b0_t_from_larmor
 
@@ -229,6 +230,8 @@ class Scanner:
         Where each value comes from, by dotted key of the hardware file.
     safety
         What is known of a patient's exposure.
+    devices
+        What it is connected to besides its console.
     """
 
     name: str
@@ -246,6 +249,7 @@ class Scanner:
     console: ConsoleLink
     origins: dict[str, Origin] = field(default_factory=dict)
     safety: PatientSafety = field(default_factory=PatientSafety)
+    devices: tuple[DeviceLink, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

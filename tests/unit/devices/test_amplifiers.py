@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from scripted_far_end import Scripted
 
+from isocenter.config.drivers import DRIVERS
 from isocenter.devices.amplifiers import BarthelAmplifier
 from isocenter.devices.catalogue import line_key, make_peripheral, make_peripherals
 from isocenter.domain.device import Condition, DeviceFaultName, DeviceLink, DeviceRole, UsbIdentity
@@ -256,14 +257,27 @@ def test_devices_on_one_line_have_the_same_key() -> None:
 @pytest.mark.parametrize(
     ("link", "match"),
     [
-        (DeviceLink(role=RFPA, driver="bartel", url="x"), r"no driver 'bartel' for the RF amplifier.*\n.*barthel"),
-        (DeviceLink(role=DeviceRole.SENSORS, driver="barthel", url="x"), r"no driver 'barthel' for the sensors"),
+        (DeviceLink(role=RFPA, driver="bartel", url="x"), r"The RF amplifier.*driver 'bartel'.*\n.*barthel"),
+        (DeviceLink(role=DeviceRole.SENSORS, driver="barthel", url="x"), r"The sensors.*driver 'barthel'.*isocenter-line"),
         (DeviceLink(role=RFPA, driver="barthel"), r"does not say where the RF amplifier is.*\n.*url or a usb"),
+        (
+            DeviceLink(role=RFPA, driver="barthel", url="x", options={"gain": 1.0}),
+            r"option 'gain'; the driver barthel has: none",
+        ),
     ],
 )
 def test_a_wrong_link_is_refused(link, match) -> None:
     with pytest.raises(ConfigError, match=match):
         make_peripheral(link)
+
+
+def test_every_driver_that_a_file_may_name_can_be_made() -> None:
+    needed = {"ovgu-sar": {"w_per_adc2": 1e-4}, "i3m-attenuator": {"min_gain_db": 50.0, "max_gain_db": 76.0}}
+    for name, driver in DRIVERS.items():
+        links = [
+            DeviceLink(role=role, driver=name, url="socket://a:1", options=needed.get(name, {})) for role in driver.roles
+        ]
+        assert [device.role for device in make_peripherals(links)] == list(driver.roles)
 
 
 def test_two_drivers_cannot_share_a_line() -> None:
