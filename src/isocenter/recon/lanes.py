@@ -136,7 +136,9 @@ class _Writer:
             builder.fcmp_ordered(">", square, self.constant(_SMALLEST_SQUARE)),
             builder.fcmp_ordered("<", square, self.constant(_LARGEST_SQUARE)),
         )
-        bits = builder.bitcast(inside, ir.IntType(LANES))
+        zero = self.constant(0.0)
+        nothing = builder.and_(builder.fcmp_ordered("==", real, zero), builder.fcmp_ordered("==", imag, zero))
+        bits = builder.bitcast(builder.or_(inside, nothing), ir.IntType(LANES))
         is_good = builder.icmp_unsigned("==", bits, ir.Constant(ir.IntType(LANES), -1))
         return builder.call(root, [square]), builder.zext(is_good, _INDEX)
 
