@@ -15,7 +15,7 @@ from isocenter.recon.nufft.fft_plan import Axis, axis_plan, double_order
 from isocenter.recon.nufft.gridder import Complex
 from isocenter.recon.nufft.sharing import share_with_number
 
-_SMALL: Final = 1 << 18  # voxels below which two threads for one image are not worth starting
+_FEW: Final = 1 << 19  # voxels of all images below which one thread is done before others have begun: some milliseconds
 _LANES: Final = 16
 _FLOATS: Final = 2 * _LANES
 _PIECES: Final = 4  # of a pass, for each thread
@@ -61,10 +61,10 @@ class Convolution:
 
     def _convolve(self, images: Any, coils: list[Floats], found: Complex) -> None:
         """An image for each thread if there are enough of them, else all threads for each image."""
-        n_side_by_side = min(self._n_threads, len(images))
-        n_threads = 1 if len(images) >= self._n_threads or found[0].size < _SMALL else self._n_threads
-        if n_threads > 1:
-            n_side_by_side = 1
+        n_threads = 1 if found.size < _FEW else self._n_threads
+        n_side_by_side = n_threads if len(images) >= n_threads else 1
+        if n_side_by_side > 1:
+            n_threads = 1
         while len(self._fields) < n_side_by_side:
             self._fields.append(_Field(self._axes, self._n_threads))
 

@@ -65,7 +65,7 @@ def inverse(work, base, axis):  # type: ignore[no-untyped-def]  # noqa: ANN001, 
                     lanes.inverse_5(work, block + j, step, factors, place)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, inline="always")
 def _halves(work, second, axis):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Even frequencies of the line at 0 in place, and the odd ones at ``second``."""
     n, m, _, _, _, turns = axis
@@ -76,7 +76,7 @@ def _halves(work, second, axis):  # type: ignore[no-untyped-def]  # noqa: ANN001
         forward(work, base, axis)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, inline="always")
 def _undo_halves(work, second, axis):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """The reverse, times 2 m."""
     turns = axis[5]

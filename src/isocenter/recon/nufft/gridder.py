@@ -51,8 +51,8 @@ class Gridder:
 
         self._kernels: Any = kernels
         self._shape, self._n_samples = shape, len(cycles)
-        taps = len(cycles) * WIDTH ** len(shape)
-        self._n_threads = n_threads if taps > _FEW_TAPS else 1
+        self._taps = len(cycles) * WIDTH ** len(shape)
+        self._n_threads = n_threads if self._taps > _FEW_TAPS else 1
         self._n_side_by_side = n_threads if self._n_threads == 1 else 1
         self._twins: list[Gridder] = []
         self.n_grid = tuple(_even_fast(max(int(np.ceil(OVERSAMPLING * n)), 2 * WIDTH), fft.next_fast_len) for n in shape)
@@ -92,7 +92,7 @@ class Gridder:
 
     def _many(self, work: Callable[[int, int], None], count: int) -> None:
         """Threads side by side with a grid each, where one transform is too small to be shared among them."""
-        n_threads = min(self._n_side_by_side, count)
+        n_threads = min(self._n_side_by_side, count) if count * self._taps > _FEW_TAPS // 2 else 1
         while len(self._twins) < n_threads - 1:
             self._twins.append(self._twin())
         share_with_number(work, range(count), n_threads)

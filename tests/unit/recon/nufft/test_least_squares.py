@@ -70,8 +70,8 @@ SHAPES = [(9, 8), (12, 7), (1, 7), (33, 16), (20, 37), (6, 5, 4), (9, 8, 1), (1,
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("is_shared", [False, True])
 def test_convolution_is_the_normal_operator(shape, is_shared, monkeypatch):
-    if is_shared:  # one image by three threads, as large ones are
-        monkeypatch.setattr(convolution, "_SMALL", 0)
+    if is_shared:  # by three threads, as large ones are: first two images, then four
+        monkeypatch.setattr(convolution, "_FEW", 0)
     rng = np.random.default_rng(3)
     points, weights = rng.uniform(-0.5, 0.5, (300, len(shape))), rng.uniform(0, 1, 300)
     voxel_m = (1.0,) * len(shape)

@@ -190,7 +190,7 @@ def test_one_transform_serves_several_threads(engine):
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(("n_spokes", "n", "n_dim"), [(300, 64, 3), (3000, 32, 3), (1000, 128, 2)])
 def test_spokes_weighted_by_their_density_are_as_exact_as_random_samples(engine, n_spokes, n, n_dim):
-    # A smooth object puts large numbers of one sign in the middle of k-space: plain sums in single precision are off by 1e-2.
+    # A smooth object puts large numbers of one sign in the middle of k-space: plain sums in single precision lose it.
     i, radius = np.arange(n_spokes) + 0.5, np.arange(n // 2) / n
     polar, azimuth = (np.arccos(1 - 2 * i / n_spokes) if n_dim == 3 else np.pi / 2), np.pi * (1 + 5**0.5) * i
     towards = [np.cos(polar), np.sin(polar) * np.cos(azimuth), np.sin(polar) * np.sin(azimuth)][3 - n_dim :]
