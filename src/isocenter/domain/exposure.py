@@ -1,30 +1,21 @@
 # SPDX-License-Identifier: MIT
-"""How much a patient and the hardware were, are and will be exposed to.
+"""How much a patient and the hardware are exposed to, and what a compiled scan would add: ``PlannedDose``.
 
-``PlannedDose`` is what a compiled scan would do, ``ExposureHistory`` what was really played. Times of a history are of a
-*steady* clock, one that nobody can set (``time.monotonic``, or the clock of a virtual scanner): the clock on the wall may
-jump, and heat does not.
+What was really played is in ``exposure_history``.
 """
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-
-from isocenter.domain.errors import StorageError
 
 Floats = NDArray[np.float64]
 
 BIN_S: Final = 0.1
 """Within so long a history does not know when something happened [s]: at most 1 % of the shortest window across scans."""
-HORIZON_S: Final = 4 * 3600.0
-"""So long a history is kept: coils of gradients cool with time constants of up to an hour [s]."""
-_FINE_S: Final = 400.0
-_LARGEST: Final = 1e9
 
 
 class Label(StrEnum):
@@ -122,8 +113,11 @@ class PlannedDose:
         Integral of its magnitude squared over full scale squared [s], shape ``(n,)``.
     b1_full_t
         B1+ at full scale [T].
+    edge_s
+        Edges of the bins in which gradients are known [s], shape ``(n_bins + 1,)``: at the start and end of each segment,
+        and at most ``BIN_S`` apart within.
     gradient
-        Integrals over bins of ``BIN_S``, shape ``(6, n_bins)``: square of x, y, z [T² s/m²], magnitude of x, y, z [T s/m].
+        Integrals over these bins, shape ``(6, n_bins)``: square of x, y, z [T² s/m²], magnitude of x, y, z [T s/m].
     shim_t_per_m
         What flows while nothing else does.
     segment_start_s, segment_end_s
@@ -135,6 +129,7 @@ class PlannedDose:
     pulse_end_s: Floats
     pulse_drive_s: Floats
     b1_full_t: float
+    edge_s: Floats
     gradient: Floats
     shim_t_per_m: tuple[float, float, float]
     segment_start_s: Floats
@@ -156,30 +151,47 @@ class PlannedDose:
     def stretched(self, tr_s: float, longer_s: float) -> "PlannedDose":
         """The same scan with a longer TR: each repetition is followed by a pause of ``longer_s``.
 
-        Repetitions are counted from the first pulse of each segment. Gradients, known in bins only, are thinned evenly.
+        Repetitions are counted from the first pulse of each segment, and for gradients from its start. Where a repetition is
+        not much longer than a bin, gradients are thinned evenly. The shim flows in the pauses as well.
         """
-        segment = np.maximum(np.searchsorted(self.segment_start_s, self.pulse_start_s, side="right") - 1, 0)
+        segment = self._segment_at(self.pulse_start_s)
         firsts = np.searchsorted(segment, np.arange(len(self.segment_start_s)))
         origin = self.pulse_start_s[np.minimum(firsts[segment], len(segment) - 1)] if len(segment) else self.pulse_start_s
         number = np.floor((self.pulse_start_s - origin) / tr_s + 1e-6)
         n_repetitions = np.maximum(np.round((self.segment_end_s - self.segment_start_s) / tr_s), 1.0)
         before = np.concatenate(([0.0], np.cumsum(n_repetitions)))
         shift = (number + before[segment]) * longer_s
-        factor = (self.duration_s + before[-1] * longer_s) / self.duration_s
-        pause_s = before[-1] * longer_s
-        shim = np.abs(np.array(self.shim_t_per_m))
-        total = self.gradient.sum(axis=1, keepdims=True)
-        idle = np.concatenate([shim**2, shim])[:, None] * pause_s
-        grown = self.gradient * np.where(total > 0, 1 + idle / np.where(total > 0, total, 1.0), 1.0)
+        duration_s = self.duration_s + before[-1] * longer_s
+        edges = self.edge_s
+        if tr_s > 3 * BIN_S:
+            owner = self._segment_at(edges[:-1])
+            turn = np.floor((edges[:-1] - self.segment_start_s[owner]) / tr_s + 1e-6)
+            shifts = (np.clip(turn, 0, n_repetitions[owner]) + before[owner]) * longer_s
+            starts, ends = edges[:-1] + shifts, edges[1:] + shifts
+        else:
+            starts, ends = (edge * (duration_s / self.duration_s) for edge in (edges[:-1], edges[1:]))
+        grid = np.minimum(np.arange(math.ceil(duration_s / BIN_S - 1e-9) + 1) * BIN_S, duration_s)
         return replace(
             self,
-            duration_s=self.duration_s * factor,
+            duration_s=duration_s,
             pulse_start_s=self.pulse_start_s + shift,
             pulse_end_s=self.pulse_end_s + shift,
-            gradient=_rebinned(grown, factor),
+            edge_s=grid,
+            gradient=self._moved(starts, ends, grid, before[-1] * longer_s),
             segment_start_s=self.segment_start_s + before[:-1] * longer_s,
             segment_end_s=self.segment_end_s + before[1:] * longer_s,
         )
+
+    def _segment_at(self, times_s: Floats) -> NDArray[np.int64]:
+        """Number of the segment that plays at some times, or did last."""
+        return np.maximum(np.searchsorted(self.segment_start_s, times_s, side="right") - 1, 0)
+
+    def _moved(self, starts: Floats, ends: Floats, edges: Floats, pause_s: float) -> Floats:
+        """The gradients of bins moved to other times, in other bins, with the shim in a pause that is spread over all."""
+        shim = np.abs(np.array(self.shim_t_per_m))
+        idle = np.concatenate([shim**2, shim])[:, None] * (pause_s / edges[-1] * np.diff(edges))
+        moved: Floats = np.array([np.diff(running_total(starts, ends, row, edges)) for row in self.gradient]) + idle
+        return moved
 
     def bins(self, start_s: float, end_s: float) -> Floats:
         """Integrals over bins from ``start_s`` to ``end_s`` of the scan [s], shape ``(n_bins, N_QUANTITIES)``.
@@ -196,20 +208,10 @@ class PlannedDose:
         out[:, Quantity.B1_T2_S] = drive * self.b1_full_t**2
         on_s = self.pulse_end_s - self.pulse_start_s
         out[:, Quantity.RF_ON_S] = np.diff(running_total(self.pulse_start_s, self.pulse_end_s, on_s, edges))
-        grid = np.arange(self.gradient.shape[1] + 1) * BIN_S
         for row in range(6):
             area = np.concatenate(([0.0], np.cumsum(self.gradient[row])))
-            out[:, Quantity.GX_SQUARE + row] = np.diff(np.interp(edges, grid, area))
+            out[:, Quantity.GX_SQUARE + row] = np.diff(np.interp(edges, self.edge_s, area))
         return out
-
-
-def _rebinned(integrals: Floats, factor: float) -> Floats:
-    """The same integrals spread over a time ``factor`` times as long, shape ``(6, n)``."""
-    n_bins = integrals.shape[1]
-    edges = np.arange(math.ceil(n_bins * factor) + 1) / factor
-    area = np.concatenate([np.zeros((6, 1)), np.cumsum(integrals, axis=1)], axis=1)
-    spread: Floats = np.diff(np.array([np.interp(edges, np.arange(n_bins + 1), row) for row in area]), axis=1)
-    return spread
 
 
 def running_total(starts: Floats, ends: Floats, amounts: Floats, at: Floats) -> Floats:
@@ -219,165 +221,3 @@ def running_total(starts: Floats, ends: Floats, amounts: Floats, at: Floats) -> 
     area = np.repeat(np.concatenate(([0.0], np.cumsum(amounts))), 2)[1:-1]
     come: Floats = np.interp(at, np.column_stack([starts, ends]).reshape(-1), area)
     return come
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dose:
-    """What was played, in short stretches; one line of the file that keeps a history.
-
-    Attributes
-    ----------
-    clock
-        Name of the steady clock: two doses with the same name may be compared in time.
-    start_s, length_s
-        Of each stretch, in order [s], shape ``(n,)``.
-    values
-        Integrals over each, shape ``(n, N_QUANTITIES)``, columns as ``Quantity``.
-    """
-
-    clock: str
-    start_s: Floats
-    length_s: Floats
-    values: Floats
-
-    @property
-    def end_s(self) -> float:
-        """When the last stretch ends [s]; minus infinity for none."""
-        return float((self.start_s + self.length_s).max()) if len(self.start_s) else -math.inf
-
-    def to_record(self) -> dict[str, Any]:
-        """As numbers and lists, one line of JSON."""
-        rows = np.column_stack([self.start_s, self.length_s, self.values]).tolist()
-        return {"clock": self.clock, "rows": [[float(f"{number:.9g}") for number in row] for row in rows]}
-
-    @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> "Dose":
-        """The dose of a record.
-
-        Raises
-        ------
-        StorageError
-            It is none. A history with a hole must not pass for an empty one.
-        """
-        try:
-            rows = np.array(record["rows"], dtype=np.float64).reshape(-1, 2 + N_QUANTITIES)
-            clock = record["clock"]
-        except (KeyError, TypeError, ValueError) as error:
-            raise _unreadable(f"{type(error).__name__}: {error}") from None
-        good = np.all(np.isfinite(rows)) and np.all(np.abs(rows) < _LARGEST) and np.all(rows[:, 1:] >= 0)
-        if not isinstance(clock, str) or not clock or not good or np.any(np.diff(rows[:, 0]) < 0):
-            raise _unreadable("its numbers cannot be")
-        return cls(clock=clock, start_s=rows[:, 0].copy(), length_s=rows[:, 1].copy(), values=rows[:, 2:].copy())
-
-
-def _unreadable(why: str) -> StorageError:
-    return StorageError(
-        f"A record of what was scanned in the last hours cannot be read ({why}), so RF and heat cannot be added up.",
-        "Leave the scanner without a scan for one hour, then delete the damaged history of exposures and scan again.",
-    )
-
-
-def _nothing() -> Floats:
-    return np.zeros(0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExposureHistory:
-    """What was played on one scanner, whoever lay in it.
-
-    Not kept by patient: someone may be registered twice, and what a coil has seen does not care. All times are of the
-    steady clock ``clock``; attributes as in ``Dose``.
-    """
-
-    clock: str
-    start_s: Floats = field(default_factory=_nothing)
-    length_s: Floats = field(default_factory=_nothing)
-    values: Floats = field(default_factory=lambda: np.zeros((0, N_QUANTITIES)))
-
-    def dose(self, planned: PlannedDose, segment: int, at_s: float) -> Dose:
-        """What one segment of a scan does when it starts at ``at_s``. Write it down before the segment is played."""
-        start_s, end_s = float(planned.segment_start_s[segment]), float(planned.segment_end_s[segment])
-        values = planned.bins(start_s, end_s)
-        starts: Floats = at_s + np.arange(len(values), dtype=np.float64) * BIN_S
-        lengths = np.minimum(BIN_S, at_s + end_s - start_s - starts)
-        return Dose(clock=self.clock, start_s=starts, length_s=lengths, values=values)
-
-    def with_dose(self, dose: Dose) -> "ExposureHistory":
-        """The history and one more dose of the same clock. Old stretches are put together, very old ones left out."""
-        if dose.clock != self.clock:
-            raise ValueError(f"a dose of clock {dose.clock} in a history of clock {self.clock}")
-        start = np.concatenate([self.start_s, dose.start_s])
-        length = np.concatenate([self.length_s, dose.length_s])
-        values = np.concatenate([self.values, dose.values])
-        order = np.argsort(start, kind="stable")
-        return _condensed(self.clock, start[order], length[order], values[order])
-
-    def with_segment(self, planned: PlannedDose, segment: int, at_s: float) -> "ExposureHistory":
-        """The history after one more segment, started at ``at_s``."""
-        return self.with_dose(self.dose(planned, segment, at_s))
-
-    def to_records(self) -> list[dict[str, Any]]:
-        """All of it as one short list of records."""
-        if not len(self.start_s):
-            return []
-        return [Dose(clock=self.clock, start_s=self.start_s, length_s=self.length_s, values=self.values).to_record()]
-
-    @classmethod
-    def from_records(cls, records: Iterable[Mapping[str, Any]], clock: str, now_s: float) -> "ExposureHistory":
-        """The history of a program that starts now.
-
-        What ran on the same steady clock is as long ago as that clock says. Of anything else nobody knows how long ago it
-        was, since a computer's clock may have been wrong then or now: it counts as if it had ended this moment, in the order
-        of the records. A dose that seems to lie in the future counts as ended now, too.
-
-        Raises
-        ------
-        StorageError
-            A record cannot be read.
-        """
-        doses, starts, at_s = [dose for dose in map(Dose.from_record, records) if len(dose.start_s)], [], now_s
-        for dose in reversed(doses):
-            is_same = dose.clock == clock and dose.end_s <= at_s
-            starts.append(dose.start_s if is_same else dose.start_s + (at_s - dose.end_s))
-            at_s = float(starts[-1][0])
-        if not doses:
-            return cls(clock=clock)
-        length = np.concatenate([dose.length_s for dose in doses])
-        values = np.concatenate([dose.values for dose in doses])
-        return _condensed(clock, np.concatenate(starts[::-1]), length, values)
-
-    def total(self, quantity: Quantity, start_s: float, end_s: float) -> float:
-        """Integral of one quantity from ``start_s`` to ``end_s``; a stretch that lies there in part counts in part."""
-        overlap = np.minimum(self.start_s + self.length_s, end_s) - np.maximum(self.start_s, start_s)
-        share = np.clip(overlap / np.maximum(self.length_s, 1e-9), 0.0, 1.0)
-        return float(np.sum(self.values[:, quantity] * share))
-
-    def decayed(self, quantity: Quantity, time_constant_s: float, now_s: float) -> float:
-        """Integral of one quantity until now, where what came earlier has died out with a time constant.
-
-        Each stretch counts as if it had come at its end; one that is under way counts as far as it is.
-        """
-        ends = np.minimum(self.start_s + self.length_s, now_s)
-        share = np.clip((ends - self.start_s) / np.maximum(self.length_s, 1e-9), 0.0, 1.0)
-        return float(np.sum(self.values[:, quantity] * share * np.exp(-(now_s - ends) / time_constant_s)))
-
-    def mean(self, quantity: Quantity, window_s: float, now_s: float) -> float:
-        """Mean of one quantity over the window that ends now."""
-        return self.total(quantity, now_s - window_s, now_s) / window_s
-
-
-def _condensed(clock: str, start: Floats, length: Floats, values: Floats) -> ExposureHistory:
-    """Stretches older than the longest window of SAR become minutes, those older than the horizon go."""
-    end = float((start + length).max(initial=-math.inf))
-    is_kept = start + length > end - HORIZON_S
-    start, length, values = start[is_kept], length[is_kept], values[is_kept]
-    is_old = start + length < end - _FINE_S - 60.0
-    if np.count_nonzero(is_old) > 1000:
-        minute = np.floor(start[is_old] / 60.0)
-        firsts = np.flatnonzero(np.diff(minute, prepend=-math.inf))
-        ends = np.maximum.reduceat((start + length)[is_old], firsts)
-        merged = start[is_old][firsts]
-        start = np.concatenate([merged, start[~is_old]])
-        length = np.concatenate([ends - merged, length[~is_old]])
-        values = np.concatenate([np.add.reduceat(values[is_old], firsts, axis=0), values[~is_old]])
-    return ExposureHistory(clock=clock, start_s=start, length_s=length, values=values)

@@ -8,15 +8,8 @@ import numpy as np
 import pytest
 
 from isocenter.domain.errors import StorageError
-from isocenter.domain.exposure import (
-    BIN_S,
-    Dose,
-    Exposure,
-    ExposureHistory,
-    Label,
-    PlannedDose,
-    Quantity,
-)
+from isocenter.domain.exposure import BIN_S, Exposure, Label, PlannedDose, Quantity
+from isocenter.domain.exposure_history import Dose, ExposureHistory
 
 
 def planned(n_segments=3, segment_s=2.0, gap_s=0.5, drive=0.25, tr_s=0.5, pulse_s=1e-3, shim=0.0):
@@ -25,14 +18,16 @@ def planned(n_segments=3, segment_s=2.0, gap_s=0.5, drive=0.25, tr_s=0.5, pulse_
     per_segment = round(segment_s / tr_s)
     pulses = (starts[:, None] + np.arange(per_segment) * tr_s + 0.01).reshape(-1)
     duration_s = starts[-1] + segment_s
-    gradient = np.zeros((6, math.ceil(duration_s / BIN_S - 1e-9)))
-    gradient[0], gradient[3] = (2e-3) ** 2 * BIN_S, 2e-3 * BIN_S
+    edges = np.minimum(np.arange(math.ceil(duration_s / BIN_S - 1e-9) + 1) * BIN_S, duration_s)
+    gradient = np.zeros((6, len(edges) - 1))
+    gradient[0], gradient[3] = (2e-3) ** 2 * np.diff(edges), 2e-3 * np.diff(edges)
     return PlannedDose(
         duration_s=duration_s,
         pulse_start_s=pulses,
         pulse_end_s=pulses + pulse_s,
         pulse_drive_s=np.full(len(pulses), drive * pulse_s),
         b1_full_t=100e-6,
+        edge_s=edges,
         gradient=gradient,
         shim_t_per_m=(shim, 0.0, 0.0),
         segment_start_s=starts,

@@ -13,7 +13,7 @@ from isocenter.compiler.check.report import Advice
 from isocenter.compiler.check.rf import Transmission
 from isocenter.compiler.check.timeline import Ints, Timeline
 from isocenter.domain.events import CompiledScan
-from isocenter.domain.exposure import HORIZON_S, ExposureHistory
+from isocenter.domain.exposure_history import HORIZON_S, ExposureHistory
 from isocenter.domain.units import GAMMA_RAD_PER_S_T
 
 Worst: TypeAlias = Callable[[Windows], float]

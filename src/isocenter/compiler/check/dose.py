@@ -11,7 +11,8 @@ from isocenter.compiler.check.rf import Transmission
 from isocenter.compiler.check.timeline import Timeline
 from isocenter.compiler.pulseq.model import Floats
 from isocenter.domain.events import GRADIENT_CHANNELS, TX_FULL_SCALE, CompiledScan
-from isocenter.domain.exposure import BIN_S, ExposureHistory, PlannedDose, Quantity, running_total
+from isocenter.domain.exposure import BIN_S, PlannedDose, Quantity, running_total
+from isocenter.domain.exposure_history import ExposureHistory
 
 _RF: Final = (Quantity.DRIVE_S, Quantity.B1_T2_S, Quantity.RF_ON_S)
 
@@ -20,9 +21,8 @@ def plan_dose(scan: CompiledScan, timeline: Timeline, pulses: Transmission) -> P
     """What a scan would do, from its tables."""
     clock_hz = timeline.clock_hz
     end = int(timeline.end_ticks[-1])
-    n_bins = max(math.ceil(end / clock_hz / BIN_S), 1)
-    edges = np.minimum(np.arange(n_bins + 1) * (BIN_S * clock_hz), float(end))
-    gradient = np.zeros((6, n_bins))
+    edges = _edges(timeline)
+    gradient = np.zeros((6, len(edges) - 1))
     for number, name in enumerate(GRADIENT_CHANNELS):
         line, per_code = timeline.lines[name], abs(scan.gradient_t_per_m_per_code[number])
         size = np.abs(line.values) * per_code
@@ -39,11 +39,22 @@ def plan_dose(scan: CompiledScan, timeline: Timeline, pulses: Transmission) -> P
         pulse_end_s=pulses.ends / clock_hz,
         pulse_drive_s=pulses.energy / (clock_hz * float(TX_FULL_SCALE) ** 2),
         b1_full_t=scan.tx_t_per_code * TX_FULL_SCALE,
+        edge_s=edges / clock_hz,
         gradient=gradient,
         shim_t_per_m=(x, y, z),
         segment_start_s=timeline.start_ticks / clock_hz,
         segment_end_s=timeline.end_ticks / clock_hz,
     )
+
+
+def _edges(timeline: Timeline) -> Floats:
+    """Edges of bins that begin anew with each segment [ticks]."""
+    step = BIN_S * timeline.clock_hz
+    parts = [
+        np.append(np.arange(start, end, step, dtype=np.float64), end)
+        for start, end in zip(timeline.start_ticks.tolist(), timeline.end_ticks.tolist(), strict=True)
+    ]
+    return np.unique(np.concatenate([[0.0], *parts]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +121,7 @@ class Windows:
             }[quantity]
             now = (planned.pulse_start_s, planned.pulse_end_s, amounts)
         else:
-            grid = np.minimum(np.arange(planned.gradient.shape[1] + 1) * BIN_S, planned.duration_s)
-            now = (grid[:-1], grid[1:], planned.gradient[quantity - Quantity.GX_SQUARE])
+            now = (planned.edge_s[:-1], planned.edge_s[1:], planned.gradient[quantity - Quantity.GX_SQUARE])
         return (
             np.concatenate([before[0], now[0]]),
             np.concatenate([before[1], now[1]]),

@@ -15,7 +15,8 @@ from isocenter.compiler.check.rf import Transmission
 from isocenter.compiler.check.thermal import gradient_exposures, gradient_exposures_now
 from isocenter.compiler.check.timeline import Timeline
 from isocenter.domain.events import CompiledScan
-from isocenter.domain.exposure import Exposure, ExposureHistory, Label, PlannedDose
+from isocenter.domain.exposure import Exposure, Label, PlannedDose
+from isocenter.domain.exposure_history import ExposureHistory
 from isocenter.domain.limits import FirstLevelConfirmation, OperatingMode, Region, Subject, weight_problem
 from isocenter.domain.scanner import Scanner
 

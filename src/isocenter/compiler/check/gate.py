@@ -13,7 +13,7 @@ from isocenter.compiler.check.report import Finding, SafetyReport
 from isocenter.compiler.check.rf import check_rf, transmission
 from isocenter.compiler.check.timeline import GRADIENT_FULL_SCALE, build_timeline, fault
 from isocenter.domain.events import GRADIENT_CHANNELS, TX_FULL_SCALE, CompiledScan
-from isocenter.domain.exposure import ExposureHistory
+from isocenter.domain.exposure_history import ExposureHistory
 from isocenter.domain.limits import FirstLevelConfirmation, OperatingMode, Subject
 from isocenter.domain.scanner import Calibration, Scanner
 

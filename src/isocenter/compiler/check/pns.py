@@ -49,7 +49,7 @@ def stimulation_exposures(
     loads
         Of ``check_gradients``: slew rates as fractions of their limits.
     slower
-        What the SAFE model would say if all gradients took this many times as long.
+        What the SAFE model would say if every ramp took this many times as long.
     """
     slews = [
         loads[f"{letter} gradient slew"] * axis.max_slew_t_per_m_s
@@ -105,7 +105,7 @@ def safe_stimulation(scan: CompiledScan, timeline: Timeline, scanner: Scanner, s
     Parameters
     ----------
     slower
-        What it would be if all gradients took this many times as long.
+        What it would be if every ramp took this many times as long.
     """
     from isocenter.compiler.check.pns_loops import largest_stimulation
 
@@ -118,8 +118,10 @@ def safe_stimulation(scan: CompiledScan, timeline: Timeline, scanner: Scanner, s
         per_code = abs(scan.gradient_t_per_m_per_code[channel])
         places = shim_switches(scan, timeline, timeline.lines[name], channel, per_code)
         nodes, values = _nodes(_without(timeline.lines[name], places), half_update)
-        steps = np.diff(values) * (per_code * 2 * timeline.clock_hz / slower) / np.maximum(np.diff(nodes), 1)
-        times.append(nodes)
+        lengths, changes = np.diff(nodes), np.diff(values)
+        lengths = np.maximum(np.where(changes != 0, np.round(lengths * slower), lengths), 1).astype(np.int64)
+        steps = changes * (per_code * 2 * timeline.clock_hz) / lengths
+        times.append(nodes[0] + np.concatenate([[0], np.cumsum(lengths)]))
         slopes.append(np.append(steps, 0.0))
         assert axis.nerve is not None
         tau_s[channel], weights[channel] = _constants(axis.nerve)
@@ -127,7 +129,7 @@ def safe_stimulation(scan: CompiledScan, timeline: Timeline, scanner: Scanner, s
         np.concatenate(times),
         np.concatenate(slopes),
         np.array([len(part) for part in times], dtype=np.int64),
-        slower / (2 * timeline.clock_hz),
+        1 / (2 * timeline.clock_hz),
         tau_s,
         weights,
     )

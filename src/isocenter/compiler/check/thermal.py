@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from isocenter.compiler.check.dose import Windows
-from isocenter.domain.exposure import Exposure, ExposureHistory, Label, Quantity
+from isocenter.domain.exposure import Exposure, Label, Quantity
+from isocenter.domain.exposure_history import ExposureHistory
 from isocenter.domain.limits import GradientThermal
 from isocenter.domain.scanner import GradientAxis, Scanner
 
