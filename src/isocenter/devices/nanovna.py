@@ -131,7 +131,10 @@ class NanoVna:
             self._find_prompt(attempts=1, timeout_s=0.25)
         except DeviceTimeout:
             self._line.open()
-            self._find_prompt(attempts=1, timeout_s=0.25)
+            try:
+                self._find_prompt(attempts=1, timeout_s=0.25)
+            except DeviceTimeout as error:
+                raise DeviceTimeout(error.problem, _RESTART) from error
 
     def _scan(self, wanted_hz: NDArray[np.float64], timeout_s: float) -> tuple[NDArray[np.float64], NDArray[np.complex128]]:
         command = f"scan {wanted_hz[0]:.0f} {wanted_hz[-1]:.0f} {len(wanted_hz)}"

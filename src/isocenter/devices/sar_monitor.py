@@ -101,7 +101,10 @@ class OvguSarMonitor:
 
     def poll(self) -> DeviceReading:
         """What is known of it, after it has shown that it is alive."""
+        was_watching = self._state is _State.WATCHING
         self._identify(timeout_s=0.22, attempts=2)
+        if was_watching and self._state is _State.STOPPED:  # by itself: it says why right behind, before it answers again
+            self._identify(timeout_s=0.22, attempts=1)
         return self._reading()
 
     def enable(self) -> None:

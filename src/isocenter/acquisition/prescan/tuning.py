@@ -28,6 +28,7 @@ PASS_DB: Final = -20.0
 WARN_DB: Final = -12.0
 MAX_SETTINGS: Final = 60
 MAX_RESTARTS: Final = 3
+POWER_DOWN_S: Final = 0.5
 POWER_UP_S: Final = 0.5
 
 _OFF_CENTRE: Final = 0.2  # of the bandwidth
@@ -117,7 +118,7 @@ def tune_coil(
     on_trial
         Told of each setting as it is measured. May raise to stop; the coil goes back to the scanner then too.
     pause
-        Waits while the analyser starts, in seconds.
+        Waits while the analyser is off and while it starts, in seconds; may raise to stop.
 
     Raises
     ------
@@ -306,6 +307,7 @@ class _Search:
             if self._n_restarts > MAX_RESTARTS:
                 raise error
             self._tuner.connect_analyser(False)
+            self._pause(POWER_DOWN_S)
             self._tuner.connect_analyser(True)
             self._pause(POWER_UP_S)
             try:

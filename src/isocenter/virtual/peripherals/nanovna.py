@@ -6,6 +6,7 @@ Source
 Reference domain.md 1.4: echo, CR LF, prompt, 101 points, the mask of ``scan``; an unknown command gets a question mark.
 """
 
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -61,7 +62,7 @@ class VirtualNanoVna:
         self._is_powered_by_tuner = is_powered_by_tuner
         self._noise = np.random.default_rng(seed)
         self._input = ""
-        self._was_powered = True
+        self._hung_at_s = 0.0
         self._frequencies = np.linspace(50e3, 900e6, max_points)
         self._values = np.zeros(max_points, dtype=np.complex128)
         self.hangs = False
@@ -78,24 +79,27 @@ class VirtualNanoVna:
         self.hangs, self.hangs_after, self._input = False, None, ""
 
     def tick(self) -> Sequence[Reply]:
-        """Nothing comes unasked. A power cycle ends a hang."""
-        if self._was_powered and not self.is_powered:
-            self.restart()
-        self._was_powered = self.is_powered
+        """Nothing comes unasked."""
         return ()
 
     def feed(self, data: bytes) -> Sequence[Reply]:
         """Characters typed by the computer."""
+        if self.hangs and self._was_off_since(self._hung_at_s):
+            self.restart()
         self._input += data.decode("ascii", "replace")
         replies: list[Reply] = []
         while "\r" in self._input:
             command, self._input = self._input.split("\r", 1)
             if self.hangs_after is not None:
                 self.hangs_after -= 1
-                self.hangs = self.hangs or self.hangs_after < 0
+                if self.hangs_after < 0 and not self.hangs:
+                    self.hangs, self._hung_at_s = True, time.monotonic()
             if self.is_powered and not self.hangs:
                 replies += self._execute(command.strip("\n"))
         return replies
+
+    def _was_off_since(self, since_s: float) -> bool:
+        return self._is_powered_by_tuner and any(not change.state.analyser_connected for change in self._plant.log(since_s))
 
     def _execute(self, command: str) -> list[Reply]:
         echo = Reply(data=(command + _NEWLINE).encode())
