@@ -15,7 +15,6 @@ import numpy as np
 
 from isocenter.compiler.check.gradients import shim_switches, spacing_ticks
 from isocenter.compiler.check.timeline import Ints, Line, Timeline
-from isocenter.compiler.pulseq.model import Floats
 from isocenter.domain.events import GRADIENT_CHANNELS, CompiledScan
 from isocenter.domain.exposure import Exposure, Label
 from isocenter.domain.limits import (
@@ -107,7 +106,7 @@ def safe_stimulation(scan: CompiledScan, timeline: Timeline, scanner: Scanner, s
     slower
         What it would be if every ramp took this many times as long.
     """
-    from isocenter.compiler.check.pns_loops import largest_stimulation
+    from isocenter.compiler.check.pns_loops import largest_stimulation, slopes_of
 
     spacing, is_shared = spacing_ticks(scanner)
     update_s = max(scanner.gradients.update_interval_s, spacing * (3 if is_shared else 1) / timeline.clock_hz)
@@ -117,12 +116,10 @@ def safe_stimulation(scan: CompiledScan, timeline: Timeline, scanner: Scanner, s
     for channel, (name, axis) in enumerate(zip(GRADIENT_CHANNELS, scanner.gradients.axes, strict=True)):
         per_code = abs(scan.gradient_t_per_m_per_code[channel])
         places = shim_switches(scan, timeline, timeline.lines[name], channel, per_code)
-        nodes, values = _nodes(_without(timeline.lines[name], places), half_update)
-        lengths, changes = np.diff(nodes), np.diff(values)
-        lengths = np.maximum(np.where(changes != 0, np.round(lengths * slower), lengths), 1).astype(np.int64)
-        steps = changes * (per_code * 2 * timeline.clock_hz) / lengths
-        times.append(nodes[0] + np.concatenate([[0], np.cumsum(lengths)]))
-        slopes.append(np.append(steps, 0.0))
+        line = _without(timeline.lines[name], places)
+        starts, rates = slopes_of(line.ticks, line.values, half_update, slower)
+        times.append(starts)
+        slopes.append(rates * (per_code * 2 * timeline.clock_hz))
         assert axis.nerve is not None
         tau_s[channel], weights[channel] = _constants(axis.nerve)
     stimulation, _ = largest_stimulation(
@@ -148,21 +145,3 @@ def _without(line: Line, places: Ints) -> Line:
     values = np.concatenate([[0], np.cumsum(steps)])
     is_kept = np.concatenate([[True], steps != 0])
     return Line(ticks=line.ticks[is_kept], values=values[is_kept])
-
-
-def _nodes(line: Line, half_update: int) -> tuple[Ints, Floats]:
-    """The staircase as straight lines between nodes: times in half ticks, and values in codes.
-
-    The compiler gives each cell of a ramp the ramp's mean, so the ramp goes through the middle of its cells; a value that is
-    held longer stays what it is, and a jump between two such takes one update interval.
-    """
-    starts = 2 * line.ticks
-    stops = np.append(starts[1:], starts[-1] + 8 * half_update)
-    is_long = stops - starts >= 4 * half_update + 2
-    after_long, before_long = np.append(False, is_long[:-1]), np.append(is_long[1:], False)
-    first = np.where(is_long, starts + np.where(after_long, half_update, 0), (starts + stops) // 2)
-    second = stops - np.where(before_long, half_update, 0)
-    index = np.repeat(np.arange(len(starts)), 1 + is_long)
-    is_second = np.append(False, np.diff(index) == 0)
-    times = np.where(is_second, second[index], first[index])
-    return times, line.values[index].astype(np.float64)

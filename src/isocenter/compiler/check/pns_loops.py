@@ -15,6 +15,45 @@ _NEVER: Final = 2**62
 
 
 @numba.njit(cache=True)
+def slopes_of(ticks: Ints, values: Ints, half_update: int, slower: float) -> tuple[Ints, Floats]:
+    """A staircase as straight lines: when each begins [half ticks], and its slope [codes per half tick]; the last is 0.
+
+    The compiler gives each cell of a ramp the ramp's mean, so the ramp goes through the middle of its cells; a value that is
+    held longer stays what it is, and a jump between two such takes one update interval.
+
+    Parameters
+    ----------
+    half_update
+        Half the shortest time between two updates of a channel [half ticks].
+    slower
+        Ramps take this many times as long.
+    """
+    n = len(ticks)
+    times, slopes = np.empty(2 * n, dtype=np.int64), np.zeros(2 * n)
+    count, last, shift, was_long = 0, 0, np.int64(0), False
+    for row in range(n):
+        start = 2 * ticks[row]
+        stop = 2 * ticks[row + 1] if row + 1 < n else start + 8 * half_update
+        is_long = stop - start >= 4 * half_update + 2
+        follows_long = row + 2 >= n or 2 * (ticks[row + 2] - ticks[row + 1]) >= 4 * half_update + 2
+        node = (start + stop) // 2
+        if is_long:
+            node = start + (half_update if was_long else 0)
+        if count:
+            length = max(node - last, 1)
+            longer = max(np.int64(round(length * slower)), 1)
+            slopes[count - 1] = (values[row] - values[row - 1]) / longer
+            shift += longer - length
+        times[count] = node + shift
+        count, last, was_long = count + 1, node, is_long
+        if is_long:
+            last = stop - (half_update if row + 1 < n and follows_long else 0)
+            times[count] = last + shift
+            count += 1
+    return times[:count], slopes[:count]
+
+
+@numba.njit(cache=True)
 def _next_time(times: Ints, place: Ints, stop: Ints) -> int:
     """When the next slope of any channel starts; ``_NEVER`` for no more."""
     following = _NEVER
