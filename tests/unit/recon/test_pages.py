@@ -4,6 +4,7 @@
 import dataclasses
 import resource
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -64,8 +65,65 @@ def test_arrays_of_others_and_small_ones_stay():
         assert np.all(array == 2)
 
 
+MIDDLE = (5, 2**18)  # 10 MiB
+
+
+def address(array):
+    return array.__array_interface__["data"][0]
+
+
+@needs_advice
+def test_memory_of_middle_size_is_used_again_when_nobody_holds_it():
+    array = empty_pages(MIDDLE)
+    where = address(array)
+    array[:] = 1
+    part = array[3:, 7:9]
+    del array
+    other = empty_pages(MIDDLE)  # a part still holds the first
+    assert address(other) != where
+    other[:] = 2
+    assert np.all(part == 1)
+    del part
+    assert address(empty_pages((MIDDLE[1], MIDDLE[0]))) == where
+    assert np.all(other == 2)
+
+
+@needs_advice
+def test_at_most_two_arrays_wait_and_only_for_their_own_size():
+    arrays = [empty_pages((n, 2**20)) for n in (2, 3, 4)]
+    wheres = [address(array) for array in arrays]
+    for array in arrays:
+        array[:] = 1
+    before = resident_bytes()
+    sizes = [array.nbytes for array in arrays]
+    while arrays:
+        del array
+        array = arrays.pop(0)
+    del array
+    assert before - resident_bytes() > 0.9 * sizes[0]  # the oldest went back to the system
+    fourth, third = empty_pages((4, 2**20)), empty_pages((3, 2**20))
+    assert [address(third), address(fourth)] == wheres[1:]
+
+
+@needs_advice
+def test_threads_never_get_the_same_memory():
+    def fill(number: int) -> bool:
+        good = True
+        for _ in range(20):
+            array = empty_pages(MIDDLE)
+            array[:, ::4096] = number
+            good = good and bool(np.all(array[:, ::4096] == number))
+        return good
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(fill, range(8)))
+
+
 def test_zero_pages_are_zero_large_and_small():
-    for shape in ((3, 4), LARGE):
+    used = empty_pages(MIDDLE)
+    used[:] = 1
+    del used
+    for shape in ((3, 4), MIDDLE, LARGE):
         array = zero_pages(shape)
         assert array.shape == shape
         assert not np.any(array)

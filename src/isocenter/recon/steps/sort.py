@@ -190,9 +190,15 @@ def forward_lines(raw: RawScan) -> Complex:
 def _mean(sums: Complex, counts: NDArray[np.int32], *, consume: bool) -> Complex:
     """Mean of the lines that were measured more than once; others as they are."""
     if counts.max(initial=0) <= 1:
-        return sums if consume else sums.copy()
+        return sums if consume else _copy(sums)
     scale = (1 / np.maximum(counts, 1)).astype(np.float32)
     return sums * scale[:, np.newaxis, :, :, np.newaxis]
+
+
+def _copy(array: Complex) -> Complex:
+    copy = empty_pages(array.shape)
+    np.copyto(copy, array)
+    return copy
 
 
 def _describe(key: tuple[int, ...], counts: NDArray[np.int32], missing: int) -> str:
