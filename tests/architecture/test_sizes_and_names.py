@@ -15,7 +15,7 @@ MAX_LINES = 400
 UNIT_SUFFIXES = (
     "_s _hz _t _t_per_m _t_per_m_s _per_m _m _rad _kg _v _a _w _c _k _db _ppm _tick _ticks _code _codes _bytes _px "
     "_hz_per_m _hz_per_c _per_s _w_per_kg _hz_per_t _m2 _us _ms _mm _deg _m2_per_s _volts _turns "
-    "_ohm _k_per_w _t_per_s"
+    "_ohm _k_per_w _t_per_s _h _f"
 ).split()
 # Dimensionless by nature, or a count; a new one needs a reason here.
 DIMENSIONLESS = {
@@ -25,6 +25,7 @@ DIMENSIONLESS = {
     "noise", "gain", "kelvin", "share", "x_share", "y_share", "z_share", "compression", "level",
     "battery_share", "reflected_share", "coil_load_share",
     "ring_down_level", "transmit_scale", "sensor_leak", "edge",
+    "quality", "spread",  # of a virtual coil and its capacitors: ratios
     "slope", "wedge_slope", "contrast",  # of test objects: ratios
     "value", "limit", "absorbed_share", "advised",  # of an exposure or advice: the unit is a field beside them; a ratio
     "a1", "a2", "a3", "g_scale",  # of the SAFE model of nerves: ratios

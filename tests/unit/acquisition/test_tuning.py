@@ -152,9 +152,9 @@ def test_without_a_coil_it_says_so_soon(fault: str) -> None:
     assert rig.tuner.n_settings <= 6
 
 
-@pytest.mark.parametrize("inductance_uh", [2.5, 40.0])
-def test_a_coil_for_another_scanner_is_out_of_reach(inductance_uh: float) -> None:
-    rig = Rig(CoilCircuit(inductance_uh=inductance_uh))
+@pytest.mark.parametrize("inductance_h", [2.5e-6, 40e-6])
+def test_a_coil_for_another_scanner_is_out_of_reach(inductance_h: float) -> None:
+    rig = Rig(CoilCircuit(inductance_h=inductance_h))
     result = rig.tune()
     assert result.verdict is Verdict.FAIL
     assert "cannot be matched at 2.000 MHz" in result.problem

@@ -34,28 +34,28 @@ class CoilCircuit:
 
     Attributes
     ----------
-    inductance_uh
-        Of the coil in place [microhenry].
+    inductance_h
+        Of the coil in place [H].
     quality
         Reactance over resistance, with an ordinary load.
-    stray_pf
-        Of wires and relays, beside the tune capacitors [pF].
+    stray_f
+        Of wires and relays, beside the tune capacitors [F].
     spread
         Standard deviation of the capacitors' values around their labels.
     seed
         Which capacitors were in the box.
     """
 
-    inductance_uh: int | float = 9.25
-    quality: int | float = 30
-    stray_pf: int | float = 8
-    spread: int | float = 0.02
+    inductance_h: float = 9.25e-6
+    quality: float = 30.0
+    stray_f: float = 8e-12
+    spread: float = 0.02
     seed: int = 1
 
     @classmethod
     def for_frequency(cls, larmor_hz: float, seed: int = 1) -> Self:
         """A coil that this tuner can match at 1.9 ... 3.5 MHz: found by trying all settings, see its test."""
-        return cls(inductance_uh=9.25 * (2e6 / larmor_hz) ** 1.5, seed=seed)
+        return cls(inductance_h=9.25e-6 * (2e6 / larmor_hz) ** 1.5, seed=seed)
 
     def reflection(self, frequency_hz: NDArray[np.float64], state: PlantState) -> NDArray[np.complex128]:
         """What the network analyser sees, without its own noise. Shape as ``frequency_hz``."""
@@ -87,14 +87,14 @@ class CoilCircuit:
         omega = 2 * np.pi * frequency_hz
         banks = self._banks()
         series_f, tune_f, match_f = (_sum(bank, code) for bank, code in zip(banks, codes, strict=True))
-        reactance = omega * self.inductance_uh * 1e-6 / (1 - load_share) ** 2  # what is near shifts the resonance down
+        reactance = omega * self.inductance_h / (1 - load_share) ** 2  # what is near shifts the resonance down
         coil = (
             reactance / self.quality * (1 + 20 * abs(load_share)) + 1j * reactance
             if is_plugged
             else np.full(len(omega), _OPEN)
         )
         branch = coil + _capacitor(omega, series_f)
-        middle = 1 / (1 / branch + 1j * omega * (tune_f + self.stray_pf * 1e-12))
+        middle = 1 / (1 / branch + 1j * omega * (tune_f + self.stray_f))
         return np.asarray(_capacitor(omega, match_f) + middle + 0.2, dtype=np.complex128)  # relay contacts: 0.2 ohm
 
     def _banks(self) -> tuple[tuple[float, ...], ...]:
