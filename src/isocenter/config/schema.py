@@ -229,7 +229,7 @@ class ConsoleTable(Table):
 
 
 class UsbTable(Table):
-    """``usb`` of a device: what ``isocenter doctor`` shows for its port."""
+    """``usb`` of a device: what ``python -m serial.tools.list_ports -v`` shows for its port."""
 
     vendor_id: Annotated[int, Strict(), AfterValidator(_usb_number)]
     product_id: Annotated[int, Strict(), AfterValidator(_usb_number)]
