@@ -205,6 +205,15 @@ def test_echoes_whose_centres_lie_apart_are_brought_together():
     assert "up to 0.700 samples" in dict(found.provenance)["echo_train"]
 
 
+def test_sensors_of_interference_have_no_say():
+    raw = train(SIZE, PHASES, FLAT, has_reference=True, noise=0.01)
+    loud = 100 * noisy(np.zeros_like(raw.samples), 1.0, seed=4)
+    both = replace(raw, samples=np.concatenate([raw.samples, loud], axis=1), sensor_channels=(1,))
+    found, alone = (image_of(scan, with_first("echo_train", method="measured")) for scan in (both, raw))
+    assert dict(found.provenance)["echo_train"] == dict(alone.provenance)["echo_train"]
+    np.testing.assert_allclose(found.data, alone.data, rtol=1e-5, atol=1e-6 * alone.data.max())
+
+
 def test_measured_does_nothing_without_a_reference_train_and_is_not_skipped():
     raw = train(SIZE, PHASES, FLAT)
     found = image_of(raw, with_first("echo_train", method="measured", amplitude="even"))

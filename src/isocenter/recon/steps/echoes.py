@@ -172,7 +172,7 @@ def _describe(fit: TrainFit, gains: NDArray[np.float64] | None, central: int, n_
     if fit.constant_rad.any() or fit.slope_rad.any():
         shift = np.abs(fit.slope_rad).max() * n_samples / (2 * np.pi)
         parts.append(f"phases up to {np.abs(fit.constant_rad).max():.3f} rad against echo {central + 1}")
-        parts += [f"up to {shift:.3f} samples"] if shift else []
+        parts += [f"k = 0 up to {shift:.3f} samples off"] if shift else []
     else:
         parts.append("no phase of an echo stands out, so they stay")
     if fit.n_unsure:
