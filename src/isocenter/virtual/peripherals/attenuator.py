@@ -32,6 +32,7 @@ class VirtualAttenuator:
         self._plant, self._min_gain_db, self._max_gain_db = plant, min_gain_db, max_gain_db
         self._input = ""
         self.is_stuck = False
+        plant.change("attenuator", attenuator_db=min_gain_db)  # all switches open after power-up
 
     def tick(self) -> Sequence[Reply]:
         """Nothing comes unasked."""

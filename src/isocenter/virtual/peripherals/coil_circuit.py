@@ -9,6 +9,7 @@ Source
 Reference domain.md 1.4 for the capacitors. Which place is a short is how an existing program computes (it takes infinity).
 """
 
+import itertools
 import math
 import random
 from dataclasses import dataclass
@@ -57,6 +58,13 @@ class CoilCircuit:
         """A coil that this tuner can match at 1.9 ... 3.5 MHz: found by trying all settings, see its test."""
         return cls(inductance_h=9.25e-6 * (2e6 / larmor_hz) ** 1.5, seed=seed)
 
+    def best_setting(self, frequency_hz: float, *, load_share: float = 0.0) -> tuple[int, int, int]:
+        """Codes of series, tune and match that reflect least: where a coil stands that was tuned before."""
+        ladder = [code for code in range(32) if not code & 1 or code == 1]  # with the short in, the others do nothing
+        codes = list(itertools.product(ladder[1:], range(32), ladder[1:]))
+        z = self._impedances(np.array([frequency_hz]), np.array(codes), load_share)[:, 0]
+        return codes[int(np.abs((z - _Z0) / (z + _Z0)).argmin())]
+
     def reflection(self, frequency_hz: NDArray[np.float64], state: PlantState) -> NDArray[np.complex128]:
         """What the network analyser sees, without its own noise. Shape as ``frequency_hz``."""
         if not state.analyser_connected:
@@ -84,9 +92,15 @@ class CoilCircuit:
         is_plugged: bool = True,
     ) -> NDArray[np.complex128]:
         """At the port [ohm], for codes of series, tune and match."""
+        rows = self._impedances(frequency_hz, np.array([codes]), load_share, is_plugged=is_plugged)
+        return np.asarray(rows[0], dtype=np.complex128)
+
+    def _impedances(
+        self, frequency_hz: NDArray[np.float64], codes: NDArray[np.int64], load_share: float, *, is_plugged: bool = True
+    ) -> NDArray[np.complex128]:
+        """The same for many settings, shape ``(settings, frequencies)``."""
         omega = 2 * np.pi * frequency_hz
-        banks = self._banks()
-        series_f, tune_f, match_f = (_sum(bank, code) for bank, code in zip(banks, codes, strict=True))
+        series_f, tune_f, match_f = (_sums(bank, code) for bank, code in zip(self._banks(), codes.T, strict=True))
         reactance = omega * self.inductance_h / (1 - load_share) ** 2  # what is near shifts the resonance down
         coil = (
             reactance / self.quality * (1 + 20 * abs(load_share)) + 1j * reactance
@@ -105,16 +119,16 @@ class CoilCircuit:
         )
 
 
-def _sum(bank: tuple[float, ...], code: int) -> float:
-    return sum(value for bit, value in enumerate(bank) if code >> bit & 1)
+def _sums(bank: tuple[float, ...], codes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """What each code switches in, as a column."""
+    is_in = (codes[:, None] >> np.arange(len(bank))) & 1 == 1
+    return np.asarray(np.where(is_in, np.array(bank), 0.0).sum(axis=1)[:, None], dtype=np.float64)
 
 
-def _capacitor(omega: NDArray[np.float64], value_f: float) -> NDArray[np.complex128]:
-    if math.isinf(value_f):
-        return np.zeros(len(omega), dtype=np.complex128)
-    if value_f == 0:
-        return np.full(len(omega), _OPEN, dtype=np.complex128)
-    return np.asarray((1 + 1j / 2000) / (1j * omega * value_f), dtype=np.complex128)  # quality 2000
+def _capacitor(omega: NDArray[np.float64], value_f: NDArray[np.float64]) -> NDArray[np.complex128]:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ohm = (1 + 1j / 2000) / (1j * omega * value_f)  # quality 2000
+    return np.asarray(np.where(np.isinf(value_f), 0.0, np.where(value_f == 0, _OPEN, ohm)), dtype=np.complex128)
 
 
 def _open_end(frequency_hz: NDArray[np.float64], length_m: float) -> NDArray[np.complex128]:

@@ -31,6 +31,7 @@ def test_some_setting_matches_it_to_20_db(frequency_hz: float) -> None:
     coil = CoilCircuit.for_frequency(frequency_hz)
     codes, s11_db = best_setting(coil, frequency_hz)
     assert s11_db < -20
+    assert coil.best_setting(frequency_hz) == codes
     state = PlantState(capacitors=codes, analyser_connected=True)
     s11 = coil.reflection(np.array([frequency_hz]), state)
     assert 20 * math.log10(abs(s11[0])) == pytest.approx(s11_db, abs=1e-6)
