@@ -18,6 +18,9 @@ BIN_S: Final = 0.1
 """Within so long a history does not know when something happened [s]: at most 1 % of the shortest window across scans."""
 
 
+_SHOWN: Final = {"T": ("uT", 1e6), "T/m": ("mT/m", 1e3), "": ("%", 1e2)}
+
+
 class Label(StrEnum):
     """How an exposure is known."""
 
@@ -67,6 +70,19 @@ class Exposure:
     def is_within(self) -> bool:
         """True only when it is known to be within its limit."""
         return self.fraction <= 1.0
+
+    @property
+    def shown(self) -> tuple[float, float, str]:
+        """Value and limit in the unit that a person reads, and that unit, such as microtesla or percent."""
+        unit, factor = _SHOWN.get(self.unit, (self.unit, 1.0))
+        return self.value * factor, self.limit * factor, unit
+
+    def to_record(self) -> dict[str, str | float | None]:
+        """As JSON can hold it: what is unknown, or has no limit, is null."""
+        numbers = {"value": self.value, "limit": self.limit, "fraction": self.fraction}
+        known = {name: number if math.isfinite(number) else None for name, number in numbers.items()}
+        texts = {"name": self.name, "unit": self.unit, "label": self.label.value, "note": self.note}
+        return {**texts, **known, "window_s": self.window_s}
 
     @property
     def title(self) -> str:

@@ -177,6 +177,12 @@ def test_unknown_is_never_within():
     assert exposure(1.0, 2.0).title == "head SAR in 6 min"
 
 
+def test_what_a_person_reads():
+    field = Exposure(name="B1+rms", value=2e-6, limit=4e-6, unit="T", window_s=10.0, label=Label.MODEL)
+    assert field.shown == (pytest.approx(2.0), pytest.approx(4.0), "uT")
+    assert exposure(1.0, 2.0).shown == (1.0, 2.0, "W/kg")
+
+
 def test_records_of_nothing():
     assert ExposureHistory(clock="a").to_records() == []
     assert Dose.from_record({"clock": "a", "rows": []}).end_s == -math.inf

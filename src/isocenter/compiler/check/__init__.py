@@ -3,7 +3,15 @@
 
 from isocenter.compiler.check.exposure import live_exposures
 from isocenter.compiler.check.gate import check_scan
-from isocenter.compiler.check.patient import allowed_forward_power_w
+from isocenter.compiler.check.patient import allowed_forward_power_w, measured_exposures
 from isocenter.compiler.check.report import Advice, Finding, SafetyReport
 
-__all__ = ["Advice", "Finding", "SafetyReport", "allowed_forward_power_w", "check_scan", "live_exposures"]
+__all__ = [
+    "Advice",
+    "Finding",
+    "SafetyReport",
+    "allowed_forward_power_w",
+    "check_scan",
+    "live_exposures",
+    "measured_exposures",
+]

@@ -22,7 +22,6 @@ from isocenter.domain.scanner import Scanner
 
 _AVERAGED_SAR: Final = frozenset(region.value for region in (Region.WHOLE_BODY, Region.PARTIAL_BODY, Region.HEAD))
 _SLACK: Final = 1.0001
-_SHOWN: Final = {"T": ("uT", 1e6), "T/m": ("mT/m", 1e3), "": ("%", 1e2)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,14 +207,14 @@ class _Fixer:
         return longer_ramps(fraction_if, now)
 
     def _finding(self, one: Exposure, advice: tuple[Advice, ...]) -> Finding:
-        unit, factor = _SHOWN.get(one.unit, (one.unit, 1.0))
+        requested, allowed, unit = one.shown
         stated = {Label.BOUND: "the worst case of ", Label.MODEL: ""}.get(one.label, "")
         event = f"{stated}the scan with what was played before"
         remedy = in_one_sentence(advice) if advice else "Choose another sequence; no single change of this one is enough."
         return Finding(
             limit=one.title,
-            requested=one.value * factor,
-            allowed=one.limit * factor,
+            requested=requested,
+            allowed=allowed,
             unit=unit,
             event=event,
             time_s=math.nan,

@@ -3,6 +3,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, TypeAlias
 
 from isocenter.domain.exposure import Exposure, Label, Quantity
@@ -82,6 +83,25 @@ def allowed_forward_power_w(scanner: Scanner, subject: Subject, mode: OperatingM
         six_min_w = min(six_min_w, _limit(region, subject, mode) * mass_kg / scanner.safety.absorbed_share)
     six_min_w = math.inf if subject.is_phantom else six_min_w
     return SAR_SHORT_FACTOR * six_min_w, six_min_w
+
+
+def measured_exposures(
+    absorbed_w: tuple[float, float], scanner: Scanner, subject: Subject | None, mode: OperatingMode
+) -> list[Exposure]:
+    """SAR from what a power monitor measures: forward less reflected power.
+
+    Parameters
+    ----------
+    absorbed_w
+        Means over the last 10 s and 6 min [W]; NaN where the monitor did not answer, then SAR is unknown.
+    """
+    found = []
+    for power_w, window_s in zip(absorbed_w, WINDOWS_S, strict=True):
+        for one in _sar(power_w * scanner.safety.absorbed_share, window_s, scanner, subject, mode):
+            is_known = one.label is not Label.UNKNOWN
+            note = one.note if is_known or subject is None else "The power monitor did not answer."
+            found.append(replace(one, label=Label.MEASURED if is_known else Label.UNKNOWN, note=note))
+    return found
 
 
 def _regions(subject: Subject) -> list[tuple[Region, float]]:

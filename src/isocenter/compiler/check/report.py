@@ -4,6 +4,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from isocenter.domain.errors import LimitError
 from isocenter.domain.events import CompiledScan
@@ -125,6 +126,20 @@ class SafetyReport:
     def is_allowed(self) -> bool:
         """True when nothing speaks against playing the scan."""
         return not self.findings
+
+    @property
+    def is_all_known(self) -> bool:
+        """True when every exposure with a limit is known; else some light stays off green."""
+        return all(math.isfinite(one.fraction) for one in self.exposures)
+
+    def to_record(self) -> dict[str, Any]:
+        """What a scan's record keeps of it, as JSON can hold it: mode, who confirmed it and when, all exposures."""
+        confirmed = None if self.confirmation is None else {"name": self.confirmation.name, "at": self.confirmation.at}
+        return {
+            "mode": self.mode.value,
+            "first_level_confirmed": confirmed,
+            "exposures": [one.to_record() for one in self.exposures],
+        }
 
     def raise_if_refused(self) -> None:
         """Raise LimitError for the worst finding, saying how many more there are."""

@@ -2,6 +2,7 @@
 """Exposure of a patient to RF: closed forms, plain loops, history, operating mode, and advice that passes when followed."""
 
 import dataclasses
+import json
 import math
 import pickle
 import random
@@ -9,7 +10,7 @@ import random
 import numpy as np
 import pytest
 
-from isocenter.compiler.check import allowed_forward_power_w, check_scan, live_exposures
+from isocenter.compiler.check import allowed_forward_power_w, check_scan, live_exposures, measured_exposures
 from isocenter.compiler.check.dose import Windows
 from isocenter.domain.errors import LimitError
 from isocenter.domain.exposure import Label, Quantity
@@ -132,6 +133,19 @@ def test_a_report_with_exposures_survives_pickling(bench):
     there = pickle.loads(pickle.dumps(report))
     assert [one.title for one in there.exposures] == [one.title for one in report.exposures]
     assert there.planned.duration_s == report.planned.duration_s
+
+
+def test_what_a_scans_record_keeps_is_json_and_names_who_confirmed(bench):
+    report = check(bench, train(bench), much_local(bench, 1.2), confirmation=CONFIRMED)
+    record = json.loads(json.dumps(report.to_record(), allow_nan=False))
+    assert record["mode"] == "first level"
+    assert record["first_level_confirmed"] == {"name": "Dr. Nakato", "at": "2026-05-04T09:30:00+03:00"}
+    local = next(row for row in record["exposures"] if (row["name"], row["window_s"]) == ("local SAR", 10.0))
+    assert (local["limit"], local["label"]) == (40.0, "model")
+    unknown = next(row for row in record["exposures"] if row["label"] == "unknown")
+    assert (unknown["value"], unknown["fraction"]) == (None, None)
+    assert not report.is_all_known
+    assert check(bench, train(bench, seconds=2)).to_record()["first_level_confirmed"] is None
 
 
 # Who lies in the scanner.
@@ -325,6 +339,20 @@ def test_power_at_which_a_monitor_should_cut(bench):
     assert allowed_forward_power_w(powered(bench), Subject(is_phantom=True), OperatingMode.NORMAL)[1] == math.inf
 
 
+def test_sar_from_a_monitor_is_measured_and_its_silence_is_unknown(bench):
+    scanner = powered(bench)
+    ten_s_w, six_min_w = allowed_forward_power_w(scanner, PERSON, OperatingMode.NORMAL)
+    found = {one.title: one for one in measured_exposures((ten_s_w, six_min_w / 2), scanner, PERSON, OperatingMode.NORMAL)}
+    assert found["head SAR in 10 s"].fraction == pytest.approx(1.0)
+    assert found["head SAR in 6 min"].fraction == pytest.approx(0.5)
+    assert {one.label for one in found.values()} == {Label.MEASURED}
+    silent = measured_exposures((NAN, NAN), scanner, PERSON, OperatingMode.NORMAL)
+    assert {one.label for one in silent} == {Label.UNKNOWN}
+    assert not any(one.is_within for one in silent)
+    nobody = measured_exposures((1.0, 1.0), scanner, None, OperatingMode.NORMAL)
+    assert {one.label for one in nobody} == {Label.UNKNOWN}
+
+
 # Advice is followed.
 
 
@@ -408,3 +436,54 @@ def test_worst_windows_are_those_of_a_plain_search(bench, seed):
     ] + list(zip(starts, starts + lengths, drives, strict=True))
     for window_s in (0.5, 10.0, 360.0):
         assert windows.mean(Quantity.DRIVE_S, window_s) == pytest.approx(plain_worst(stretches, window_s, 26.0), rel=1e-9)
+
+
+# Random scans against plain loops over their tables.
+
+
+def random_scan(bench, rng):
+    """Complex pulses of several steps in segments with random pauses, and the same as plain rows (start, end, power)."""
+    drafts, plain, start_s = [], [], rng.uniform(0, 0.5)
+    for _ in range(rng.randrange(1, 8)):
+        tracks, at = {"tx_gate": [], "tx0_i": [], "tx0_q": []}, bench.us(300)
+        for _ in range(rng.randrange(1, 12)):
+            tracks["tx_gate"].append([at - bench.us(120), 1])
+            for _ in range(rng.randrange(1, 6)):
+                i, q, ticks = rng.randrange(-20000, 20001), rng.randrange(-20000, 20001), bench.us(rng.uniform(5, 400))
+                tracks["tx0_i"].append([at, i])
+                tracks["tx0_q"].append([at, q])
+                origin = round(start_s * bench.CLOCK_HZ) + at
+                plain.append(((origin) / bench.CLOCK_HZ, (origin + ticks) / bench.CLOCK_HZ, (i * i + q * q) / 32767**2))
+                at += ticks
+            tracks["tx0_i"].append([at, 0])
+            tracks["tx0_q"].append([at, 0])
+            tracks["tx_gate"].append([at + bench.us(40), 0])
+            at += bench.us(rng.choice([500, 20e3, 200e3]))
+        drafts.append(bench.Draft(tracks=tracks, end=at, start_s=start_s))
+        start_s += at / bench.CLOCK_HZ + rng.choice([0.001, 0.5, 20.0])
+    return bench.build(drafts), plain
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_scan_passes_exactly_when_a_plain_sum_over_its_table_says_so(bench, seed):
+    """Energy of every constant stretch, in every window that starts or ends at one."""
+    rng = random.Random(f"plain {seed}")
+    passed = refused = 0
+    for _ in range(12):
+        scan, plain = random_scan(bench, rng)
+        stretches = [(a, b, power * (b - a)) for a, b, power in plain]
+        end_s = max(b for _, b, _ in plain)
+        share = rng.choice([0.3, 0.8, 0.97, 1.03, 1.3, 3.0])
+        ten, six = plain_worst(stretches, 10.0, end_s), plain_worst(stretches, 360.0, end_s)
+        largest = max(ten / 6.4, six / 3.2) / HEAD_KG
+        power_w = share / largest
+        scanner = powered(bench, power_w)
+        report = check(bench, scan, scanner)
+        assert exposure(report, "head SAR in 10 s").value == pytest.approx(power_w * ten / HEAD_KG, rel=5e-3)
+        assert exposure(report, "head SAR in 6 min").value == pytest.approx(power_w * six / HEAD_KG, rel=5e-3)
+        limits = {finding.limit for finding in report.findings}
+        is_refused = bool(limits & {"head SAR in 10 s", "head SAR in 6 min"})
+        assert is_refused == (share > 1), (share, limits)
+        passed, refused = passed + (not is_refused), refused + is_refused
+    assert passed
+    assert refused
