@@ -5,7 +5,8 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -234,6 +235,36 @@ def test_the_sketch_is_right_when_its_clock_wraps() -> None:
         beaten_s = time.monotonic()
         assert 0.9 < plant.wait_for(is_cut, 2.0, beaten_s) - beaten_s < 1.15
         interlock.close()
+    device.close()
+
+
+@pytest.mark.parametrize("cause", ["beat", "host"])
+def test_a_latch_of_the_sketch_survives_a_restart(tmp_path: Path, cause: str) -> None:
+    """Opening its port starts an Arduino anew; that must not clear what only a person may."""
+    plant, memory = Plant(), str(tmp_path / "eeprom")
+    device = SketchDevice(plant, "", memory)
+    link = DeviceLink(role=DeviceRole.INTERLOCK, driver="isocenter-line", url="")
+    with VirtualLine(device, "tcp") as line:
+        first: Any = make_peripherals((replace(link, url=line.url),))[0]
+        first.open()
+        first.enable()
+        if cause == "host":
+            first.trip()
+        plant.wait_for(is_cut, 2.0, time.monotonic())
+        assert f"cause={cause}" in first.poll().said
+        first.close()
+    device.close()
+    device = SketchDevice(plant, "", memory)
+    with VirtualLine(device, "tcp") as line:
+        again: Any = make_peripherals((replace(link, url=line.url),))[0]
+        again.open()
+        assert again.poll().condition is Condition.FAULT
+        assert f"cause={cause}" in again.poll().said
+        with pytest.raises(WrongState, match="latched"):
+            again.enable()
+        again.clear_fault()
+        assert again.poll().condition is Condition.STANDBY
+        again.close()
     device.close()
 
 

@@ -5,6 +5,7 @@
 #include "line_core.h"
 
 #if defined(__AVR__)
+#include <EEPROM.h>
 #include <avr/wdt.h>
 #endif
 
@@ -58,6 +59,20 @@ static void readTemperatures() {
   inputs.t_gpa = hundredthsOfDegree(kGpaPin);
 }
 
+// A latch survives a restart: opening the port starts most Arduinos anew, and that must not clear it.
+static void restoreLatch() {
+#if defined(__AVR__)
+  const uint8_t stored = EEPROM.read(0);
+  if (stored <= static_cast<uint8_t>(isocenter::Cause::kDoor)) core.restore(static_cast<isocenter::Cause>(stored));
+#endif
+}
+
+static void storeLatch() {
+#if defined(__AVR__)
+  EEPROM.update(0, static_cast<uint8_t>(core.latchedBy()));  // writes only what has changed
+#endif
+}
+
 static void setOutputs() {
   const uint8_t level = core.outputsReleased() ? HIGH : LOW;
   digitalWrite(kReleaseRfPin, level);
@@ -71,9 +86,10 @@ void setup() {
   pinMode(kReleaseGpaPin, OUTPUT);
   const uint8_t contacts[] = {kEstopPin, kDoorPin, kGpaFaultPin, kGpaHotPin, kRfFaultPin, kUpsPin};
   for (uint8_t pin : contacts) pinMode(pin, INPUT_PULLUP);
+  restoreLatch();
   Serial.begin(115200);
 #if defined(__AVR__)
-  wdt_enable(WDTO_250MS);  // a program that hangs starts anew, with both outputs cut
+  wdt_enable(WDTO_250MS);  // a program that hangs starts anew, outputs cut; needs a boot loader that allows it (Optiboot)
 #endif
 }
 
@@ -90,4 +106,5 @@ void loop() {
     core.feed(static_cast<char>(Serial.read()));
     setOutputs();
   }
+  storeLatch();
 }

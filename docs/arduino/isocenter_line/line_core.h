@@ -47,6 +47,12 @@ class LineCore {
   // RF may be unblanked and gradients may be enabled. False from power-up on until the host arms.
   bool outputsReleased() const { return armed_; }
 
+  // Why it is latched, kNone when it is not. Keep it where it survives a restart, and give it back before the first tick.
+  Cause latchedBy() const { return latched_ ? cause_ : Cause::kNone; }
+  void restore(Cause cause) {
+    if (cause != Cause::kNone) latch(cause);
+  }
+
   // As often as possible, at least every 10 ms, and before each feed.
   void tick(uint32_t now_ms, const Inputs& inputs) {
     now_ms_ = now_ms;

@@ -2,6 +2,7 @@
 // Runs the reference controller's core on a PC, in real time. Line: stdin and stdout. Descriptor argv[1]: "estop 1" and so
 // on, a line each, to set inputs. Descriptor argv[2]: "released 0" whenever the outputs change.
 
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,8 +59,12 @@ int main(int argc, char** argv) {
   if (argc < 3) return 2;
   const int control_fd = atoi(argv[1]), status_fd = atoi(argv[2]);
   // Where its clock starts, to try the wrap after 49 days.
-  const uint32_t offset = argc > 3 ? static_cast<uint32_t>(strtoul(argv[3], nullptr, 10)) - milliseconds() : 0;
+  const uint32_t offset = argc > 3 && *argv[3] ? static_cast<uint32_t>(strtoul(argv[3], nullptr, 10)) - milliseconds() : 0;
   isocenter::LineCore core(toHost, nullptr);
+  // A file in the place of the EEPROM.
+  const int memory = argc > 4 ? open(argv[4], O_RDWR | O_CREAT, 0600) : -1;
+  uint8_t stored = 0;
+  if (memory >= 0 && pread(memory, &stored, 1, 0) == 1) core.restore(static_cast<isocenter::Cause>(stored));
   isocenter::Inputs inputs;
   bool released = true;
   pollfd watched[2] = {{0, POLLIN, 0}, {control_fd, POLLIN, 0}};
@@ -69,6 +74,10 @@ int main(int argc, char** argv) {
     if (core.outputsReleased() != released) {
       released = core.outputsReleased();
       dprintf(status_fd, "released %d\n", released);
+    }
+    if (memory >= 0 && stored != static_cast<uint8_t>(core.latchedBy())) {
+      stored = static_cast<uint8_t>(core.latchedBy());
+      if (pwrite(memory, &stored, 1, 0) != 1) return 1;
     }
     if (poll(watched, 2, 2) <= 0) continue;
     if (watched[1].revents) control(inputs, control_fd);
