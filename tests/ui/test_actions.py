@@ -148,6 +148,18 @@ def test_every_action_is_in_the_list_of_keys(program):
     program.shell.sheet.dismiss()
 
 
+def test_a_long_sheet_is_paged_through_with_keys(program, qtbot):
+    trigger(program, "program.keys")
+    sheet = program.shell.sheet
+    bar = sheet._scroll.verticalScrollBar()
+    assert bar.maximum() > 0
+    qtbot.keyClick(sheet.close_button, Qt.Key.Key_PageDown)
+    assert bar.value() > 0
+    qtbot.keyClick(sheet.close_button, Qt.Key.Key_PageUp)
+    assert bar.value() == 0
+    sheet.dismiss()
+
+
 @pytest.mark.parametrize("size", [(1366, 768), (1920, 1080)])
 def test_nothing_is_cut_off_at(program, qtbot, size, quick):
     trigger(program, "exam.phantom")

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pydicom
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel, QPushButton
@@ -25,7 +26,7 @@ SMALL = 'summary = "A small block."\nscanner = "osii-one"\nlook_for = "Straight 
 KNEE = 'summary = "A small knee."\nscanner = "physio-72mT"\nphantom = "knee"\nn_spins = 2000\n'
 CABLE = f"{SMALL}[coil]\nis_disconnected = true\n"
 WRONG = 'summary = "x"\n[coil]\nis_disconected = true\n'
-START_MS = 60_000
+START_MS = 90_000
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="the user's folder is set by XDG_CONFIG_HOME, which only Linux knows"
@@ -58,7 +59,7 @@ def virtual(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def trainer(qtbot, virtual: VirtualService) -> Iterator[Program]:
     """The window on that scanner, with the block in it and nobody on the table."""
     if virtual.status.scenario != "small-block" or virtual.status.is_exercise:
-        virtual.choose_scenario("small-block").result(60)
+        virtual.choose_scenario("small-block").result(90)
     shell = Shell()
     shell.resize(1366, 768)
     shell.show()
@@ -144,6 +145,9 @@ def test_choose_with_keys_alone_then_scan_on_the_new_scanner(trainer, qtbot, qui
     assert trainer.exam.register(person, PatientPosition.FFS, part, "L" if part == "KNEE" else "")
     scan(trainer, qtbot, quick)
     assert trainer.place.viewers.main.model.frame().max() > 200
+    image = pydicom.dcmread(next(trainer.exam.items[0].folder.rglob("*.dcm")))
+    assert image.SeriesDescription == "Quick localizer (simulated)"  # a person's name stands on it
+    assert "Simulated on a virtual scanner: this shows nobody." in image.ImageComments
 
 
 def test_what_is_wrong_is_hidden_until_asked_for_and_again_for_the_next(trainer, qtbot):
@@ -268,7 +272,7 @@ def test_nobody_can_be_registered_while_it_starts(trainer, qtbot, virtual):
     qtbot.waitUntil(lambda: "being started" in trainer.exam.why_not_change_exam())
     qtbot.waitUntil(lambda: not trainer.actions["exam.phantom"].isEnabled())
     assert "starting" in trainer.shell.banner.virtual.text()
-    future.result(60)
+    future.result(90)
     started(trainer, qtbot, "small-cable")
     qtbot.waitUntil(trainer.actions["exam.phantom"].isEnabled)
     assert virtual.exam is None

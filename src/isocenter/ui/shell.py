@@ -110,9 +110,12 @@ class Shell(QMainWindow):
 
     def go_to(self, place: QWidget) -> None:
         """Show a place."""
+        had_focus = self.focusWidget()
         self.places.setCurrentWidget(place)
         button = self._group.buttons()[self.places.indexOf(place) - 1]
         button.setChecked(True)
+        if had_focus not in self._group.buttons():  # or Qt gives the keyboard of what is hidden now to any button
+            place.setFocus(Qt.FocusReason.OtherFocusReason)
 
     # --- sheets -----------------------------------------------------------------------------------------------------
 

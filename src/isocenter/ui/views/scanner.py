@@ -3,7 +3,7 @@
 
 import math
 
-from PySide6.QtCore import Slot
+from PySide6.QtCore import Qt, Slot
 from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from isocenter import __version__
@@ -99,7 +99,7 @@ def _grid(lines: tuple[tuple[str, str], ...]) -> QGridLayout:
     grid.setHorizontalSpacing(18)
     grid.setColumnStretch(1, 1)
     for row, (name, value) in enumerate(lines):
-        grid.addWidget(styled(QLabel(name), "muted"), row, 0)
+        grid.addWidget(styled(QLabel(name), "muted"), row, 0, Qt.AlignmentFlag.AlignTop)
         label = styled(QLabel(value), "small")
         label.setWordWrap(True)
         grid.addWidget(label, row, 1)

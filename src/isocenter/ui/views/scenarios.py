@@ -254,9 +254,8 @@ class ScenarioCard(QFrame):
         texts.setSpacing(2)
         self.title = ElidedLabel()
         self.title.setObjectName("heading")
-        self.words = _wrapped("muted")
-        self.words.setMinimumHeight(2 * self.words.fontMetrics().lineSpacing())  # a card does not grow with its words
-        self.words.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.words = ElidedLabel()
+        self.words.setObjectName("muted")
         texts.addWidget(self.title)
         texts.addWidget(self.words)
         row.addLayout(texts, 1)

@@ -11,6 +11,7 @@ from isocenter.ui.widgets.labels import ElidedLabel, set_health, state_text, sty
 
 _LIGHT_WIDTH_PX: Final = 210
 _LIGHT_TEXT_PX: Final = 170
+_BAR_PX: Final = 64
 _SCENARIO_WIDTH_PX: Final = 200
 
 
@@ -96,6 +97,7 @@ class ScanBar(QFrame):
     def __init__(self) -> None:
         super().__init__()
         self.setObjectName("panel")
+        self.setMinimumHeight(_BAR_PX)  # with and without progress: nothing moves when a scan begins
         row = QHBoxLayout(self)
         row.setContentsMargins(14, 8, 10, 8)
         row.setSpacing(18)

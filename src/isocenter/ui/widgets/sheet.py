@@ -2,7 +2,7 @@
 """A dialog inside the window: it covers the place behind it, never the bar with Stop."""
 
 from PySide6.QtCore import QEvent, QObject, Qt, Signal
-from PySide6.QtGui import QColor, QPainter, QPaintEvent
+from PySide6.QtGui import QColor, QKeyEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from isocenter.ui.text import translate
@@ -84,6 +84,15 @@ class Sheet(QWidget):
         self._card.setGeometry(
             (self.width() - self._card.width()) // 2, max((self.height() - height) // 2, 12), self._card.width(), height
         )
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802  Qt's name
+        """Page through what does not fit, whatever has the keyboard."""
+        bar = self._scroll.verticalScrollBar()
+        pages = {Qt.Key.Key_PageDown: 1, Qt.Key.Key_PageUp: -1}.get(Qt.Key(event.key()))
+        if pages is None:
+            super().keyPressEvent(event)
+        else:
+            bar.setValue(bar.value() + pages * bar.pageStep())
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802  Qt's name
         """Follow the size of the place."""
