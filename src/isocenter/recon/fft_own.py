@@ -37,11 +37,6 @@ class OwnTransform:
     tables: NDArray[np.float32]
 
     @property
-    def n_taken(self) -> int:
-        """Samples that are taken from each line."""
-        return int(self.sizes[2])
-
-    @property
     def n_given(self) -> int:
         """Values of each line of the result."""
         return int(self.sizes[5])

@@ -158,3 +158,20 @@ def test_steps_that_do_not_know_lines_get_them_in_place(monkeypatch):
     assert isinstance(cut, Grid)
     assert cut.lines is None
     assert 0 < np.count_nonzero(cut.data) < cut.data.size
+
+
+def test_where_nothing_can_be_compiled_images_are_made_without(monkeypatch, caplog):
+    def refuse(name):
+        raise RuntimeError("cannot cache function: no locator available")
+
+    monkeypatch.setattr(fourier, "_WORTH_OWN", 0)
+    monkeypatch.setattr(magnitude, "_WORTH", 0)
+    raw = shuffled(make_scan(HERE, POINTS))
+    expected = reconstruct(raw)[0].data
+    monkeypatch.setattr(compiled.importlib, "import_module", refuse)
+    compiled._loaded.cache_clear()
+    found = reconstruct(raw)[0].data
+    compiled._loaded.cache_clear()
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6 * expected.max())
+    assert "magnitude_loops cannot be compiled here" in caplog.text
+    assert "fft_own cannot be compiled here" in caplog.text
