@@ -70,7 +70,7 @@ class I3mAttenuator:
         if self._is_quiet:
             self._board.line.drain()
             return DeviceReading(condition=Condition.UNKNOWN, text=f"last set: {gain_db:g} dB", said=self._board.said)
-        self._set(self._step)
+        self._set(self._step, attempts=1)
         return DeviceReading(
             condition=Condition.READY, text=f"gain {gain_db:g} dB", said=self._board.said, values={"gain_db": gain_db}
         )
@@ -79,7 +79,7 @@ class I3mAttenuator:
         """Set the nearest gain that exists [dB]."""
         self._set(min(range(len(self._gains_db)), key=lambda step: abs(self._gains_db[step] - gain_db)))
 
-    def _set(self, step: int) -> None:
+    def _set(self, step: int, *, attempts: int = 2) -> None:
         self._step = None  # until it has confirmed
-        self._board.set(f"1{step:05b}", "set its gain")
+        self._board.set(f"1{step:05b}", "set its gain", attempts=attempts)
         self._step = step

@@ -102,9 +102,9 @@ class OvguSarMonitor:
     def poll(self) -> DeviceReading:
         """What is known of it, after it has shown that it is alive."""
         was_watching = self._state is _State.WATCHING
-        self._identify(timeout_s=0.22, attempts=2)
+        self._identify(timeout_s=0.2, attempts=1)  # whoever watches it asks again, and has a second in all
         if was_watching and self._state is _State.STOPPED:  # by itself: it says why right behind, before it answers again
-            self._identify(timeout_s=0.22, attempts=1)
+            self._identify(timeout_s=0.2, attempts=1)
         return self._reading()
 
     def enable(self) -> None:
@@ -139,7 +139,7 @@ class OvguSarMonitor:
         self._stop(timeout_s=0.14)
 
     def clear_fault(self) -> None:
-        """Forget what tripped it. Its own latch is cleared by the button on the box only; then it wants limits anew."""
+        """Forget what tripped it; then it wants limits anew. The box's own latch needs its button. At most 1 s."""
         self._listen()
         self._faults, self._has_limits = (), False
         self._state = _State.UNKNOWN
@@ -152,12 +152,14 @@ class OvguSarMonitor:
         self._send_and_confirm("new pat")
 
     def set_limits(self, *, mean_10s_w: float, mean_6min_w: float, peak_w: float) -> None:
-        """Limits of forward power for this patient [W]. Rounded down to what the box can tell.
+        """Limits of forward power for this patient [W], rounded down to what the box can tell. At most 1 s.
+
+        A box of which nothing is known is stopped first.
 
         Raises
         ------
         WrongState
-            It watches, has tripped, or is not known to be stopped.
+            It watches, or has tripped.
         ConfigError
             A limit is below what the box can tell, or above what it can see, so that it would never trip.
         """
@@ -184,12 +186,12 @@ class OvguSarMonitor:
 
     def _require_stopped(self, what: str) -> None:
         self._listen()
+        if self._state is _State.UNKNOWN:
+            self._stop(timeout_s=0.22)
         if self._state is _State.TRIPPED:
             raise WrongState(f"The SAR monitor has tripped: {self._why()}.", _RESET)
         if self._state is not _State.STOPPED:
-            raise WrongState(
-                f"The SAR monitor is not known to be stopped, so it takes no {what}.", "End the scan, then retry."
-            )
+            raise WrongState(f"The SAR monitor is watching, so it takes no {what}.", "End the scan, then retry.")
 
     def _send_and_confirm(self, *texts: str) -> None:
         for attempt in (1, 2):

@@ -63,7 +63,7 @@ class RelayTuner:
         if self._is_quiet:
             self._board.line.drain()
             return DeviceReading(condition=Condition.UNKNOWN, text=f"last set: {text}", said=self._board.said)
-        self._set(self._codes, self._is_analysed)
+        self._set(self._codes, self._is_analysed, attempts=1)
         return DeviceReading(condition=Condition.READY, text=text, said=self._board.said)
 
     def set_capacitors(self, series: int, tune: int, match: int) -> None:
@@ -76,8 +76,8 @@ class RelayTuner:
         """The coil to the network analyser (True) or to the scanner (False)."""
         self._set(self._codes, is_connected)
 
-    def _set(self, codes: tuple[int, int, int], is_analysed: bool) -> None:
+    def _set(self, codes: tuple[int, int, int], is_analysed: bool, *, attempts: int = 2) -> None:
         self._is_known = False  # until it has confirmed
         relays = "".join("0" if code >> bit & 1 else "1" for code in codes for bit in range(5))
-        self._board.set((relays + self._switch[is_analysed]).ljust(self._length, "0"), "set its relays")
+        self._board.set((relays + self._switch[is_analysed]).ljust(self._length, "0"), "set its relays", attempts=attempts)
         self._codes, self._is_analysed, self._is_known = codes, is_analysed, True

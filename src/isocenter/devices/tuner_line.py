@@ -52,8 +52,8 @@ class BitBoard:
         with contextlib.suppress(DeviceTimeout):  # it need not say anything
             self.line.read(lambda _: False, self._boot_s, "start")
 
-    def set(self, bits: str, doing: str) -> None:
-        """Send bits, a second time if need be, until the board has confirmed them.
+    def set(self, bits: str, doing: str, *, attempts: int = 2) -> None:
+        """Send bits, again if need be, until the board has confirmed them.
 
         Raises
         ------
@@ -64,10 +64,10 @@ class BitBoard:
         ProtocolError
             It answers something else.
         """
-        try:
-            self._try(bits, doing)
-        except DeviceTimeout:
-            self._try(bits, doing)
+        for _ in range(attempts - 1):
+            with contextlib.suppress(DeviceTimeout):
+                return self._try(bits, doing)
+        return self._try(bits, doing)
 
     def _try(self, bits: str, doing: str) -> None:
         self.line.drain()

@@ -105,13 +105,21 @@ def test_a_trip_stays_until_the_button_on_the_box_and_a_person_here(rig: Rig) ->
     assert not rig.plant.state.rf_blanked
 
 
-def test_new_limits_need_a_stop_and_a_new_open_needs_new_limits(rig: Rig) -> None:
+def test_new_limits_need_a_stop(rig: Rig) -> None:
     rig.watch()
-    rig.monitor.open()  # what it was doing goes on, and is unknown
+    with pytest.raises(WrongState, match="is watching"):
+        rig.watch()
+    assert not rig.plant.state.rf_blanked
+
+
+def test_a_box_that_was_left_watching_is_stopped_for_new_limits(rig: Rig) -> None:
+    rig.watch()
+    rig.monitor.open()  # as a program does that was started again: what the box was doing goes on, and is unknown
     assert not rig.plant.state.rf_blanked
     assert rig.monitor.poll().condition is Condition.UNKNOWN
-    with pytest.raises(WrongState, match="not known to be stopped"):
-        rig.monitor.set_limits(mean_10s_w=20, mean_6min_w=10, peak_w=100)
-    rig.monitor.standby()
+    with pytest.raises(WrongState, match="no limits"):
+        rig.monitor.enable()
     rig.watch()
     assert rig.monitor.poll().condition is Condition.READY
+    blanked = [change.state.rf_blanked for change in rig.plant.log() if "sar_monitor_blanks_rf" in change.names]
+    assert blanked[-3:] == [False, True, False]

@@ -253,7 +253,7 @@ def test_a_limit_that_could_never_trip_is_refused(peak_w: float) -> None:
 def test_no_limits_while_it_watches_and_no_start_without() -> None:
     with VirtualLine(Scripted(obedient), "pty") as line:
         monitor = watching(line.url)
-        with pytest.raises(WrongState, match="not known to be stopped"):
+        with pytest.raises(WrongState, match="is watching, so it takes no new limits"):
             monitor.set_limits(mean_10s_w=2, mean_6min_w=1, peak_w=900)
         monitor.open()
         with pytest.raises(WrongState, match="no limits for this patient"):
