@@ -19,18 +19,16 @@ _RF: Final = (Quantity.DRIVE_S, Quantity.B1_T2_S, Quantity.RF_ON_S)
 
 def plan_dose(scan: CompiledScan, timeline: Timeline, pulses: Transmission) -> PlannedDose:
     """What a scan would do, from its tables."""
+    from isocenter.compiler.check.dose_loops import binned
+
     clock_hz = timeline.clock_hz
     end = int(timeline.end_ticks[-1])
     edges = _edges(timeline)
     gradient = np.zeros((6, len(edges) - 1))
     for number, name in enumerate(GRADIENT_CHANNELS):
         line, per_code = timeline.lines[name], abs(scan.gradient_t_per_m_per_code[number])
-        size = np.abs(line.values) * per_code
-        lengths = np.diff(line.ticks, append=max(end, int(line.ticks[-1]))) / clock_hz
-        nodes = np.append(line.ticks, max(end, int(line.ticks[-1])))
-        for row, heights in ((number, size * size), (3 + number, size)):
-            area = np.concatenate(([0.0], np.cumsum(heights * lengths)))
-            gradient[row] = np.diff(np.interp(edges, nodes, area))
+        square, size = binned(line.ticks, line.values, edges)
+        gradient[number], gradient[3 + number] = square * (per_code**2 / clock_hz), size * (per_code / clock_hz)
     shims = np.array([segment.shim_codes for segment in scan.segments])
     x, y, z = (np.abs(shims).max(axis=0) * np.abs(scan.gradient_t_per_m_per_code)).tolist()
     return PlannedDose(
