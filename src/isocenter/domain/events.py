@@ -268,6 +268,10 @@ class CompiledScan:
         How long the spins have turned freely at the first sample of each readout [s], float64, shape ``(n_readouts,)``:
         time since the excitation, inverted by each refocusing pulse, so 0 at a spin echo. A spin off by f has turned by
         ``2 pi f (evolution + i dwell)`` at sample i. NaN before the first pulse; empty when unknown.
+    square_moments_per_m2
+        What concomitant fields have left of phase at the first sample of each readout, but for the functions of space:
+        integral of ``g_i g_j / (2 lo_hz)`` since the excitation, g the gradient in device axes [Hz/m], inverted by each
+        refocusing pulse [turns/m2]; columns xx, yy, zz, xy, xz, yz, float32, shape ``(n_readouts, 6)``. Empty when unknown.
     """
 
     scanner_name: str
@@ -285,3 +289,4 @@ class CompiledScan:
     signature: str = "absent"
     trajectory_per_m: NDArray[np.float32] | None = None
     evolution_s: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    square_moments_per_m2: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 6), dtype=np.float32))

@@ -45,6 +45,9 @@ class RawScan:
     evolution_s
         How long the spins have turned freely at each readout's first sample, see ``CompiledScan`` [s], float64, shape
         ``(n_readouts,)``; empty when unknown.
+    square_moments_per_m2
+        What concomitant fields have left of phase at each readout's first sample, see ``CompiledScan``, float32, shape
+        ``(n_readouts, 6)``; empty when unknown.
     noise
         complex64, shape ``(n, n_channels, n_samples)``: the scan's own noise readouts; None without any.
     sensor_channels
@@ -66,6 +69,7 @@ class RawScan:
     time_s: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     trajectory_per_m: NDArray[np.float32] | None = None
     evolution_s: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    square_moments_per_m2: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 6), dtype=np.float32))
     noise: NDArray[np.complex64] | None = None
     sensor_channels: tuple[int, ...] = ()
     warnings: tuple[str, ...] = ()
