@@ -2,6 +2,7 @@
 """Current and heat of gradients, and stimulation: closed forms, an independent implementation, history, advice."""
 
 import dataclasses
+import itertools
 import math
 import random
 
@@ -195,12 +196,12 @@ def test_what_is_not_known_of_a_channel_stays_unknown(bench):
 @pytest.mark.parametrize("seed", range(4))
 def test_bins_hold_what_a_plain_sum_over_the_staircase_says(seed):
     rng = random.Random(f"bins {seed}")
-    ticks = sorted(rng.sample(range(0, 1000), rng.randrange(1, 60)))
+    ticks = sorted(rng.sample(range(1000), rng.randrange(1, 60)))
     values = [rng.randrange(-9, 10) for _ in ticks]
     edges = sorted({0.0, 1200.0, *(rng.uniform(0, 1200) for _ in range(rng.randrange(0, 30)))})
     square, size = binned(np.array(ticks, dtype=np.int64), np.array(values, dtype=np.int64), np.array(edges))
     ends = [*ticks[1:], 1200]
-    for number, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for number, (low, high) in enumerate(itertools.pairwise(edges)):
         overlaps = [max(0.0, min(b, high) - max(a, low)) for a, b in zip(ticks, ends, strict=True)]
         assert square[number] == pytest.approx(sum(v * v * t for v, t in zip(values, overlaps, strict=True)))
         assert size[number] == pytest.approx(sum(abs(v) * t for v, t in zip(values, overlaps, strict=True)))
