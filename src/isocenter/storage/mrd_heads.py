@@ -4,7 +4,7 @@
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -64,9 +64,17 @@ def extra_labels(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted(set(names) - set(INDEX_OF_LABEL) - set(FLAG_OF_LABEL)))
 
 
-USER_FLOATS: Final = ("time_rest_s", "evolution_s", "k_unit_read_per_m", "k_unit_phase_per_m", "k_unit_slice_per_m")
+USER_FLOATS: Final = (
+    *("time_rest_s", "evolution_s", "k_unit_read_per_m", "k_unit_phase_per_m", "k_unit_slice_per_m"),
+    *("square_moment_xx_per_m2", "square_moment_yy_per_m2", "square_moment_zz_per_m2"),
+)
 """What ``user_float`` holds, in order: the part of the time stamp below its unit; free evolution at the first sample; what
-one unit of the trajectory is along the three directions of the head."""
+one unit of the trajectory is along the three directions of the head; what concomitant fields left at the first sample (the
+mixed products stand in ``user_int``, see ``MIXED_SLOTS``)."""
+
+MIXED_SLOTS: Final = slice(5, 8)
+"""Where ``user_int`` holds the square moments xy, xz, yz in units of ``MIXED_UNIT_PER_M2``, unless labels need the room."""
+MIXED_UNIT_PER_M2: Final = 1e-3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +87,8 @@ class Lines:
         Start of the first sample since the start of the scan; free evolution then, NaN when unknown [s].
     centre_sample
         Where k is zero; NaN for the middle.
+    square_moments_per_m2
+        Shape (n, 6), as in ``CompiledScan``; empty when unknown.
     k_unit_per_m
         One unit of the file's trajectory along read, phase and slice [1/m]; None without a trajectory.
     """
@@ -91,6 +101,7 @@ class Lines:
     centre_sample: float = math.nan
     n_channels: int = 1
     k_unit_per_m: tuple[float, float, float] | None = None
+    square_moments_per_m2: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 6), dtype=np.float32))
 
     def __len__(self) -> int:
         return len(self.n_samples)
@@ -118,6 +129,7 @@ def make_heads(scan: CompiledScan, placement: Placement, n_channels: int = 1) ->
         centre_sample=scan.encoding.centre_sample if scan.encoding else math.nan,
         n_channels=n_channels,
         k_unit_per_m=None if scan.trajectory_per_m is None else k_units_per_m(scan.encoding, scan.definitions),
+        square_moments_per_m2=scan.square_moments_per_m2,
     )
     return heads_of(lines, scan.encoding, placement)
 
@@ -151,8 +163,18 @@ def heads_of(lines: Lines, encoding: Encoding | None, placement: Placement) -> N
     heads["flags"] = _flags(heads["idx"], lines)
     if lines.k_unit_per_m is not None:
         heads["user_float"][:, 2:5] = lines.k_unit_per_m
+    if len(lines.square_moments_per_m2) == len(lines):
+        _put_squares(heads, lines)
     _place(heads, encoding, placement)
     return heads
+
+
+def _put_squares(heads: NDArray[Any], lines: Lines) -> None:
+    """Square moments, where labels leave room and they are not beyond what the format holds."""
+    mixed = np.rint(lines.square_moments_per_m2[:, 3:].astype(np.float64) / MIXED_UNIT_PER_M2)
+    if len(extra_labels(tuple(lines.labels))) <= MIXED_SLOTS.start and np.abs(mixed).max(initial=0.0) < 2**31:
+        heads["user_float"][:, 5:8] = lines.square_moments_per_m2[:, :3]
+        heads["user_int"][:, MIXED_SLOTS] = mixed
 
 
 def k_units_per_m(encoding: Encoding | None, definitions: Mapping[str, str]) -> tuple[float, float, float]:

@@ -11,6 +11,8 @@ from isocenter.domain.geometry import Placement, lps_from_device
 from isocenter.storage.mrd_heads import (
     FLAG_OF_LABEL,
     INDEX_OF_LABEL,
+    MIXED_SLOTS,
+    MIXED_UNIT_PER_M2,
     REFERENCE_AND_IMAGING,
     REFERENCE_AND_NAVIGATOR,
     TIME_STAMP_S,
@@ -49,6 +51,15 @@ def evolution_s_of(heads: NDArray[Any]) -> NDArray[np.float64]:
     """Free evolution at each first sample [s]; empty when unknown, as in files that were written before it was kept."""
     values = heads["user_float"][:, 1].astype(np.float64)
     return values if np.any(np.isfinite(values) & (values != 0)) else np.zeros(0)
+
+
+def square_moments_of(heads: NDArray[Any], names: tuple[str, ...]) -> NDArray[np.float32]:
+    """What concomitant fields left at each first sample; empty when unknown. ``names`` are those of the heads' labels."""
+    plain = heads["user_float"][:, 5:8].astype(np.float32)
+    if len(extra_labels(names)) > MIXED_SLOTS.start or not np.isfinite(plain).all() or not plain.any():
+        return np.zeros((0, 6), dtype=np.float32)
+    mixed = heads["user_int"][:, MIXED_SLOTS] * MIXED_UNIT_PER_M2
+    return np.concatenate([plain, mixed.astype(np.float32)], axis=1)
 
 
 def trajectory_in_file(k_per_m: NDArray[np.float32], head: NDArray[Any], placement: Placement) -> NDArray[np.float32]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from isocenter.domain.errors import StorageError
 from isocenter.domain.raw import RawScan
 from isocenter.storage.mrd_about import RawAbout
-from isocenter.storage.mrd_lines import evolution_s_of, has_flag, labels_of, times_s, trajectory_of_file
+from isocenter.storage.mrd_lines import evolution_s_of, has_flag, labels_of, square_moments_of, times_s, trajectory_of_file
 
 NOISE, NAVIGATION = 19, 23
 
@@ -112,6 +112,7 @@ def read_own(table: MrdTable, about: RawAbout) -> RawScan:
         time_s=times_s(heads[rows]) if np.any(heads["acquisition_time_stamp"]) or about.is_scan else np.zeros(0),
         trajectory_per_m=None if values is None else trajectory_of_file(values, heads[rows[0]], about.placement),
         evolution_s=evolution_s_of(heads[rows]),
+        square_moments_per_m2=square_moments_of(heads[rows], about.labels),
         noise=noise_samples,
         sensor_channels=about.sensor_channels,
         warnings=about.warnings,

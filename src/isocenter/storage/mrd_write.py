@@ -101,6 +101,9 @@ def lines_of_raw(
         dwell_s=np.full(n_noise + n, raw.dwell_s),
         start_s=np.concatenate([zeros, raw.time_s if len(raw.time_s) == n else np.zeros(n)]),
         evolution_s=np.concatenate([unknown, raw.evolution_s if len(raw.evolution_s) == n else np.full(n, np.nan)]),
+        square_moments_per_m2=np.concatenate([np.zeros((n_noise, 6), np.float32), raw.square_moments_per_m2])
+        if len(raw.square_moments_per_m2) == n
+        else np.zeros((0, 6), np.float32),
         centre_sample=raw.encoding.centre_sample if raw.encoding is not None else float("nan"),
         n_channels=raw.samples.shape[1],
         k_unit_per_m=None if raw.trajectory_per_m is None else k_units_per_m(raw.encoding, raw.definitions),

@@ -16,7 +16,7 @@ from isocenter.domain.raw import RawScan
 from isocenter.domain.scan import EndReason
 from isocenter.storage.files import plain_words, write_atomic
 from isocenter.storage.journal import Journal, mend_journal, now_iso, read_journal
-from isocenter.storage.mrd_lines import evolution_s_of, labels_of, times_s, trajectory_of_file
+from isocenter.storage.mrd_lines import evolution_s_of, labels_of, square_moments_of, times_s, trajectory_of_file
 from isocenter.storage.mrd_quick import read_quickly
 from isocenter.storage.record import ScanEnd, ScanRecord
 from isocenter.storage.scan_folder import IMAGES, JOURNAL, RAW, RECORD, SEQUENCE, encode
@@ -137,6 +137,7 @@ def read_raw(path: Path, kind: str = "imaging") -> RawScan:
         name=record.request.protocol.name,
         time_s=times_s(lines),
         evolution_s=evolution_s_of(lines),
+        square_moments_per_m2=square_moments_of(lines, compiled.labels),
         trajectory_per_m=_trajectory(lines, trajectories, chosen, length, record.request.placement),
         noise=_noise(heads, data, is_noise, length) if kind == "imaging" else None,
         sensor_channels=tuple(range(1, samples.shape[1])),  # the coil's channel is the first

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from isocenter.compiler.interpret.concomitant import find_square_moments
 from isocenter.compiler.interpret.encoding import find_encoding, sample_k
 from isocenter.compiler.interpret.facts import find_facts, gradient_loads
 from isocenter.compiler.interpret.gradients import (
@@ -29,7 +30,7 @@ from isocenter.compiler.interpret.pulses import (
 from isocenter.compiler.interpret.segments import LEAD_TICKS, TAIL_S, Tables, cut, plan_segments
 from isocenter.compiler.interpret.shots import Cuts, choose_cuts, dummy_shots, find_cuts, shot_pulses, slice_count
 from isocenter.compiler.interpret.timeline import make_timeline
-from isocenter.compiler.interpret.trajectory import find_evolution_s, find_trajectory
+from isocenter.compiler.interpret.trajectory import find_evolution_s, find_trajectory, staircases
 from isocenter.compiler.interpret.windows import GATE_LEAD_TICKS, find_readouts, shift_readouts
 from isocenter.compiler.pulseq.model import PulseqFile
 from isocenter.domain.errors import CompileError
@@ -91,6 +92,7 @@ def compile_scan(
     encoding = find_encoding(file, readouts, k_samples, pulses, moments, placement)
     needs_trajectory = encoding is None if with_trajectory is None else with_trajectory
     trajectory = find_trajectory(readouts, pulses, gradients, scanner) if needs_trajectory else None
+    squares = _squares(readouts, pulses, gradients, scanner, lo_hz) if with_trajectory is not False else None
     readouts = shift_readouts(readouts, moments, origin, shift_m, clock_hz)
     _, rx_enable, rx_gate = receive_tracks(readouts, gates)
     trigger, leds = trigger_tracks(file, timeline)
@@ -120,7 +122,16 @@ def compile_scan(
         signature=file.signature,
         trajectory_per_m=trajectory,
         evolution_s=find_evolution_s(readouts, pulses, clock_hz),
+        **({} if squares is None else {"square_moments_per_m2": squares}),
     )
+
+
+def _squares(
+    readouts: Readouts, pulses: Pulses, gradients: GradientTracks, scanner: Scanner, lo_hz: float
+) -> NDArray[np.float32]:
+    """What concomitant fields leave at each readout."""
+    turn = scanner.gradients.channel_from_device.T  # a signed permutation
+    return find_square_moments(readouts, pulses, staircases(gradients, scanner), scanner.console.clock_hz, lo_hz, turn)
 
 
 def _origin(pulses: Pulses, readouts: Readouts, moments: Moments) -> NDArray[np.float64]:

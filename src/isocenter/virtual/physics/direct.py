@@ -174,6 +174,9 @@ def _raw_scan(
         time_s=time_s[chosen],
         trajectory_per_m=trajectory,
         evolution_s=scan.evolution_s[chosen] if len(scan.evolution_s) else scan.evolution_s,
+        square_moments_per_m2=scan.square_moments_per_m2[chosen]
+        if len(scan.square_moments_per_m2)
+        else scan.square_moments_per_m2,
         noise=noise,
         sensor_channels=tuple(range(n_coils, len(channels))),
     )
