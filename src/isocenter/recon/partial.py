@@ -96,7 +96,7 @@ def start_in_full(n_samples: int, n_full: int, centre: float) -> int:
 
 
 def fill_pocs(kspace: Complex, axes: Sequence[Coverage], measured: NDArray[np.bool_], n_rounds: int) -> Complex:
-    """Whole k-space by projections: in turn the image gets the smooth phase and its k-space what was measured.
+    """Whole k-space by projections: in turn the image keeps what has the smooth phase, its k-space what was measured.
 
     Parameters
     ----------
@@ -121,7 +121,8 @@ def fill_pocs(kspace: Complex, axes: Sequence[Coverage], measured: NDArray[np.bo
     filled = kspace
     for _ in range(n_rounds):
         image = _image(filled, axes)
-        image = np.abs(image) * turn
+        # The real part, not the magnitude: what rings below zero beside an edge is part of the image too.
+        image = np.real(image * turn.conj()).astype(np.float32) * turn
         filled = np.where(measured, kspace, np.where(known, _kspace(image, axes), np.complex64(0)))
     return np.asarray(filled, dtype=np.complex64)
 

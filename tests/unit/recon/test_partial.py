@@ -50,7 +50,7 @@ def test_missing_lines_are_filled(flat, method, part, bound, from_end):
     whole = images(flat, None, ZEROS).data
     found = images(flat, keep, filled_by(method))
     zeros = images(flat, keep, ZEROS).data
-    assert error(found.data, whole) < bound
+    assert error(found.data, whole) < bound * (0.6 if method == "pocs" else 1)
     assert error(found.data, whole) < 0.45 * error(zeros, whole)
     assert f"{100 * round(part * 96) / 96:.0f} % of lin measured" in dict(found.provenance)["partial_fourier"]
 
