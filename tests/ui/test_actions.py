@@ -148,6 +148,16 @@ def test_every_action_is_in_the_list_of_keys(program):
     program.shell.sheet.dismiss()
 
 
+def test_the_keyboard_is_where_the_next_step_is(program, qtbot):
+    for _ in range(2):
+        qtbot.keyClick(program.shell, Qt.Key.Key_F10)
+        qtbot.waitUntil(lambda: program.exam.exam is not None)
+        assert program.place.queue.first_button.hasFocus()
+        trigger(program, "exam.end")
+        qtbot.waitUntil(lambda: program.exam.exam is None)
+        assert program.place._register.hasFocus()
+
+
 def test_a_long_sheet_is_paged_through_with_keys(program, qtbot):
     trigger(program, "program.keys")
     sheet = program.shell.sheet

@@ -28,6 +28,7 @@ class Program(QObject):
         self.scenarios = self.commands.scenarios
         table = (*exam_actions(self.commands), *virtual_actions(self.commands))
         self.actions = ActionSet(table, shell, lambda: shell.sheet is not None)
+        self.exam.exam_changed.connect(self.actions.refresh)  # before the place puts the keyboard on one of its buttons
         self.place = ExamPlace(self.exam, self.scenarios, self.actions)
         self.scanner = ScannerPlace(self.exam, self.scenarios, self.actions)
         self.window_actions = ActionSet(
@@ -51,7 +52,6 @@ class Program(QObject):
         shell.sidebar_foot.addWidget(ActionButton(self.window_actions["program.keys"], "place"))
         self.binding = ShellBinding(shell, self.exam, self.scenarios)
         for signal in (
-            self.exam.exam_changed,
             self.exam.queue_changed,
             self.exam.status_changed,
             self.exam.selection_changed,
