@@ -73,7 +73,9 @@ class Line:
         port, self._port = self._port, None
         if port is None:
             return
-        left_open = getattr(port, "_socket", None)  # pyserial forgets to close it when the far end has gone
+        left_open = getattr(port, "_socket", None)
+        if type(port).__module__.endswith("protocol_socket"):
+            port.is_open = False  # its own close() sleeps for 0.3 s, and forgets the socket when the far end has gone
         try:
             port.close()
         except OSError:
