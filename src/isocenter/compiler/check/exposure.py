@@ -3,18 +3,19 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from isocenter.compiler.check.advice import Advisor, longer_ramps
 from isocenter.compiler.check.dose import Windows, plan_dose
 from isocenter.compiler.check.patient import DUTY, rf_exposures
 from isocenter.compiler.check.pns import HEART, NERVE, stimulation_exposures
-from isocenter.compiler.check.report import Advice, Finding, in_one_sentence
+from isocenter.compiler.check.report import Advice, Finding, SafetyReport, in_one_sentence
 from isocenter.compiler.check.rf import Transmission
 from isocenter.compiler.check.thermal import gradient_exposures, gradient_exposures_now
 from isocenter.compiler.check.timeline import Timeline
-from isocenter.domain.events import CompiledScan
+from isocenter.domain.errors import LimitError
+from isocenter.domain.events import TX_FULL_SCALE, CompiledScan
 from isocenter.domain.exposure import Exposure, Label, PlannedDose
 from isocenter.domain.exposure_history import ExposureHistory
 from isocenter.domain.limits import FirstLevelConfirmation, OperatingMode, Region, Subject, weight_problem
@@ -22,6 +23,7 @@ from isocenter.domain.scanner import Scanner
 
 _AVERAGED_SAR: Final = frozenset(region.value for region in (Region.WHOLE_BODY, Region.PARTIAL_BODY, Region.HEAD))
 _SLACK: Final = 1.0001
+PEAK: Final = "peak B1+"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,13 +71,13 @@ def assess(
     loads
         Of ``check_rf`` and ``check_gradients``; what is too high there is not told twice.
     """
-    history, subject = situation.history, situation.subject
+    history, subject = situation.history, _believed(situation.subject)
     end_s = float((history.start_s + history.length_s).max(initial=-math.inf))
     starts_s = situation.starts_s if math.isfinite(situation.starts_s) else max(end_s, 0.0)
     windows = Windows(planned=plan_dose(scan, timeline, pulses), history=history, starts_s=starts_s)
 
     def in_mode(mode: OperatingMode) -> tuple[Exposure, ...]:
-        rf = rf_exposures(windows.mean, scanner, subject, mode)
+        rf = (_peak(scan, pulses), *rf_exposures(windows.mean, scanner, subject, mode))
         return (*rf, *stimulation_exposures(scan, timeline, scanner, loads, subject, mode))
 
     hardware = tuple(gradient_exposures(windows, scanner, loads))
@@ -94,11 +96,15 @@ def assess(
         loads=loads,
         advisor=Advisor(scan=scan, timeline=timeline, pulses=pulses, windows=windows),
     )
-    told = {DUTY: "RF duty in one second"} | {
+    told = {DUTY: "RF duty in one second", PEAK: "RF amplitude"} | {
         f"{letter} gradient RMS": f"{letter} gradient RMS in one second" for letter in "xyz"
     }
     over = [one for one in (*_over(exposures), *_over(hardware)) if loads.get(told.get(one.name, ""), 0.0) <= _SLACK]
-    findings = [*_weight(subject), *_unknown(exposures, scanner, subject), *fixer.findings(over, may_pass=may_pass)]
+    findings = [
+        *_weight(situation.subject),
+        *_unknown(exposures, scanner, subject),
+        *fixer.findings(over, may_pass=may_pass),
+    ]
     return Assessment(findings=tuple(findings), exposures=(*exposures, *hardware), mode=mode, planned=windows.planned)
 
 
@@ -112,8 +118,50 @@ def live_exposures(
     now_s
         On the history's clock [s]. A segment that is still playing counts as far as it is.
     """
-    rf = rf_exposures(lambda quantity, window_s: history.mean(quantity, window_s, now_s), scanner, subject, mode)
+    rf = rf_exposures(lambda quantity, window_s: history.mean(quantity, window_s, now_s), scanner, _believed(subject), mode)
     return (*rf, *gradient_exposures_now(history, now_s, scanner))
+
+
+def predicted_exposures(
+    report: SafetyReport, scanner: Scanner, subject: Subject | None, history: ExposureHistory, starts_s: float
+) -> tuple[Exposure, ...]:
+    """Exposures of a scan that was checked, as if it started at another time or after something else: in milliseconds.
+
+    Parameters
+    ----------
+    report
+        Of a scan whose tables could be read.
+    starts_s
+        On the history's clock [s].
+    """
+    if report.planned is None:
+        raise ValueError("the tables of this scan could not be read, so nothing can be predicted")
+    windows = Windows(planned=report.planned, history=history, starts_s=starts_s)
+    rf = rf_exposures(windows.mean, scanner, _believed(subject), report.mode)
+    same = tuple(one for one in report.exposures if one.name in (PEAK, NERVE, HEART))
+    return (*rf, *same, *gradient_exposures(windows, scanner, report.loads))
+
+
+def raise_if_over(exposures: tuple[Exposure, ...]) -> None:
+    """Raise LimitError for what is most above its limit; for the last moment before a scan starts."""
+    if over := _over(exposures):
+        worst = max(over, key=lambda one: one.fraction)
+        value, limit, unit = worst.shown
+        raise LimitError(
+            f"With what was played until now, {worst.title} would be {value:.4g}; at most {limit:.4g} {unit} are allowed.",
+            "Prepare the scan again: it then says how long to wait, or what to change.",
+        )
+
+
+def _believed(subject: Subject | None) -> Subject | None:
+    """The subject; a weight that cannot be counts as none."""
+    return replace(subject, weight_kg=math.nan) if subject is not None and weight_problem(subject) else subject
+
+
+def _peak(scan: CompiledScan, pulses: Transmission) -> Exposure:
+    value_t = float(pulses.magnitude.max(initial=0)) * scan.tx_t_per_code
+    limit_t = TX_FULL_SCALE * scan.tx_t_per_code
+    return Exposure(name=PEAK, value=value_t, limit=limit_t, unit="T", window_s=0.0, label=Label.MODEL)
 
 
 def _over(exposures: tuple[Exposure, ...]) -> list[Exposure]:

@@ -16,7 +16,7 @@ from isocenter.sequences.build import build
 
 PERSON = Subject(body_part="HEAD", weight_kg=60.0)
 CASES = {
-    "gre_3d": {"n_phase": 40, "n_slab": 24},
+    "gre_3d": {"n_phase": 40, "n_slab": 10},
     "tse_3d": {"n_phase": 48, "n_slab": 8},
     "spin_echo_2d": {"n_phase": 48},
 }

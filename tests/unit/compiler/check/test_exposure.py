@@ -10,7 +10,14 @@ import random
 import numpy as np
 import pytest
 
-from isocenter.compiler.check import allowed_forward_power_w, check_scan, live_exposures, measured_exposures
+from isocenter.compiler.check import (
+    allowed_forward_power_w,
+    check_scan,
+    live_exposures,
+    measured_exposures,
+    predicted_exposures,
+    raise_if_over,
+)
 from isocenter.compiler.check.dose import Windows
 from isocenter.domain.errors import LimitError
 from isocenter.domain.exposure import Label, Quantity
@@ -194,6 +201,13 @@ def test_a_weight_that_cannot_be_is_refused(bench):
         report.raise_if_refused()
 
 
+@pytest.mark.parametrize("weight_kg", [0.0, -60.0, math.inf, 7000.0])
+def test_a_weight_that_cannot_be_hides_no_sar(bench, weight_kg):
+    report = check(bench, train(bench), subject=Subject(body_part="HEAD", weight_kg=weight_kg))
+    assert not report.is_allowed
+    assert exposure(report, "whole-body SAR in 10 s").value == pytest.approx(100 * DRIVE / 2.0, rel=1e-3)
+
+
 @pytest.mark.parametrize(("part", "has_head"), [("HEAD", True), ("", True), ("KNEE", False), ("HAND", False)])
 def test_the_head_counts_where_it_may_be_in_the_coil(bench, part, has_head):
     report = check(bench, train(bench, seconds=2), subject=Subject(body_part=part, weight_kg=60.0))
@@ -315,6 +329,35 @@ def test_a_scan_may_not_start_before_what_is_still_played_has_ended(bench):
         early = check(bench, scan, history=history, starts_s=starts_s)
         for title in ("head SAR in 10 s", "head SAR in 6 min"):
             assert exposure(early, title).value == pytest.approx(exposure(late, title).value, rel=1e-3)
+
+
+def test_what_a_checked_scan_would_do_later_is_said_without_its_tables(bench):
+    scan, scanner = train(bench), powered(bench, 0.7 * 6.4 * HEAD_KG / DRIVE)
+    report = check(bench, scan, scanner)
+    history = history_of(report, 100.0)
+    for starts_s in (120.0, 125.0, 900.0):
+        full = check(bench, scan, scanner, history=history, starts_s=starts_s)
+        quick = predicted_exposures(report, scanner, PERSON, history, starts_s)
+        assert sorted(one.title for one in quick) == sorted(one.title for one in full.exposures)
+        for one in quick:
+            assert one.value == pytest.approx(exposure(full, one.title).value, nan_ok=True), one.title
+    raise_if_over(quick)
+    for _ in range(12):
+        history = history.with_dose(shifted(history, 20.0))
+    with pytest.raises(LimitError, match=r"(?s)head SAR in 6 min would be .* W/kg are allowed.*Prepare the scan again"):
+        raise_if_over(predicted_exposures(report, scanner, PERSON, history, 400.0))
+
+
+def shifted(history, by_s):
+    """The last 20 s of a history once more, so much later."""
+    rows = slice(-200, None)
+    start_s = history.start_s[rows] + by_s
+    return Dose(clock=history.clock, start_s=start_s, length_s=history.length_s[rows], values=history.values[rows])
+
+
+def test_the_peak_is_there_with_full_scale_as_its_limit(bench):
+    peak = exposure(check(bench, train(bench, seconds=2)), "peak B1+")
+    assert (peak.value, peak.limit) == (pytest.approx(100e-6 * 20000 / 32767), pytest.approx(100e-6))
 
 
 def test_what_is_shown_live_is_what_was_predicted(bench):
