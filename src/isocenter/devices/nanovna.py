@@ -55,6 +55,7 @@ class NanoVna:
         self._accepts_uncalibrated = bool(link.options.get("accept_uncalibrated", 0))
         self._sweep_timeout_s = sweep_timeout_s
         self._has_mask = True
+        self._was_calibrated = False
 
     @property
     def address(self) -> str:
@@ -66,7 +67,7 @@ class NanoVna:
         deadline_s = time.monotonic() + 1.9
         self._line.open()
         self._find_prompt(attempts=3, timeout_s=0.25)
-        self._has_mask = True
+        self._has_mask, self._was_calibrated = True, False
         board = next((line for line in self._ask("info", 0.4) if "board" in line.lower()), "")
         version = self._ask("version", max(0.1, min(0.4, deadline_s - time.monotonic())))
         if not version or version[0].endswith("?"):
@@ -83,8 +84,9 @@ class NanoVna:
 
     def poll(self) -> DeviceReading:
         """Whether it answers, and whether it is calibrated."""
-        version = " ".join(self._ask("version", 0.24))
-        if self._accepts_uncalibrated or self._is_calibrated(0.24):
+        version = " ".join(self._ask("version", 0.24))  # as little as possible: some firmware hangs when asked for long
+        self._was_calibrated = self._was_calibrated or self._accepts_uncalibrated or self._is_calibrated(0.24)
+        if self._was_calibrated:
             return DeviceReading(condition=Condition.READY, text="answers", said=version)
         return DeviceReading(condition=Condition.FAULT, text="answers, but is not calibrated", said=version)
 
@@ -103,6 +105,7 @@ class NanoVna:
             raise ValueError(f"no sweep: {start_hz} to {stop_hz} Hz in {n_points} points")
         deadline_s = time.monotonic() + self._sweep_timeout_s
         if not self._accepts_uncalibrated and not self._is_calibrated(0.4):
+            self._was_calibrated = False
             raise WrongState("The network analyser is not calibrated.", _CALIBRATE)
         parts = np.array_split(wanted_hz, -(-n_points // self._max_points))
         measured = [self._part(part, deadline_s, len(parts) - n) for n, part in enumerate(parts)]

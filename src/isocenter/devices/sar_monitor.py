@@ -86,10 +86,10 @@ class OvguSarMonitor:
         return self._line.address
 
     def open(self) -> str:
-        """Open the line and ask who is there. What it was doing goes on, and is unknown."""
+        """Open the line and ask who is there. What it was doing goes on, and is unknown; a trip stays a trip."""
         self._line.open()
         self._frames = FrameReader()
-        self._state, self._has_limits, self._complaint = _State.UNKNOWN, False, ""
+        self._forget()
         identity = self._identify(timeout_s=0.5, attempts=3)
         self._frames.has_lost = False  # half a message from before we listened
         return identity
@@ -97,7 +97,7 @@ class OvguSarMonitor:
     def close(self) -> None:
         """Let go of the line."""
         self._line.close()
-        self._state = _State.UNKNOWN
+        self._forget()
 
     def poll(self) -> DeviceReading:
         """What is known of it, after it has shown that it is alive."""
@@ -173,6 +173,11 @@ class OvguSarMonitor:
         self._has_limits = False
         self._send_and_confirm(*texts)
         self._has_limits = True
+
+    def _forget(self) -> None:
+        """What was known of the box, but for a trip: its latch stays, whatever becomes of the line."""
+        self._state = _State.TRIPPED if self._state is _State.TRIPPED else _State.UNKNOWN
+        self._has_limits, self._complaint = False, ""
 
     def _adc2(self, limit_w: float, window: str) -> float:
         adc2 = limit_w / self._w_per_adc2

@@ -90,6 +90,9 @@ def test_a_trip_stays_until_the_button_on_the_box_and_a_person_here(rig: Rig) ->
     rig.wait_for_fault()
     rig.plant.change("test", rf_playing=False, forward_w=0.0)
     rig.monitor.standby()
+    rig.monitor.close()
+    rig.monitor.open()  # a line that was lost meanwhile changes nothing
+    assert rig.monitor.poll().faults == ("sar_peak",)
     with pytest.raises(WrongState, match=r"tripped.*\n.*reset button"):
         rig.monitor.enable()
     rig.monitor.clear_fault()  # the person forgot the button

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: MIT
 """The SAR monitor on scripted bytes: what it may say, when, and what must never be taken for good."""
 
+import itertools
 import time
 import zlib
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scripted_far_end import Scripted
 
 from isocenter.devices.sar_monitor import OvguSarMonitor
@@ -66,6 +69,26 @@ def test_a_crc_may_hold_a_line_end_or_text() -> None:
     reader = FrameReader()
     assert reader.feed(frame(begins) + frame(ends) + frame("start")) == [begins, ends, "start"]
     assert not reader.has_lost
+
+
+@given(
+    parts=st.lists(
+        st.one_of(
+            st.sampled_from(["start", "10slimit", "SARstop", "sar2.0"]).map(lambda text: (text, frame(text))),
+            st.binary(max_size=20).map(lambda noise: ("", noise)),
+        ),
+        max_size=8,
+    ),
+    cuts=st.lists(st.integers(0, 200), max_size=6),
+)
+def test_whatever_comes_between_frames_none_is_lost_and_none_is_made_up(
+    parts: list[tuple[str, bytes]], cuts: list[int]
+) -> None:
+    stream = b"".join(data for _, data in parts)
+    edges = sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
+    reader = FrameReader()
+    texts = [text for a, b in itertools.pairwise(edges) for text in reader.feed(stream[a:b])]
+    assert texts == [text for text, _ in parts if text]
 
 
 def test_frames_are_found_again_behind_noise_and_the_noise_is_told() -> None:
