@@ -146,7 +146,8 @@ class ScenarioViewModel(QObject):
         drawn = [entry for entry in usable if not entry.is_good_day or entry.name == _GOOD_DAY]
         if self.why_not_change() or not drawn:
             return False
-        return self._begin(secrets.choice(drawn).name, is_exercise=True)
+        title = self._exam.service.scanner.title  # another scanner would give the answer away
+        return self._begin(secrets.choice([e for e in drawn if e.magnet == title] or drawn).name, is_exercise=True)
 
     def _begin(self, name: str, *, is_exercise: bool) -> bool:
         try:
