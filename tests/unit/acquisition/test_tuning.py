@@ -89,7 +89,7 @@ class Rig:
 
 
 @pytest.mark.parametrize("larmor_hz", [1.96e6, 2.0e6, 2.065e6, 2.15e6, 2.34e6, 3.07e6, 3.4e6])
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_it_matches_coils_of_many_boxes_of_capacitors_in_few_settings(larmor_hz: float, seed: int) -> None:
     rig = Rig(CoilCircuit.for_frequency(larmor_hz, seed), larmor_hz)
     result = rig.tune()

@@ -6,7 +6,7 @@ import time
 import zlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scripted_far_end import Scripted
 
@@ -71,6 +71,7 @@ def test_a_crc_may_hold_a_line_end_or_text() -> None:
     assert not reader.has_lost
 
 
+@settings(deadline=None)
 @given(
     parts=st.lists(
         st.one_of(
