@@ -155,6 +155,13 @@ class PlannedDose:
         """The same scan with all flip angles times ``factor``."""
         return replace(self, pulse_drive_s=self.pulse_drive_s * factor**2)
 
+    def weakened(self, factor: float) -> "PlannedDose":
+        """The same scan with all gradients times ``factor``, below 1, and the same shim: at most what it then is."""
+        shim, lengths = np.abs(np.array(self.shim_t_per_m))[:, None], np.maximum(np.diff(self.edge_s), 1e-12)
+        rms = factor * np.sqrt(self.gradient[:3] / lengths) + (1 - factor) * shim
+        size = factor * self.gradient[3:] + (1 - factor) * shim * lengths
+        return replace(self, gradient=np.concatenate([rms**2 * lengths, size]))
+
     def kept(self, is_kept: NDArray[np.bool_]) -> "PlannedDose":
         """The same scan without some of its pulses."""
         return replace(

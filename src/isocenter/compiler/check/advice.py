@@ -138,11 +138,10 @@ class Advisor:
         return Advice(kind="slices", advised=left, text=f"take {left} of the {n_slices} slices with the same TR")
 
     def _amplitude(self, worst: Worst) -> Advice | None:
-        """Gradients, and the shim with them, a little lower; a larger field of view does that."""
+        """Gradients a little lower over the same shim; a larger field of view does that."""
 
         def passes(lower: float) -> bool:
-            factor = np.repeat([(1 - lower) ** 2, 1 - lower], 3)[:, None]
-            planned = replace(self.windows.planned, gradient=self.windows.planned.gradient * factor)
+            planned = self.windows.planned.weakened(1 - lower)
             return worst(replace(self.windows, planned=planned)) <= _MARGIN
 
         lower = smallest(passes, 0.0, 0.95, 0.01)

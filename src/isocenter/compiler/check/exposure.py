@@ -230,11 +230,9 @@ class _Fixer:
         return self.advisor.for_rf(worst, is_flip_enough=not any(one.name == DUTY for one in over))
 
     def _heat(self, over: list[Exposure]) -> tuple[Advice, ...]:
-        peaks = [one.fraction for one in over if one.name.endswith("gradient current")]
+        peaks = [one for one in over if one.name.endswith("gradient current")]
         if peaks:
-            factor = math.ceil(100 * max(peaks)) / 100
-            text = f"enlarge field of view and voxels {factor:.2f} times; the shim counts as well"
-            return (Advice(kind="amplitude", advised=1 / factor, text=text),)
+            return self._lower_peaks(peaks)
         wanted = {one.title for one in over}
 
         def worst(windows: Windows) -> float:
@@ -242,6 +240,23 @@ class _Fixer:
             return max(one.value / one.limit for one in exposures if one.title in wanted)
 
         return self.advisor.for_heat(worst)
+
+    def _lower_peaks(self, over: list[Exposure]) -> tuple[Advice, ...]:
+        """By how much gradients must come down while the shim stays as it is."""
+        factors = []
+        for one in over:
+            channel = "xyz".index(one.name[0])
+            thermal = self.scanner.gradients.axes[channel].thermal
+            assert thermal is not None
+            shim_a = self.advisor.windows.planned.shim_t_per_m[channel] * thermal.a_per_t_per_m
+            if one.limit <= shim_a:
+                most_t_per_m = one.limit / thermal.a_per_t_per_m
+                text = f"repeat the shim: that of {one.name[0]} alone must stay below {most_t_per_m * 1e3:.3g} mT/m"
+                return (Advice(kind="shim", advised=most_t_per_m, text=text),)
+            factors.append((one.limit - shim_a) / (one.value - shim_a))
+        factor = max(math.floor(99.9 * min(factors)), 1) / 100
+        text = f"enlarge field of view and voxels {1 / factor:.2f} times, since the shim takes current as well"
+        return (Advice(kind="amplitude", advised=factor, text=text),)
 
     def _nerves(self, over: list[Exposure]) -> tuple[Advice, ...]:
         now = max(one.fraction for one in over)

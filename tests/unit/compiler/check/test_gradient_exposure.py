@@ -117,11 +117,28 @@ def test_current_is_that_of_the_largest_gradient_with_its_shim(bench):
     report = check(bench, bench.build([draft]), scanner, calibration=shims)
     found = next(finding for finding in report.findings if finding.limit == "x gradient current")
     assert (found.requested, found.allowed, found.unit) == (pytest.approx(10.5, rel=1e-3), 9.0, "A")
-    assert "the shim counts as well" in found.remedy
+    assert "the shim takes current as well" in found.remedy
     factor = found.advice[0].advised
-    draft.tracks["grad_vx"] = [[tick, int(value * factor)] for tick, value in draft.tracks["grad_vx"]]
-    passed = check(bench, bench.build([draft]), scanner, calibration=shims)
-    assert "x gradient current" not in [finding.limit for finding in passed.findings]
+    assert factor == pytest.approx(4.5 / 6, abs=0.011)
+
+    def with_lobe(scale):
+        lobe = bench.trapezoid(bench.us(5000), code(bench, 6e-3 * scale), n_ramp=100, flat=bench.us(10e3))
+        draft.tracks["grad_vx"] = [[0, shim], *[[tick, value + shim] for tick, value in lobe]]
+        report = check(bench, bench.build([draft]), scanner, calibration=shims)
+        return [finding.limit for finding in report.findings]
+
+    assert "x gradient current" not in with_lobe(factor)
+    assert "x gradient current" in with_lobe(factor + 0.02)
+
+
+def test_a_shim_that_alone_is_too_much_is_told_as_such(bench):
+    scanner = scanner_with(bench, thermal=dataclasses.replace(THERMAL, max_a=4.0))
+    shim = code(bench, 4.5e-3)
+    draft = bench.Draft(tracks={"grad_vx": [[0, shim]]}, end=bench.us(50e3), shim=(shim, 0, 0))
+    report = check(bench, bench.build([draft]), scanner, calibration={"shim_t_per_m": (4.5e-3, 0.0, 0.0)})
+    found = next(finding for finding in report.findings if finding.limit == "x gradient current")
+    assert (found.advice[0].kind, found.advice[0].advised) == ("shim", pytest.approx(4e-3))
+    assert "Repeat the shim: that of x alone must stay below 4 mT/m" in found.remedy
 
 
 def test_rms_over_a_minute_and_heat_of_the_stage_in_closed_form(bench):
@@ -179,6 +196,27 @@ def test_advice_against_heat_passes_when_followed(bench):
     assert not check(bench, plateau(bench, 6e-3 * (factor + 0.02), seconds=20), scanner).is_allowed
     tr_ms = advice_of(report, "tr") * 1e3
     assert check(bench, plateau(bench, 6e-3, seconds=20, tr_ms=tr_ms), scanner).is_allowed
+
+
+def test_lower_gradients_are_advised_for_a_shim_that_stays(bench):
+    scanner = scanner_with(bench, thermal=dataclasses.replace(THERMAL, max_rms_a=2.0))
+    shim = code(bench, 1e-3)
+
+    def report(scale):
+        drafts = []
+        for index in range(30):
+            lobe = bench.trapezoid(bench.us(2000), code(bench, 4e-3 * scale), n_ramp=100, flat=bench.us(500e3))
+            rows = [[0, shim], *[[tick, value + shim] for tick, value in lobe]]
+            drafts.append(
+                bench.Draft(tracks={"grad_vx": rows}, end=bench.us(990e3), start_s=float(index), shim=(shim, 0, 0))
+            )
+        return check(bench, bench.build(drafts), scanner, calibration={"shim_t_per_m": (1e-3, 0.0, 0.0)})
+
+    found = report(1.0)
+    assert [finding.limit for finding in found.findings] == ["x gradient current RMS in 1 min"]
+    factor = advice_of(found, "amplitude")
+    assert report(factor).is_allowed
+    assert not report(factor + 0.05).is_allowed
 
 
 def test_what_is_not_known_of_a_channel_stays_unknown(bench):
