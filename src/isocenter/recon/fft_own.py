@@ -16,6 +16,7 @@ from isocenter.recon.lanes import BLOCK, LANES
 Complex: TypeAlias = NDArray[np.complex64]
 Job: TypeAlias = Callable[[NDArray[np.float32]], None]
 
+_BLOCK_VALUES: Final = 2**17  # a megabyte, what a usual second cache holds
 _JOBS_PER_THREAD: Final = 4  # so that one whose processor is needed elsewhere does not keep the others waiting
 
 
@@ -79,9 +80,14 @@ def transform_axis(source: Complex, target: Complex, axis: int, how: OwnTransfor
 
 
 def transform_lines(
-    lines: Complex, order: NDArray[np.int64], target: Complex, how: OwnTransform, n_threads: int = 1
+    lines: Complex,
+    order: NDArray[np.int64],
+    target: Complex,
+    how: OwnTransform,
+    planes: OwnTransform | None = None,
+    n_threads: int = 1,
 ) -> None:
-    """The last axis of the target from lines in any order.
+    """The last axis of the target from lines in any order, and the one before it while they are in the cache.
 
     Parameters
     ----------
@@ -91,8 +97,28 @@ def transform_lines(
         Which of them belongs where, one behind the other as they are in the target.
     target
         C-contiguous; not in the same memory.
+    planes
+        The transform along the axis before the last, which does not change its size; None leaves that axis alone.
     """
-    _run(_along(lines, order, target, how, _n_parts(n_threads)), how, n_threads)
+    if planes is None:
+        _run(_along(lines, order, target, how, _n_parts(n_threads)), how, n_threads)
+        return
+    whole = target.reshape(-1, *target.shape[-2:])
+    step = max(_BLOCK_VALUES // max(whole[0].size, 1), 1)
+    jobs = []
+    for start in range(0, len(whole), step):
+        part = whole[start : start + step]
+        rows = order[start * part.shape[1] : (start + len(part)) * part.shape[1]]
+        jobs.append(_in_turn([*_along(lines, rows, part, how, 1), *_across(part, part, 1, planes, 1)]))
+    _run(jobs, max(how, planes, key=lambda item: item.size), n_threads)
+
+
+def _in_turn(jobs: list[Job]) -> Job:
+    def all_of_them(work: NDArray[np.float32]) -> None:
+        for job in jobs:
+            job(work)
+
+    return all_of_them
 
 
 def _n_parts(n_threads: int) -> int:
@@ -100,9 +126,6 @@ def _n_parts(n_threads: int) -> int:
 
 
 def _run(jobs: list[Job], how: OwnTransform, n_threads: int) -> None:
-    if len(jobs) == 1:
-        jobs[0](np.empty(work_numbers(how.size), dtype=np.float32))
-        return
     waiting = iter(jobs)
 
     def take_turns(_: int) -> None:
@@ -110,6 +133,9 @@ def _run(jobs: list[Job], how: OwnTransform, n_threads: int) -> None:
         for job in waiting:  # the interpreter's lock lets one thread at a time take the next
             job(work)
 
+    if n_threads <= 1 or len(jobs) == 1:
+        take_turns(0)
+        return
     with ThreadPoolExecutor(n_threads) as pool:
         list(pool.map(take_turns, range(n_threads)))
 

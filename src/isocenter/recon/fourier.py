@@ -86,33 +86,39 @@ def to_image(
     return image if kept is None else np.ascontiguousarray(image[(slice(None),) * axis + (wanted,)])
 
 
-def lines_to_image(
-    samples: Complex, order: NDArray[np.int64], *, size: int, centre: float, kept: slice | None = None
+def lines_to_images(
+    samples: Complex,
+    order: NDArray[np.int64],
+    axes: Sequence[tuple[int, int, float]],
+    *,
+    size: int,
+    centre: float,
+    kept: slice | None = None,
 ) -> Complex | None:
-    """``to_image`` along lines that are not in place yet, so that nothing copies them first; None where it gains nothing.
+    """Images from lines that are not in place yet, so that nothing copies them first; None where it gains nothing.
 
     Parameters
     ----------
     samples
         complex64, shape ``(n, n_samples)``, C-contiguous; at most ``size`` samples.
     order
-        Which line is where, int64, any shape.
+        Which line is where, int64, one axis less than the images have.
+    axes
+        The other axes, as for ``to_images``.
     size, centre, kept
-        As for ``to_image``.
-
-    Returns
-    -------
-        complex64, shape of ``order`` and one axis more.
+        Of the last axis, as for ``to_image``.
     """
-    n_samples, wanted, own = samples.shape[1], kept or slice(0, size), _own(samples)
+    n_samples, wanted, own, before_last = samples.shape[1], kept or slice(0, size), _own(samples), order.ndim - 1
     if own is None or n_samples > size:
         return None
     how = _planned(size, float(centre), (0, n_samples), (wanted.start, wanted.stop))
     if how is None:
         return None
+    near = [item for item in axes if item[0] == before_last and item[1] == order.shape[-1]]
+    planes = _planned(near[0][1], float(near[0][2]), (0, near[0][1]), (0, near[0][1])) if near else None
     image = empty_pages((*order.shape, how.n_given))
-    own.transform_lines(samples, order.ravel(), image, how, _own_threads(image.size))
-    return image
+    own.transform_lines(samples, order.ravel(), image, how, planes, _own_threads(image.size))
+    return to_images(image, [item for item in axes if planes is None or item[0] != before_last], overwrite=True)
 
 
 def to_images(kspace: Complex, axes: Sequence[tuple[int, int, float]], *, overwrite: bool = False) -> Complex:

@@ -29,6 +29,8 @@ def both(monkeypatch):
 
     monkeypatch.setattr(fourier, "_WORTH_OWN", 0)
     monkeypatch.setattr(magnitude, "_WORTH", 0)
+    monkeypatch.setattr(fourier, "_own_threads", lambda n_values: 1 + n_values % 2 + n_values // 8000)  # one and several
+    monkeypatch.setattr(fft_own, "_BLOCK_VALUES", 1000)  # many blocks, the last one smaller
     taken = []
     transform_lines = fft_own.transform_lines
     monkeypatch.setattr(fft_own, "transform_lines", lambda *a: (taken.append(1), transform_lines(*a))[1])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from isocenter.domain.errors import ReconError
 from isocenter.domain.parameters import choice, integer, number, switch
-from isocenter.recon.fourier import Complex, lines_to_image, to_image, to_images
+from isocenter.recon.fourier import Complex, lines_to_images, to_image, to_images
 from isocenter.recon.options import MAX_MATRIX
 from isocenter.recon.plan import (
     PlanAxis,
@@ -175,14 +175,15 @@ def _image_of(grid: Grid, *, keeps_readout: bool) -> tuple[Complex, slice | None
     if read.n_kept == read.n_image == read.n_samples and grid.lines is None:
         return to_images(grid.data, [(4, read.n_image, read.centre), *axes], overwrite=True), None
     kept = None if keeps_readout else read.kept
-    if grid.lines is None:
-        image = to_image(grid.data, 4, size=read.n_image, centre=read.centre, kept=kept)
-    else:
-        found = lines_to_image(grid.lines.samples, grid.lines.order, size=read.n_image, centre=read.centre, kept=kept)
-        if found is None:
+    if grid.lines is not None:
+        lines, order = grid.lines.samples, grid.lines.order
+        done = lines_to_images(lines, order, axes, size=read.n_image, centre=read.centre, kept=kept)
+        if done is None:
             return _image_of(in_place(grid), keeps_readout=keeps_readout)
-        image = found
-    return to_images(image, axes, overwrite=True), read.kept if keeps_readout else None
+    else:
+        image = to_image(grid.data, 4, size=read.n_image, centre=read.centre, kept=kept)
+        done = to_images(image, axes, overwrite=True)
+    return done, read.kept if keeps_readout else None
 
 
 def _slices(image: Complex, stack: Stack) -> Complex:
