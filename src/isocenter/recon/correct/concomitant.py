@@ -7,7 +7,8 @@ While a line is read they act like an uneven main field: add ``concomitant_hz`` 
 """
 
 from collections.abc import Callable
-from typing import TypeAlias
+from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ from isocenter.domain.units import GAMMA_HZ_PER_T
 
 Complex: TypeAlias = NDArray[np.complex64]
 N_MOMENTS = 4
+_ROWS: Final = 2048
+_PLACES: Final = 1 << 16
 
 
 def maxwell_functions_m2(position_m: NDArray[np.floating], field_axis: int) -> NDArray[np.float64]:
@@ -97,6 +100,105 @@ def staircase_moments(
     return moments
 
 
+def moments_along(squares: NDArray[np.floating], field_axis: int) -> NDArray[np.float64]:
+    """Moments over the functions of ``maxwell_functions_m2``, shape ``(..., N_MOMENTS)``.
+
+    Parameters
+    ----------
+    squares
+        Products of the gradients, or their integrals, columns xx, yy, zz, xy, xz, yz of the device, shape ``(..., 6)``.
+    field_axis
+        Device axis along which B0 lies.
+    """
+    x, y, z = ((field_axis + step) % 3 for step in (1, 2, 0))
+    column = {(0, 0): 0, (1, 1): 1, (2, 2): 2, (0, 1): 3, (0, 2): 4, (1, 2): 5}
+
+    def pair(i: int, j: int) -> NDArray[np.float64]:
+        return np.asarray(squares[..., column[min(i, j), max(i, j)]], dtype=np.float64)
+
+    return np.stack([pair(x, x) + pair(y, y), pair(z, z), pair(x, z), pair(y, z)], axis=-1)
+
+
+def squares_of_steps(steps_per_m: NDArray[np.floating], dwell_s: float, larmor_hz: float) -> NDArray[np.float64]:
+    """What steps in k-space add to the square moments [turns/m2], shape ``(..., 6)``.
+
+    Parameters
+    ----------
+    steps_per_m
+        From a sample to the next, device axes [1/m], shape ``(..., 3)``: the gradient times the dwell time.
+    """
+    x, y, z = (np.asarray(steps_per_m[..., axis], dtype=np.float64) for axis in range(3))
+    return np.stack([x * x, y * y, z * z, x * y, x * z, y * z], axis=-1) / (dwell_s * 2 * larmor_hz)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Separated:
+    """Phases of rows (lines, samples) at places as a short sum of products: ``rows @ places``.
+
+    Attributes
+    ----------
+    rows
+        complex64, shape ``(n_rows, rank)``, orthonormal over the rows.
+    places
+        complex64, shape ``(rank, n_places)``.
+    """
+
+    rows: Complex
+    places: Complex
+
+
+def separate(
+    moments: NDArray[np.floating],
+    functions: NDArray[np.floating],
+    *,
+    tolerance: float = 1e-3,
+    largest_rank: int = 16,
+    matters: NDArray[np.bool_] | None = None,
+) -> Separated:
+    """Phases ``exp(2 pi i moments @ functions)`` in few terms.
+
+    Parameters
+    ----------
+    moments
+        Turns per unit of each function, for each row, shape ``(n_rows, n_functions)``.
+    functions
+        At the places, shape ``(n_functions, n_places)``.
+    tolerance
+        Largest relative error.
+    largest_rank
+        Most terms.
+    matters
+        Places at which the phases must be right, shape ``(n_places,)``; None for all.
+
+    Source
+    ------
+    The phases as a matrix of low rank, as in MaxGIRF (PMC9232904).
+    """
+    moments = moments.astype(np.float64)
+    flat = np.asarray(functions, dtype=np.float64)
+    rng = np.random.default_rng(0)
+    known = np.arange(flat.shape[1]) if matters is None or not matters.any() else np.flatnonzero(matters)
+    some = rng.choice(known, min(len(known), 256), replace=False)
+    corners = np.unique(np.concatenate([known[flat[:, known].argmin(axis=1)], known[flat[:, known].argmax(axis=1)], some]))
+    few = _few_rows(moments, rng)
+    _, strength, right = np.linalg.svd(np.exp(2j * np.pi * (moments[few] @ flat[:, corners])), full_matrices=False)
+    rest = np.sqrt(np.cumsum(strength[::-1] ** 2)[::-1] / np.sum(strength**2))
+    rank = int(np.clip(np.count_nonzero(rest > tolerance), 1, largest_rank))
+    basis = right[:rank].conj().T
+    seen = np.empty((len(moments), rank), dtype=np.complex128)
+    for start in range(0, len(moments), _ROWS):  # keeps the table of rows and places small
+        part = slice(start, start + _ROWS)
+        seen[part] = np.exp(2j * np.pi * (moments[part] @ flat[:, corners])) @ basis
+    left = np.linalg.qr(seen)[0]
+    chosen = _spread_rows(left[few], min(3 * rank, len(few)))
+    weights = np.linalg.pinv(left[few][chosen])
+    places = np.empty((rank, flat.shape[1]), dtype=np.complex64)
+    for start in range(0, flat.shape[1], _PLACES):
+        part = slice(start, start + _PLACES)
+        places[:, part] = weights @ np.exp(2j * np.pi * (moments[few][chosen] @ flat[:, part]))
+    return Separated(rows=left.astype(np.complex64), places=places)
+
+
 def remove_line_phases(
     lines: Complex,
     moments: NDArray[np.floating],
@@ -126,34 +228,24 @@ def remove_line_phases(
     Returns
     -------
         The image, and how many transforms it took; 1 where the phases are all alike.
-
-    Source
-    ------
-    The phases as a matrix lines times voxels of low rank, as in MaxGIRF (PMC9232904).
     """
-    moments = np.asarray(moments, dtype=np.float64)
     flat = np.asarray(functions, dtype=np.float64).reshape(len(functions), -1)
-    rng = np.random.default_rng(0)
-    some = rng.choice(flat.shape[1], min(flat.shape[1], 256), replace=False)
-    corners = np.unique(np.concatenate([flat.argmin(axis=1), flat.argmax(axis=1), some]))
-    sampled = np.exp(2j * np.pi * (moments @ flat[:, corners]))
-    left, strength, _ = np.linalg.svd(sampled, full_matrices=False)
-    rest = np.sqrt(np.cumsum(strength[::-1] ** 2)[::-1] / np.sum(strength**2))
-    rank = int(np.clip(np.count_nonzero(rest > tolerance), 1, largest_rank))
-    left = left[:, :rank]
-    chosen = _spread_rows(left, min(4 * rank, len(left)))
-    weights = np.linalg.pinv(left[chosen])
+    found = separate(moments, flat, tolerance=tolerance, largest_rank=largest_rank)
     image: Complex | None = None
-    for number in range(rank):
-        factor = left[:, number].conj().reshape(-1, *[1] * (lines.ndim - 1)).astype(np.complex64)
-        part = to_image(lines * factor)
-        over = np.zeros(flat.shape[1], dtype=np.complex64)
-        for weight, row in zip(weights[number], chosen, strict=True):
-            over += (weight * np.exp(2j * np.pi * (moments[row] @ flat))).astype(np.complex64)
-        part = part * over.conj().reshape(functions.shape[1:])
+    for rows, places in zip(found.rows.T, found.places, strict=True):
+        part = to_image(lines * rows.conj().reshape(-1, *[1] * (lines.ndim - 1)))
+        part = part * places.conj().reshape(functions.shape[1:])
         image = part if image is None else image + part
     assert image is not None
-    return image, rank
+    return image, len(found.places)
+
+
+def _few_rows(moments: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.intp]:
+    """Rows that stand for all: the extreme ones and some others."""
+    if len(moments) <= _ROWS:
+        return np.arange(len(moments))
+    some = rng.choice(len(moments), _ROWS, replace=False)
+    return np.unique(np.concatenate([moments.argmin(axis=0), moments.argmax(axis=0), some]))
 
 
 def _spread_rows(table: NDArray[np.complex128], n: int) -> NDArray[np.intp]:

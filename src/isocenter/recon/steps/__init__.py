@@ -4,6 +4,7 @@
 from typing import Final
 
 from isocenter.recon.steps import (
+    concomitant,
     distortion,
     disturbances,
     echoes,
@@ -26,6 +27,7 @@ _FAMILIES: Final = (
     partial.STEPS,
     grid.STEPS,
     distortion.STEPS,
+    concomitant.STEPS,
     image.STEPS,
     second.STEPS,
 )

@@ -250,4 +250,7 @@ def only(raw: RawScan, chosen: NDArray[np.bool_]) -> RawScan:
         time_s=raw.time_s[rows] if len(raw.time_s) == len(chosen) else raw.time_s,
         trajectory_per_m=None if raw.trajectory_per_m is None else raw.trajectory_per_m[rows],
         evolution_s=raw.evolution_s[rows] if len(raw.evolution_s) == len(chosen) else raw.evolution_s,
+        square_moments_per_m2=raw.square_moments_per_m2[rows]
+        if len(raw.square_moments_per_m2) == len(chosen)
+        else raw.square_moments_per_m2,
     )

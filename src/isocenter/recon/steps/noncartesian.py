@@ -2,6 +2,7 @@
 """Step from readouts along any trajectory to images."""
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,11 +12,16 @@ from numpy.typing import NDArray
 from isocenter.domain.errors import ReconError
 from isocenter.domain.geometry import lps_from_device
 from isocenter.domain.parameters import choice, integer, number
+from isocenter.domain.raw import RawScan
 from isocenter.domain.volume import Volume
 from isocenter.recon.display import Display
 from isocenter.recon.options import MAX_MATRIX
 from isocenter.recon.plan import Stack
 from isocenter.recon.steps.base import Picture, Stage, Step, Work
+from isocenter.recon.steps.concomitant import require_squares
+
+_AIR: Final = 0.05  # of the brightest voxel: what phases darker ones have does not matter
+_MOST_TERMS: Final = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +52,13 @@ class Nufft:
     engine: str = choice(
         "auto", "Engine", choices=("auto", "finufft", "ducc0", "numba"), help="Of the transform; auto: the fastest here."
     )
+    field_axis: str = choice(
+        "none",
+        "B0 along",
+        choices=("none", "x", "y", "z"),
+        help="Device axis of the main field (x across the bore of a Halbach magnet): undo the concomitant fields of the "
+        "gradients, which takes as many reconstructions as the phases need terms.",
+    )
 
 
 def nufft(work: Work, p: Nufft) -> Work:
@@ -60,12 +73,55 @@ def nufft(work: Work, p: Nufft) -> Work:
     )
     matrix = (p.n_matrix,) * lay_out(work.raw).n_dim if p.n_matrix else None
     options = NonCartesianOptions(inverse=inverse, matrix=matrix, density=Density(p.density))
-    found = reconstruct_noncartesian(work.raw, options=options, b0_hz=_field_on_voxels(work, matrix))
+    b0_hz = _field_on_voxels(work, matrix)
+
+    def volumes_of(raw: RawScan) -> tuple[Volume, ...]:
+        return tuple(image.volume for image in reconstruct_noncartesian(raw, options=options, b0_hz=b0_hz))
+
+    if p.field_axis == "none":
+        volumes, note = volumes_of(work.raw), ""
+    else:
+        volumes, note = _without_concomitant(work.raw, volumes_of, "xyz".index(p.field_axis))
     pictures = []
-    for index, image in enumerate(found):
-        said = "; ".join(f"{name}: {text}" for name, text in image.volume.provenance)
-        pictures.append(_picture(image.volume, index, work, said))
+    for index, volume in enumerate(volumes):
+        said = "; ".join([*(f"{name}: {text}" for name, text in volume.provenance), *filter(None, [note])])
+        pictures.append(_picture(volume, index, work, said))
     return dataclasses.replace(work, pictures=tuple(pictures))
+
+
+def _without_concomitant(
+    raw: RawScan, volumes_of: Callable[[RawScan], tuple[Volume, ...]], axis: int
+) -> tuple[tuple[Volume, ...], str]:
+    """Volumes without what concomitant fields did: conjugate phase, as many reconstructions as the phases have terms."""
+    from isocenter.recon.correct.concomitant import maxwell_functions_m2, moments_along, separate, squares_of_steps
+
+    require_squares(raw)
+    if raw.trajectory_per_m is None:
+        raise ReconError("The scan has no trajectory.", "Leave field_axis of 'nufft' away.")
+    found = volumes_of(raw)
+    steps = np.diff(raw.trajectory_per_m.astype(np.float64), axis=1, prepend=raw.trajectory_per_m[:, :1])
+    passed = np.cumsum(np.nan_to_num(squares_of_steps(steps, raw.dwell_s, raw.lo_hz)), axis=1)
+    squares = raw.square_moments_per_m2[:, np.newaxis].astype(np.float64) + passed
+    moments = moments_along(squares, axis).reshape(-1, 4)
+    moments -= moments.mean(axis=0)  # what all samples share stays a phase of the image
+    geometry, shape = found[0].geometry, found[0].data.shape
+    if any(volume.data.shape != shape for volume in found):
+        raise ReconError("The volumes of this scan differ in size.", "Leave field_axis of 'nufft' away.")
+    index = np.stack(np.meshgrid(*(np.arange(n, dtype=np.float64) for n in shape), indexing="ij"), axis=-1)
+    functions = maxwell_functions_m2(geometry.lps_m(index) @ lps_from_device(geometry.position), axis)
+    flat, bright = functions.reshape(len(functions), -1), np.abs(found[0].data).ravel()
+    matters = bright > _AIR * bright.max()
+    terms = separate(moments, flat, tolerance=3e-3, largest_rank=_MOST_TERMS, matters=matters)
+    most = float(np.abs(moments).max(axis=0) @ np.abs(flat[:, matters]).max(axis=1, initial=0.0))
+    sums = [np.zeros(shape, dtype=np.complex64) for _ in found]
+    for rows, places in zip(terms.rows.T, terms.places, strict=True):
+        factor = rows.conj().reshape(len(raw.samples), 1, -1) * np.float32(np.sqrt(len(rows)))
+        part = volumes_of(dataclasses.replace(raw, samples=raw.samples * factor))
+        weight = places.conj().reshape(shape) / np.float32(np.sqrt(len(rows)))
+        for into, volume in zip(sums, part, strict=True):
+            np.add(into, weight * volume.data, out=into)
+    done = tuple(dataclasses.replace(volume, data=sum_) for volume, sum_ in zip(found, sums, strict=True))
+    return done, f"concomitant phases up to {most:.2f} turns undone in {len(terms.places)} terms"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
