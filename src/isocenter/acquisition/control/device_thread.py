@@ -150,10 +150,12 @@ class DeviceThread:
             job.future.set_exception(error)
 
     def _trip(self, role: DeviceRole) -> None:
-        owned = self._owned[role]
-        self._require_open(owned)
-        device: Switched = owned.device  # type: ignore[assignment]  # only those that are switched are tripped
-        device.trip()
+        device: Switched = self._owned[role].device  # type: ignore[assignment]  # only those that are switched are tripped
+        try:
+            device.trip()  # without asking first who is there: a line that is mute may still hear
+        except ConnectError:
+            self._require_open(self._owned[role])
+            device.trip()
 
     def _use(self, role: DeviceRole, work: Callable[[Any], Any]) -> Any:
         owned = self._owned[role]
