@@ -23,7 +23,7 @@ DIMENSIONLESS = {
     "rf_scale", "max_duty", "rf_duty", "scale", "fraction", "factor", "snr", "density", "amplitude",
     "volts_per_unit", "centre_sample", "centre_lin", "centre_par", "tx_t_per_code", "time_scale", "requested", "allowed",
     "noise", "gain", "kelvin", "share", "x_share", "y_share", "z_share", "compression", "level",
-    "battery_share", "reflected_share", "coil_load_share",
+    "battery_share", "reflected_share", "coil_load_share", "offset_share", "residual_share",
     "ring_down_level", "transmit_scale", "sensor_leak", "edge",
     "quality", "spread",  # of a virtual coil and its capacitors: ratios
     "slope", "wedge_slope", "contrast",  # of test objects: ratios

@@ -30,16 +30,16 @@ class ChannelFit:
         Four, of a cubic.
     slope
         Current that flows over the one that is asked for, around zero, before correction.
-    offset
+    offset_share
         Current that flows when zero is asked for, of full scale.
-    residual
+    residual_share
         Root mean square of what the fit leaves, of full scale.
     """
 
     coefficients: tuple[float, float, float, float]
     slope: float
-    offset: float
-    residual: float
+    offset_share: float
+    residual_share: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,4 +95,4 @@ def fit_channel(name: str, asked: NDArray[np.float64], measured: NDArray[np.floa
             _REMEDY,
         )
     c0, c1, c2, c3 = (float(value) for value in inverse)
-    return ChannelFit(coefficients=(c0, c1, c2, c3), slope=slope, offset=offset, residual=residual)
+    return ChannelFit(coefficients=(c0, c1, c2, c3), slope=slope, offset_share=offset, residual_share=residual)

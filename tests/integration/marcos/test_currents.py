@@ -48,7 +48,7 @@ def test_currents_are_calibrated_and_zero_is_zero_afterwards(console, server):
     found = console.calibrate_currents(FULL_A, 5.0, Event())
     for fit, gain, offset in zip(found.channels, GAIN, OFFSET, strict=True):
         assert fit.slope == pytest.approx(gain, abs=1e-3)
-        assert fit.offset == pytest.approx(offset, abs=2e-4)
+        assert fit.offset_share == pytest.approx(offset, abs=2e-4)
     assert server.machine.cores.codes[4:7] == pytest.approx([0, 0, 0])
     console.set_currents(found)
     console.make_safe()
