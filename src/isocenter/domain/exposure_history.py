@@ -19,6 +19,7 @@ HORIZON_S: Final = 4 * 3600.0
 """So long a history is kept: coils of gradients cool with time constants of up to an hour [s]."""
 _FINE_S: Final = 400.0
 _LARGEST: Final = 1e9
+_ROUNDING_S: Final = 0.05  # of times in a record, at 9 digits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,18 +128,24 @@ class ExposureHistory:
         """The history of a program that starts now.
 
         What ran on the same steady clock is as long ago as that clock says. Of anything else nobody knows how long ago it
-        was, since a computer's clock may have been wrong then or now: it counts as if it had ended this moment, in the order
-        of the records. A dose that seems to lie in the future counts as ended now, too.
+        was, since a computer's clock may have been wrong then or now: all of one clock counts as if it had ended when what
+        follows it began, the last one this moment. A dose that seems to lie in the future counts as ended now, too.
 
         Raises
         ------
         StorageError
             A record cannot be read.
         """
-        doses, starts, at_s = [dose for dose in map(Dose.from_record, records) if len(dose.start_s)], [], now_s
+        doses = [dose for dose in map(Dose.from_record, records) if len(dose.start_s)]
+        starts: list[Floats] = []
+        later, shift, at_s = clock, 0.0, now_s
         for dose in reversed(doses):
-            is_same = dose.clock == clock and dose.end_s <= at_s
-            starts.append(dose.start_s if is_same else dose.start_s + (at_s - dose.end_s))
+            if dose.clock == clock:
+                shift = min(0.0, at_s - dose.end_s)
+            elif dose.clock != later or dose.end_s + shift > at_s + _ROUNDING_S:
+                shift = at_s - dose.end_s
+            later = dose.clock
+            starts.append(dose.start_s + shift)
             at_s = float(starts[-1][0])
         if not doses:
             return cls(clock=clock)

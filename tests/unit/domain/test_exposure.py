@@ -101,6 +101,29 @@ def test_two_earlier_clocks_follow_each_other_without_a_pause():
     assert again.total(Quantity.GX_SQUARE, 98.0, 100.0) == pytest.approx(4e-6 * 2)
 
 
+def test_pauses_on_another_clock_are_kept():
+    scan, history = planned(), ExposureHistory(clock="before")
+    lines = [history.dose(scan, 0, at_s).to_record() for at_s in (100.0, 700.0, 1000.0)]
+    again = ExposureHistory.from_records(lines, "after", 50.0)
+    assert again.mean(Quantity.DRIVE_S, 360.0, 50.0) == pytest.approx(2 * 4 * 0.25e-3 / 360)
+    assert again.total(Quantity.DRIVE_S, 50.0 - 902.1, 50.0) == pytest.approx(3 * 4 * 0.25e-3)
+
+
+def test_a_crash_within_a_segment_makes_nothing_older():
+    scan, history = planned(), ExposureHistory(clock="a")
+    lines = [history.dose(scan, 0, at_s).to_record() for at_s in (100.0, 104.0)]
+    again = ExposureHistory.from_records(lines, "a", 104.5)  # half a second into the second one
+    assert again.total(Quantity.DRIVE_S, 104.5 - 2.0, 104.5) == pytest.approx(4 * 0.25e-3)
+    assert again.total(Quantity.DRIVE_S, 104.5 - 4.6, 104.5) == pytest.approx(2 * 4 * 0.25e-3)
+
+
+def test_a_clock_of_the_same_name_that_began_anew_forgets_nothing():
+    scan, history = planned(), ExposureHistory(clock="a")
+    lines = [history.dose(scan, 0, at_s).to_record() for at_s in (5000.0, 10.0)]
+    again = ExposureHistory.from_records(lines, "a", 12.0)
+    assert again.total(Quantity.DRIVE_S, 12.0 - 4.0, 12.0) == pytest.approx(2 * 4 * 0.25e-3)
+
+
 def test_a_clock_that_went_back_does_not_hide_a_dose_in_the_future():
     history = ExposureHistory(clock="a").with_segment(planned(), 0, 5000.0)
     again = ExposureHistory.from_records(history.to_records(), "a", 100.0)
