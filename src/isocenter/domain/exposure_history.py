@@ -100,7 +100,7 @@ class ExposureHistory:
         start_s, end_s = float(planned.segment_start_s[segment]), float(planned.segment_end_s[segment])
         values = planned.bins(start_s, end_s)
         starts: Floats = at_s + np.arange(len(values), dtype=np.float64) * BIN_S
-        lengths = np.minimum(BIN_S, at_s + end_s - start_s - starts)
+        lengths = np.clip(at_s + end_s - start_s - starts, 1e-6, BIN_S)
         return Dose(clock=self.clock, start_s=starts, length_s=lengths, values=values)
 
     def with_dose(self, dose: Dose) -> "ExposureHistory":

@@ -3,6 +3,7 @@
 
 import json
 import math
+import random
 
 import numpy as np
 import pytest
@@ -128,6 +129,38 @@ def test_a_clock_that_went_back_does_not_hide_a_dose_in_the_future():
     history = ExposureHistory(clock="a").with_segment(planned(), 0, 5000.0)
     again = ExposureHistory.from_records(history.to_records(), "a", 100.0)
     assert again.total(Quantity.DRIVE_S, 90.0, 100.0) == pytest.approx(4 * 0.25e-3)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_restart_and_no_clock_makes_the_past_smaller(seed):
+    """Random scans, restarts of program and computer, steady clocks that begin anywhere: never less than was true."""
+    rng, scan = random.Random(f"restarts {seed}"), planned()
+    true_s, clock, offset_s, truth, lines = 0.0, "boot 0", rng.uniform(-500, 5e5), ExposureHistory(clock="true"), []
+    history = ExposureHistory(clock=clock)
+    for step in range(60):
+        event = rng.choice(["scan", "scan", "scan", "pause", "program", "computer"])
+        if event == "scan":
+            segment = rng.randrange(3)
+            dose = history.dose(scan, segment, true_s + offset_s)
+            lines.append(json.loads(json.dumps(dose.to_record())))
+            history = history.with_dose(dose)
+            truth = truth.with_segment(scan, segment, true_s)
+            true_s += 2.0
+        else:
+            true_s += rng.choice([0.5, 30.0, 300.0, 5000.0])
+            if event == "computer":
+                clock, offset_s = f"boot {step}", rng.uniform(-500, 5e5) - true_s
+            if event != "pause":
+                history = ExposureHistory.from_records(lines, clock, true_s + offset_s)
+                lines = history.to_records()
+        for quantity, window_s in ((Quantity.DRIVE_S, 360.0), (Quantity.DRIVE_S, 10.0), (Quantity.GX_SQUARE, 60.0)):
+            is_true = truth.mean(quantity, window_s, true_s)
+            assert history.mean(quantity, window_s, true_s + offset_s) >= is_true * (1 - 1e-3) - 1e-15
+        warm, is_warm = (
+            history.decayed(Quantity.GX_SQUARE, 600.0, true_s + offset_s),
+            truth.decayed(Quantity.GX_SQUARE, 600.0, true_s),
+        )
+        assert warm >= is_warm * (1 - 1e-3)
 
 
 @pytest.mark.parametrize(
