@@ -8,8 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from isocenter.domain.errors import ReconError
+from isocenter.app.gradients import measure_gradients
+from isocenter.app.images import make_images
+from isocenter.app.pipelines import PipelineChoice
+from isocenter.config.coil_files import load_coils
+from isocenter.domain.errors import ReconError, StorageError
 from isocenter.domain.geometry import Orientation, lps_from_device, place
+from isocenter.domain.scan import EndReason, Protocol
+from isocenter.domain.scanner import nominal_calibration
 from isocenter.domain.scenario import GradientFaults, MagnetFaults, Motion, MotionStep, ReceiverFaults
 from isocenter.recon.cartesian import reconstruct
 from isocenter.recon.correct.nonlinearity import ThirdOrderCoils
@@ -18,6 +24,8 @@ from isocenter.recon.defaults import CARTESIAN, adjusted, with_coils
 from isocenter.recon.gradient_map import measure_coils
 from isocenter.recon.options import ReconOptions
 from isocenter.recon.windows import Filter
+from isocenter.storage.record import ScanRequest
+from isocenter.storage.scan_folder import ScanFolder
 from isocenter.virtual.phantoms.simple import GRID_BALL_RADIUS_M, GRID_MARKER_LPS_M, GRID_PITCH_M, grid_points_m
 
 _SPEC = importlib.util.spec_from_file_location("imperfect_scans", Path(__file__).with_name("conftest.py"))
@@ -153,3 +161,48 @@ def test_noise_has_no_marker(map_scan):
     empty = (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)).astype(np.complex64)
     with pytest.raises(ReconError, match=r"No ball is clearly the larger one.*\n.*larger ball is filled"):
         measure_coils(replace(map_scan, samples=empty), lattice(), radius_m=RADIUS_M)
+
+
+def stored(parent, scan, raw, placement, scanner=scans.SCANNER):
+    """A scan's folder as the program leaves it."""
+    protocol = Protocol(name="Some scan", sequence="gradient_map")
+    request = ScanRequest(
+        protocol=protocol,
+        parameters={},
+        placement=placement,
+        calibration=nominal_calibration(scanner),
+        scanner=scanner,
+        exam=None,
+        series_number=1,
+        console="virtual",
+    )
+    folder = ScanFolder.create(parent, request, scan, b"")
+    samples = np.zeros((len(scan.readouts), raw.samples.shape[2]), dtype=np.complex64)
+    samples[(scan.readouts.label("NOISE") == 0) & (scan.readouts.label("NAV") == 0)] = raw.samples[:, 0]
+    folder.append(scan.readouts, samples)
+    folder.finish(EndReason.COMPLETED)
+    folder.close()
+    return folder.path
+
+
+def test_from_a_scans_folder_to_a_file_to_another_scans_images(map_scan, found, tmp_path):
+    lattice_scan = stored(tmp_path / "a", scans.compiled("gradient_map", SMALL), map_scan, scans.AXIAL)
+    coils = tmp_path / "coils.toml"
+    said = measure_gradients(lattice_scan, coils)
+    assert said["balls"] == found.fit.field.n_points
+    assert "251 of 251 balls were found within 75 mm." in said["text"]
+    places = np.random.default_rng(2).uniform(-0.05, 0.05, (200, 3))
+    np.testing.assert_allclose(load_coils(coils).apparent_m(places), found.fit.field.apparent_m(places), atol=1e-6)
+    with pytest.raises(StorageError, match=r"There is a file .*coils.toml' already.*\n.*another name"):
+        measure_gradients(lattice_scan, coils)
+    raw = scans.measured("tse_3d", scans.TSE, gradients=BENT)
+    scan = scans.compiled("tse_3d", scans.TSE)
+    vials = stored(tmp_path / "b", scan, raw, scans.AXIAL)
+    files = make_images(vials, tmp_path / "images", PipelineChoice(gradient_map=coils))
+    assert f"by the map '{lattice_scan.name}, " in dict(files.volumes[0].provenance)["gradients"]
+    assert load_coils(tmp_path / "images" / "gradients.toml").n_points == 251
+    other = replace(scans.SCANNER, name="another-one")
+    elsewhere = stored(tmp_path / "c", scan, raw, scans.AXIAL, other)
+    with pytest.raises(ReconError, match=r"measured on the scanner 'osii-one'.*from 'another-one'.*\n.*own gradients"):
+        make_images(elsewhere, tmp_path / "no", PipelineChoice(gradient_map=coils))
+    assert not (tmp_path / "no").exists()
