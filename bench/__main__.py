@@ -14,6 +14,7 @@ from bench.measure import Row
 BENCHES = (
     "pulseq_read",
     "compile",
+    "gate",
     "encode",
     "virtual_scan",
     "bloch",
