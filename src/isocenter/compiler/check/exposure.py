@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from isocenter.compiler.check.advice import Advisor, longer_ramps
+from isocenter.compiler.check.advice import Advisor, longer_ramps, smallest
 from isocenter.compiler.check.dose import Windows, plan_dose
 from isocenter.compiler.check.patient import DUTY, rf_exposures
 from isocenter.compiler.check.pns import HEART, NERVE, stimulation_exposures
@@ -18,7 +18,7 @@ from isocenter.domain.errors import LimitError
 from isocenter.domain.events import TX_FULL_SCALE, CompiledScan
 from isocenter.domain.exposure import Exposure, Label, PlannedDose
 from isocenter.domain.exposure_history import ExposureHistory
-from isocenter.domain.limits import FirstLevelConfirmation, OperatingMode, Region, Subject, weight_problem
+from isocenter.domain.limits import FirstLevelConfirmation, OperatingMode, Region, Subject, masses_of, weight_problem
 from isocenter.domain.scanner import Scanner
 
 _AVERAGED_SAR: Final = frozenset(region.value for region in (Region.WHOLE_BODY, Region.PARTIAL_BODY, Region.HEAD))
@@ -227,7 +227,26 @@ class _Fixer:
             exposures = rf_exposures(windows.mean, self.scanner, self.subject, self.mode)
             return max(one.value / one.limit for one in exposures if one.title in wanted)
 
-        return self.advisor.for_rf(worst, is_flip_enough=not any(one.name == DUTY for one in over))
+        known = self._weight(wanted) if all(one.name in _AVERAGED_SAR for one in over) else ()
+        return (*known, *self.advisor.for_rf(worst, is_flip_enough=not any(one.name == DUTY for one in over)))
+
+    def _weight(self, wanted: set[str]) -> tuple[Advice, ...]:
+        """From which weight on the scan would pass, where none was given."""
+        subject, windows = self.subject, self.advisor.windows
+        if subject is None or subject.is_phantom or not math.isnan(subject.weight_kg):
+            return ()
+
+        def passes(weight_kg: float) -> bool:
+            weighed = replace(subject, weight_kg=weight_kg)
+            exposures = rf_exposures(windows.mean, self.scanner, weighed, self.mode)
+            return all(one.value <= one.limit for one in exposures if one.title in wanted)
+
+        weight_kg = smallest(passes, 0.0, 150.0, 1.0)
+        if weight_kg is None:
+            return ()
+        # The number itself stays out of the words: people would type it.
+        text = f"enter the patient's weight: none was given, so only {masses_of(subject).body_kg:g} kg are counted"
+        return (Advice(kind="weight", advised=weight_kg, text=text),)
 
     def _heat(self, over: list[Exposure]) -> tuple[Advice, ...]:
         peaks = [one for one in over if one.name.endswith("gradient current")]

@@ -21,7 +21,8 @@ class Advice:
     kind
         ``wait``: start so many seconds later. ``tr``: a TR of at least so many seconds. ``flip``: every flip angle times
         this. ``slices``: so many slices. ``ramps``: every ramp this many times as long. ``amplitude``: every gradient times
-        this, the shim as it is. ``shim``: a shim below so much. ``confirm``: a person confirms first level mode.
+        this, the shim as it is. ``shim``: a shim below so much. ``weight``: the patient's, if it
+        is at least so many kilograms. ``confirm``: a person confirms first level mode.
     advised
         The number that ``kind`` speaks of.
     text

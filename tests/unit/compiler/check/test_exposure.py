@@ -201,6 +201,21 @@ def test_a_weight_that_cannot_be_is_refused(bench):
         report.raise_if_refused()
 
 
+def test_where_a_missing_weight_is_what_refuses_it_is_asked_for(bench):
+    """At 60 kg the scan uses half of the head's limit, so it passes from 30 kg on."""
+    scanner = powered(bench, 0.5 * 6.4 * HEAD_KG / DRIVE)
+    unknown = Subject(body_part="HEAD")
+    report = check(bench, train(bench), scanner, subject=unknown)
+    assert report.findings[0].remedy.startswith("Enter the patient's weight: none was given, so only 2 kg are counted, or")
+    weight_kg = advice_of(report, "weight")
+    assert weight_kg == pytest.approx(30, abs=1.1)
+    assert f"{weight_kg:.0f} kg" not in report.findings[0].remedy  # nobody is tempted to type it
+    assert check(bench, train(bench), scanner, subject=dataclasses.replace(unknown, weight_kg=weight_kg)).is_allowed
+    assert not check(bench, train(bench), scanner, subject=dataclasses.replace(unknown, weight_kg=weight_kg - 2)).is_allowed
+    known = check(bench, train(bench), powered(bench, 1.5 * 6.4 * HEAD_KG / DRIVE))
+    assert "weight" not in {one.kind for finding in known.findings for one in finding.advice}
+
+
 @pytest.mark.parametrize("weight_kg", [0.0, -60.0, math.inf, 7000.0])
 def test_a_weight_that_cannot_be_hides_no_sar(bench, weight_kg):
     report = check(bench, train(bench), subject=Subject(body_part="HEAD", weight_kg=weight_kg))
