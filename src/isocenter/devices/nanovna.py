@@ -121,7 +121,7 @@ class NanoVna:
         for attempt in (1, 2):
             left_s = deadline_s - time.monotonic()
             try:
-                return self._scan(wanted_hz, max(0.1, 0.45 * left_s if attempt == 1 and n_left == 1 else left_s))
+                return self._scan(wanted_hz, max(0.1, left_s if attempt == 2 else left_s * min(0.45, 0.8 / n_left)))
             except (DeviceTimeout, ProtocolError) as error:
                 if attempt == 2 or deadline_s - time.monotonic() < 0.1:
                     raise type(error)(error.problem, _RESTART) from error

@@ -102,6 +102,27 @@ def test_it_matches_coils_of_many_boxes_of_capacitors_in_few_settings(larmor_hz:
     assert rig.tuner.n_settings <= 12
 
 
+@pytest.mark.slow
+def test_whatever_the_coil_the_best_setting_is_found() -> None:
+    """Coils, wires and capacitors at random."""
+    random = np.random.default_rng(7)
+    for seed in range(120):
+        larmor_hz = float(random.uniform(1.9e6, 3.5e6))
+        coil = CoilCircuit(
+            inductance_h=9.25e-6 * (2e6 / larmor_hz) ** 1.5 * float(random.uniform(0.8, 1.25)),
+            quality=float(random.uniform(18, 60)),
+            stray_f=float(random.uniform(0, 30e-12)),
+            spread=float(random.uniform(0, 0.05)),
+            seed=seed,
+        )
+        rig = Rig(coil, larmor_hz)
+        rig.plant.change("test", capacitors=coil.best_setting(larmor_hz))
+        best_db = rig.true_db()
+        result = rig.tune()
+        assert result.s11_db <= max(-20, best_db + 0.2), (seed, best_db, result.s11_db)
+        assert rig.tuner.n_settings <= 40
+
+
 def test_the_setting_of_last_time_is_tried_first_and_kept() -> None:
     rig = Rig(CoilCircuit())
     first = rig.tune()

@@ -273,7 +273,7 @@ class _Search:
         return False
 
     def _wide_sweep(self) -> Reflection:
-        return self._sweep(0.45 * self._larmor_hz, 1.9 * self._larmor_hz, 301)
+        return self._sweep(0.45 * self._larmor_hz, 1.9 * self._larmor_hz, 201)
 
     def _measure(self, codes: Codes) -> Trial:
         self._tuner.set_capacitors(*codes)
