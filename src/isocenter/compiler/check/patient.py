@@ -28,6 +28,8 @@ _DENSITY_KG_PER_M3: Final = 1000.0
 _NOBODY: Final = "Nobody is named who lies in the scanner."
 _NO_POWER: Final = "The hardware file does not say what power the RF amplifier gives (safety.forward_power_w)."
 DUTY: Final = "RF duty"
+PEAK: Final = "peak B1+"
+AVERAGED_SAR: Final = frozenset(region.value for region in (Region.WHOLE_BODY, Region.PARTIAL_BODY, Region.HEAD))
 
 
 def rf_exposures(mean: Mean, scanner: Scanner, subject: Subject | None, mode: OperatingMode) -> list[Exposure]:
