@@ -47,7 +47,7 @@ class CalibrationValue:
     quantity, value, sd
         What, and how well it is known; ``value`` and ``sd`` have the same length, SI. NaN in ``sd`` for unknown.
     measured_at_s
-        Seconds since 1970, UTC.
+        Seconds since 1970, UTC; NaN where it cannot be told any more, since the computer's clock was set back.
     temperature_c
         Of the magnet, NaN where there is no sensor.
     coil
@@ -73,10 +73,10 @@ class CalibrationValue:
 
     def why_not(self, *, now_s: float, temperature_c: float, coil: str, subject: str) -> str:
         """Why it does not hold any more, in words; empty when it does. Unknown temperatures are not held against it."""
-        if self.coil and coil and self.coil != coil:
-            return f"measured with the coil {self.coil}, not {coil}"
-        if self.subject and self.subject != subject:
-            return "measured with somebody or something else on the table"
+        if reason := self.why_not_for(coil=coil, subject=subject):
+            return reason
+        if math.isnan(self.measured_at_s) and math.isfinite(self.holds_s):
+            return "of unknown age: this computer's clock was set back since"
         age_s = now_s - self.measured_at_s
         if age_s < -1.0:
             return "measured in the future: this computer's clock was set back"
@@ -85,3 +85,61 @@ class CalibrationValue:
         if abs(temperature_c - self.temperature_c) > self.holds_c:
             return f"the magnet's temperature changed by {temperature_c - self.temperature_c:+.1f} degrees"
         return ""
+
+    def why_not_for(self, *, coil: str, subject: str) -> str:
+        """Why it is not for this coil and subject, at whatever age; empty when it is."""
+        if self.coil and coil and self.coil != coil:
+            return f"measured with the coil {self.coil}, not {coil}"
+        if self.subject and self.subject != subject:
+            return "measured with somebody or something else on the table"
+        return ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedCalibration:
+    """A calibration that was tried and not believed; the old value stayed.
+
+    Attributes
+    ----------
+    quantity
+        What was to be calibrated.
+    reason
+        Why it was refused, with values, in words.
+    refused_at_s
+        Seconds since 1970, UTC.
+    value
+        What it would have been, SI; empty when there was nothing.
+    temperature_c, coil, subject, raw
+        As in ``CalibrationValue``.
+    """
+
+    quantity: Quantity
+    reason: str
+    refused_at_s: float
+    value: tuple[float, ...] = ()
+    temperature_c: float = float("nan")
+    coil: str = ""
+    subject: str = ""
+    raw: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsedCalibration:
+    """What one scan used of a quantity. Stored with the scan.
+
+    Attributes
+    ----------
+    quantity
+        Which.
+    value
+        What was used; None when nothing that was measured holds, so that the hardware file's value stood.
+    age_s
+        Of the value at the start of the scan [s]; NaN when unknown, and without a value.
+    why_not
+        Why the newest measured value does not hold; empty when it does.
+    """
+
+    quantity: Quantity
+    value: CalibrationValue | None = None
+    age_s: float = float("nan")
+    why_not: str = ""
