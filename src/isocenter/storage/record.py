@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
+from isocenter.domain.calibration import UsedCalibration
 from isocenter.domain.events import CompiledScan, Encoding, ScanFacts
 from isocenter.domain.geometry import Placement
 from isocenter.domain.patient import Exam
@@ -54,6 +55,8 @@ class ScanRequest:
         What answered at the console's address, such as ``MaRCoS 1.0.5 (virtual)``.
     pipeline
         Steps of reconstruction that the sequence declared; empty for the usual ones.
+    calibration_values
+        What ``calibration`` was made of: each measured value with its age, and why others did not hold.
     """
 
     protocol: Protocol
@@ -66,6 +69,7 @@ class ScanRequest:
     recon: str = "cartesian"
     console: str = ""
     pipeline: tuple[StepOrder, ...] = ()
+    calibration_values: tuple[UsedCalibration, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
