@@ -5,21 +5,26 @@ One worker thread runs scans one after another in the order shown; one process b
 the session's hardware thread. State is guarded by one lock, held for assignments only.
 """
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from isocenter.app import catalogue, programmes
+from isocenter.app.control_status import ControlStatus
 from isocenter.app.exam_queue import ExamQueue
 from isocenter.app.exams import new_exam
 from isocenter.app.images import export_scan
-from isocenter.app.lights import disk_light, frequency_light, link_light, unmonitored_lights
+from isocenter.app.lights import device_lights, disk_light, frequency_light, link_light
+from isocenter.app.no_scenarios import NoScenarios
 from isocenter.app.prepare import PreparedScan
 from isocenter.app.prescan import find_frequency
 from isocenter.app.service import (
+    ControlChanged,
     ExamChanged,
     Health,
     ImageChanged,
@@ -29,13 +34,12 @@ from isocenter.app.service import (
     ProtocolCheck,
     QueueChanged,
     QueueItem,
-    ScenarioEntry,
     ServiceEvent,
     ServiceStatus,
     StatusChanged,
 )
 from isocenter.app.session import ScannerSession, ScanOutcome
-from isocenter.app.workers import PreparationPool
+from isocenter.app.workers import PreparationPool, in_thread
 from isocenter.domain.errors import ConsoleError, ScanAborted, WrongState
 from isocenter.domain.geometry import PatientPosition
 from isocenter.domain.parameters import Parameter
@@ -49,7 +53,7 @@ _log = logging.getLogger(__name__)
 _STOP_WAIT_S = 10.0
 
 
-class ExamService:
+class ExamService(NoScenarios):
     """``ScannerService`` on a real or a virtual scanner.
 
     Parameters
@@ -76,6 +80,7 @@ class ExamService:
         self._scenario, self._is_exercise = "", False
         self._restarting = False  # guarded by the lock: whoever begins an exam looks at it first
         self._worker = threading.Thread(target=self._work, name="scan-queue", daemon=True)
+        self._begin_control(session)
         self._worker.start()
         self._pool.warm_up()
 
@@ -104,7 +109,7 @@ class ExamService:
             lights=(
                 link_light(session.identity, session.latch or session.link_problem),
                 frequency_light(session.calibration),
-                *unmonitored_lights(is_virtual=session.is_virtual),
+                *device_lights(session.control.status.devices, is_virtual=session.is_virtual),
                 disk_light(self._data_folder),
             ),
             is_virtual=session.is_virtual,
@@ -117,6 +122,19 @@ class ExamService:
             is_exercise=self._is_exercise,
             is_restarting=self._restarting,
         )
+
+    @property
+    def control(self) -> ControlStatus:
+        """State, devices, faults and the last stop, as they are now."""
+        return self._session.control.status
+
+    def make_ready(self, person: str) -> "Future[None]":
+        """A person says that the cause of a stop is gone; the future fails with a ConsoleError while it is not."""
+        return in_thread("make ready", partial(self._session.make_ready, person))
+
+    def feed(self) -> None:
+        """The window reacts."""
+        self._session.control.feed()
 
     def listen(self, listener: Callable[[ServiceEvent], None]) -> Callable[[], None]:
         """Call ``listener`` with every event, from any thread; returns a function that ends it."""
@@ -208,6 +226,8 @@ class ExamService:
                 return
             if self._exam is None:
                 raise WrongState("Nobody is on the table.", "Register a patient or a phantom first.")
+            if refusal := self.control.why_no_start:
+                raise WrongState(refusal, "Look after the patient, see to the cause, then press Make ready.")
             if not self._queue.has_waiting:
                 raise WrongState("Nothing waits in the queue.", "Add a protocol first.")
             self._cancel.clear()
@@ -218,47 +238,20 @@ class ExamService:
     def stop(self) -> None:
         """Stop now. Needs no confirmation, never waits, may be called from any thread at any time."""
         self._cancel.set()
-        if not self._running:
+        if self._running or self._session.supervisor.is_live:
+            self._session.stop()
+        else:
             self._session.request_safe()
 
     def export(self, item_ids: tuple[str, ...], folder: Path) -> "Future[tuple[Path, ...]]":
         """Write DICOM and NIfTI files of finished entries."""
         folders = [item.folder for item in self._queue.items if item.item_id in item_ids and item.folder is not None]
-        future: Future[tuple[Path, ...]] = Future()
-
-        def write() -> None:
-            try:
-                future.set_result(tuple(path for source in folders for path in export_scan(source, folder)))
-            except ConsoleError as error:
-                future.set_exception(error)
-
-        threading.Thread(target=write, name="export", daemon=True).start()
-        return future
-
-    # --- scenarios of the virtual scanner -----------------------------------------------------------------------------
-
-    @property
-    def has_scenarios(self) -> bool:
-        """False: whoever gave the session owns its scanner."""
-        return False
-
-    def scenarios(self) -> "Future[tuple[ScenarioEntry, ...]]":
-        """None."""
-        nothing: Future[tuple[ScenarioEntry, ...]] = Future()
-        nothing.set_result(())
-        return nothing
-
-    def choose_scenario(self, name: str, *, is_exercise: bool = False) -> "Future[None]":  # noqa: ARG002  see VirtualService
-        """Refused."""
-        raise WrongState(
-            f"{self.scanner.title} is not a virtual scanner of this program: it has no scenario '{name}'.",
-            "Start the program with ISOCENTER_CONSOLE=virtual to train.",
-        )
+        return in_thread("export", lambda: tuple(path for source in folders for path in export_scan(source, folder)))
 
     def close(self) -> None:
         """Stop, make safe, end all workers."""
         self._closing = True
-        self._cancel.set()
+        self.stop()
         self._wake.set()
         self._worker.join(_STOP_WAIT_S)
         self._session.close()
@@ -266,7 +259,18 @@ class ExamService:
 
     # --- the worker thread ------------------------------------------------------------------------------------------
 
+    def _begin_control(self, session: ScannerSession) -> None:
+        """Watch this session's devices from now on, and tell of them."""
+        session.control.listen(lambda control: self._emit(ControlChanged(control=control)))
+        session.control.begin(self._data_folder)
+
+    def _connect(self) -> None:
+        with contextlib.suppress(ConsoleError):  # its light says why; Start tries again
+            self._session.connect()
+        self._publish()
+
     def _work(self) -> None:
+        self._connect()
         while True:
             self._wake.wait()
             self._wake.clear()

@@ -34,7 +34,8 @@ def find_frequency(session: ScannerSession, exam: Exam, parent: Path, *, cancel:
         session.require_not_stopped(cancel)
         at_lo = replace(calibration, larmor_hz=lo_hz)
         prepared = prepare(_PROTOCOL, session.scanner, at_lo, exam.position)
-        path, _ = session.measure(prepared, exam, parent, cancel=cancel)
+        with session.prescanning():
+            path, _ = session.measure(prepared, exam, parent, cancel=cancel)
         session.require_not_stopped(cancel)
         search.report(measure_frequency(read_raw(path)))
     found = search.result()

@@ -12,6 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from isocenter.app.control_status import ControlStatus
 from isocenter.domain.events import ScanFacts
 from isocenter.domain.geometry import PatientPosition
 from isocenter.domain.parameters import Parameter
@@ -191,6 +192,13 @@ class StatusChanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ControlChanged:
+    """State, a device, a fault or the report of a stop has news."""
+
+    control: ControlStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExamChanged:
     """An exam began or ended; None when nobody is on the table."""
 
@@ -242,7 +250,7 @@ class MessageRaised:
     remedy: str
 
 
-ServiceEvent = StatusChanged | ExamChanged | QueueChanged | ImageChanged | MessageRaised
+ServiceEvent = StatusChanged | ControlChanged | ExamChanged | QueueChanged | ImageChanged | MessageRaised
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,6 +273,22 @@ class ScannerService(Protocol):
     @property
     def status(self) -> ServiceStatus:
         """The newest snapshot."""
+        ...
+
+    @property
+    def control(self) -> ControlStatus:
+        """State, devices, faults and the last stop, as they are now."""
+        ...
+
+    def make_ready(self, person: str) -> "Future[None]":
+        """A person says that the cause of a stop is gone; the future fails with a ConsoleError while it is not."""
+        ...
+
+    def feed(self) -> None:
+        """The window reacts; call it from the event loop at least four times a second.
+
+        Once it has been called, a second without it while power can reach the bore stops the scanner.
+        """
         ...
 
     @property
@@ -327,11 +351,15 @@ class ScannerService(Protocol):
         ...
 
     def start(self) -> None:
-        """Work off the queue from the first waiting entry."""
+        """Work off the queue from the first waiting entry. Refused (WrongState) while the scanner is stopped (SAFE)."""
         ...
 
     def stop(self) -> None:
-        """Stop now. Needs no confirmation, never waits, may be called from any thread at any time."""
+        """Stop now. Needs no confirmation, never waits, may be called from any thread at any time.
+
+        While something runs the scanner is SAFE afterwards. While nothing does, every device is asked to be off and the
+        console to be at zero; SAFE only if one does not confirm.
+        """
         ...
 
     def export(self, item_ids: tuple[str, ...], folder: Path) -> "Future[tuple[Path, ...]]":

@@ -1,28 +1,28 @@
 # SPDX-License-Identifier: MIT
 """One scanner while it is used: its link, its calibration, and scans from compiled events to image files."""
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from threading import Event
 from typing import Protocol
 
 from isocenter.acquisition.clock import Pace
 from isocenter.acquisition.contracts import Listeners, ScanResult
-from isocenter.acquisition.hardware import HardwareThread
-from isocenter.acquisition.runner import ScanRunner
+from isocenter.acquisition.control.guard import ScanGuard
+from isocenter.app.computer_watch import ComputerWatch
+from isocenter.app.control import rf_limits
 from isocenter.app.images import ImageFiles, make_images
+from isocenter.app.link import ScannerLink
 from isocenter.app.live import LivePictures, VolumesListener
 from isocenter.app.pipelines import skipped_text
 from isocenter.app.prepare import PreparedScan
 from isocenter.app.service import Health
-from isocenter.devices.marcos.driver import MarcosConsole
-from isocenter.devices.protocols import Console, ConsoleIdentity, DeviceMessage, Severity
+from isocenter.devices.protocols import DeviceMessage, Severity
 from isocenter.domain.errors import (
-    ConfigError,
-    ConsoleError,
     DicomError,
     ReconError,
     ScanAborted,
@@ -30,6 +30,7 @@ from isocenter.domain.errors import (
     WrongState,
 )
 from isocenter.domain.events import CompiledScan, Readouts
+from isocenter.domain.limits import subject_of
 from isocenter.domain.patient import Exam
 from isocenter.domain.scan import EndReason, ScanProgress
 from isocenter.domain.scanner import Calibration, Scanner, nominal_calibration
@@ -38,12 +39,6 @@ from isocenter.storage.record import ScanRequest
 from isocenter.storage.scan_folder import ScanFolder
 from isocenter.storage.stored import find_scans
 
-_OPEN_TIMEOUT_S = 20.0
-_CLOSE_TIMEOUT_S = 5.0
-_SAFE_TIMEOUT_S = 10.0
-_GRACE_S = 10.0
-_SIMULATED_GRACE_S = 130.0  # longer than the driver waits, whose words say more
-_NOT_CONFIRMED = "The console has not confirmed that every output is at zero."
 _NO_IMAGE = (
     "No image was made: the labels LIN and PAR of the sequence do not agree with its gradients, or it is not Cartesian. "
     "What was measured is kept, with its spectrum."
@@ -98,105 +93,32 @@ class ScanOutcome:
     note: str = ""
 
 
-def make_console(scanner: Scanner) -> Console:
-    """The driver for a scanner's console: the one place that knows families of consoles."""
-    if scanner.console.family == "marcos":
-        return MarcosConsole(scanner.console, scanner.gradients)
-    raise ConfigError(f"There is no driver for consoles of the family '{scanner.console.family}'.", "Use family = 'marcos'.")
-
-
-class ScannerSession:
+class ScannerSession(ScannerLink):
     """A scanner in use. Scans run in the caller's thread; the console is called in the hardware thread only.
 
     Parameters
     ----------
-    scanner
-        With the address of its console, real or virtual.
-    is_virtual
-        True when no real amplifiers hang on it.
-    pace
-        ``none`` for a virtual scanner that plays faster than time.
+    scanner, is_virtual, pace, segment_margin_s
+        As for ``ScannerLink``.
+
+    Attributes
+    ----------
+    watch
+        Looks at disk, clock, battery and temperature.
     """
 
-    def __init__(self, scanner: Scanner, *, is_virtual: bool, pace: Pace = "wall") -> None:
-        self.scanner, self.is_virtual = scanner, is_virtual
-        self.identity: ConsoleIdentity | None = None
-        self.link_problem = ""
+    def __init__(
+        self, scanner: Scanner, *, is_virtual: bool, pace: Pace = "wall", segment_margin_s: float | None = None
+    ) -> None:
+        super().__init__(scanner, is_virtual=is_virtual, pace=pace, segment_margin_s=segment_margin_s)
         self.calibration: Calibration = nominal_calibration(scanner)
         self._measured_at_s = float("-inf")
-        self._console = make_console(scanner)
-        self._hardware = HardwareThread()
-        self._runner = ScanRunner(self._console, self._hardware, scanner.name, pace=pace)
-        self._is_closed = False
-        self.latch = ""  # why nothing may be played until the outputs were seen at zero; nothing re-arms itself
+        self.watch = ComputerWatch(self.supervisor, scanner)
+        self._is_prescan = False
 
-    # --- link -------------------------------------------------------------------------------------------------------
-
-    def connect(self) -> ConsoleIdentity:
-        """Open the link if it is not open.
-
-        Raises
-        ------
-        DeviceError
-            Nothing answers, or the wrong thing does.
-        """
-        if self.identity is not None:
-            return self.identity
-        try:
-            identity = self._hardware.call(self._console.open, timeout_s=_OPEN_TIMEOUT_S, doing="answer")
-            if identity.is_real and self.is_virtual:
-                raise ConfigError(
-                    "A real console answers where the virtual scanner should be.",
-                    "Check address and port, then start again.",
-                )
-        except ConsoleError as error:
-            self.link_problem = error.problem
-            raise
-        self.identity, self.link_problem = identity, ""
-        self.is_virtual = not identity.is_real
-        self._runner.grace_s = _GRACE_S if identity.is_real else _SIMULATED_GRACE_S
-        return identity
-
-    def request_safe(self) -> None:
-        """Bring all outputs to zero as soon as the hardware thread is free; returns at once."""
-        if self.identity is not None or self.latch:
-            self._hardware.submit(self._make_safe)
-
-    def wait_until_safe(self, timeout_s: float) -> bool:
-        """Wait for what ``request_safe`` asked for; True when the outputs were seen at zero.
-
-        Raises
-        ------
-        DeviceTimeout
-            The hardware thread was busy all the time.
-        """
-        self._hardware.call(lambda: None, timeout_s=timeout_s, doing="bring the outputs to zero")
-        return not self.latch
-
-    def _make_safe(self) -> None:
-        """In the hardware thread: zero everything; a latch opens, or closes, with whether that was verified."""
-        self.latch = "" if self._console.make_safe().verified else _NOT_CONFIRMED
-
-    def _latch_unless_safe(self) -> None:
-        try:
-            safe = self._hardware.call(self._console.make_safe, timeout_s=_SAFE_TIMEOUT_S, doing="bring the outputs to zero")
-            verified = safe.verified
-        except ConsoleError:
-            verified = False
-        if not verified:
-            self.latch = _NOT_CONFIRMED
-
-    def close(self) -> None:
-        """Zero the outputs, drop the link, end the thread. Once is enough, twice does no harm."""
-        if self._is_closed:
-            return
-        self._is_closed = True
-        try:
-            self._hardware.call(self._console.close, timeout_s=_CLOSE_TIMEOUT_S, doing="close the link")
-        except ConsoleError as error:
-            self.link_problem = error.problem
-        self.identity = None
-        self._hardware.close()
+    def forget_frequency(self) -> None:
+        """The console was connected anew: whatever happened meanwhile, the frequency is measured again."""
+        self._measured_at_s = float("-inf")
 
     # --- calibration ------------------------------------------------------------------------------------------------
 
@@ -206,15 +128,26 @@ class ScannerSession:
         return time.monotonic() - self._measured_at_s
 
     def needs_frequency(self) -> bool:
-        """True when the frequency was never measured here, or too long ago to trust."""
-        return not self.calibration_age_s < _FREQUENCY_LASTS_S
+        """True when the frequency was never measured here, too long ago to trust, or has moved since."""
+        return self.has_fault("frequency_jump") or not self.calibration_age_s < _FREQUENCY_LASTS_S
 
     def set_frequency(self, larmor_hz: float) -> Calibration:
         """Take a measured frequency into use, from now on."""
         now = datetime.now().astimezone().isoformat(timespec="seconds")
         self.calibration = replace(self.calibration, larmor_hz=larmor_hz, measured_at=now)
         self._measured_at_s = time.monotonic()
+        self.watch.frequency_measured()
+        self.supervisor.clear("console_restarted")
         return self.calibration
+
+    @contextlib.contextmanager
+    def prescanning(self) -> Iterator[None]:
+        """Scans within may also run while a fault blocks clinical ones: they are how it is mended."""
+        self._is_prescan = True
+        try:
+            yield
+        finally:
+            self._is_prescan = False
 
     # --- scans ------------------------------------------------------------------------------------------------------
 
@@ -238,9 +171,18 @@ class ScannerSession:
             The scan failed; the problem says how much is kept, and where.
         """
         if self.latch:
-            raise WrongState(self.latch, "Look after the patient, switch the amplifiers off, then press Stop once more.")
+            raise WrongState(self.latch, "Look after the patient, see to the cause, then press Make ready.")
         self._runner.require_playable(prepared.scan, prepared.safety)  # before a folder is made for it
         identity = self.connect()
+        limits = rf_limits(self.scanner, subject_of(exam, date.today()) if exam is not None else None)  # noqa: DTZ011
+        is_clinical = not self._is_prescan
+
+        def look() -> None:
+            self.watch.look(parent, at_frequency=is_clinical)
+
+        guard = ScanGuard(self.supervisor, limits, look, is_clinical=is_clinical)
+        self._require_ready(guard, cancel)
+        self._runner.guard = guard
         request = ScanRequest(
             protocol=prepared.protocol,
             parameters=dict(prepared.protocol.parameters),

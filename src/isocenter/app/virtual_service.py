@@ -140,6 +140,7 @@ class VirtualService(ExamService):
             hardware = scanner_of(name, self._scanner_runs.hardware)
             started = _start(hardware, name, self._cancel_start)
             self._take_over(started, is_exercise=is_exercise)
+            self._connect()
         except ConsoleError as error:
             failure = error
         finally:
@@ -156,6 +157,7 @@ class VirtualService(ExamService):
         with self._lock:
             unwanted = started if self._closing else self._scanner_runs
             if not self._closing:
+                self._begin_control(started.session)
                 self._scanner_runs, self._session = started, started.session
                 self._scenario, self._is_exercise = started.scenario, is_exercise
         unwanted.close()

@@ -20,6 +20,20 @@ from isocenter.domain.scanner import Calibration, Scanner, nominal_calibration
 T = TypeVar("T")
 
 
+def in_thread(name: str, work: Callable[[], T]) -> "Future[T]":
+    """Do something that waits in a thread of its own; the future fails with its ConsoleError."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except ConsoleError as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return future
+
+
 class PreparationPool:
     """One worker process; replaced by a new one when a sequence takes it down."""
 

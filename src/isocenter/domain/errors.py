@@ -14,6 +14,7 @@
     │  ├─ ProtocolError                 an answer that cannot be right
     │  ├─ WrongState                    not possible now
     │  └─ DeviceFault                   the device says that something went wrong
+    │     └─ SamplesLost                samples did not arrive; the device itself is well and at zero
     ├─ AcquisitionError
     │  ├─ ScanIncomplete                less was measured than asked; what there is, is kept
     │  ├─ ScanAborted                   somebody pressed Stop, or a fault did
@@ -83,6 +84,10 @@ class WrongState(DeviceError):
 
 class DeviceFault(DeviceError):
     """The device itself reports a fault."""
+
+
+class SamplesLost(DeviceFault):
+    """Samples were lost on their way; what was played was right, and the outputs are at zero."""
 
 
 class AcquisitionError(ConsoleError):

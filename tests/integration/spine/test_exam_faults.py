@@ -11,6 +11,7 @@ from isocenter.app.exams import phantom_patient
 from isocenter.app.service import ItemState, QueueChanged
 from isocenter.app.session import ScannerSession
 from isocenter.config.hardware import load_scanner
+from isocenter.domain.errors import WrongState
 from isocenter.domain.geometry import PatientPosition
 from isocenter.domain.scan import Protocol
 from isocenter.virtual.console.faults import Faults
@@ -83,7 +84,7 @@ def test_after_a_failed_scan_the_next_start_scans(desk):
     assert wait_for(service, second.item_id, ItemState.DONE, ItemState.FAILED).state is ItemState.DONE
 
 
-def test_stop_while_a_scan_is_prepared_plays_nothing_and_start_goes_on(desk):
+def test_stop_while_a_scan_is_prepared_plays_nothing_and_start_goes_on_after_make_ready(desk):
     service, _ = desk
     first, second = service.add(GRE), service.add(GRE)
     pressed = threading.Event()
@@ -99,6 +100,10 @@ def test_stop_while_a_scan_is_prepared_plays_nothing_and_start_goes_on(desk):
     assert wait_for(service, first.item_id, ItemState.STOPPED, ItemState.DONE).state is ItemState.STOPPED
     forget()
     wait_until_idle(service)
+    with pytest.raises(WrongState, match=r"(?s)stopped.*press Make ready"):
+        service.start()
+    service.make_ready("tester").result(30)
+    assert not service.control.why_no_start
     service.start()
     assert wait_for(service, second.item_id, ItemState.DONE, ItemState.FAILED).state is ItemState.DONE
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Lights are good only for what was really asked."""
 
-from isocenter.app.lights import disk_light, frequency_light, link_light, unmonitored_lights
-from isocenter.app.service import Health
+from isocenter.app.lights import device_lights, disk_light, frequency_light, link_light
+from isocenter.app.service import Health, Light
 from isocenter.devices.protocols import ConsoleIdentity
+from isocenter.domain.device import Condition, DeviceReading, DeviceRole, DeviceStatus, LinkState
 from isocenter.domain.scanner import Calibration
 
 
@@ -19,7 +20,30 @@ def test_a_problem_outweighs_a_link_that_answers() -> None:
 
 
 def test_amplifiers_without_a_wire_are_unknown_on_a_real_scanner() -> None:
-    assert {light.health for light in unmonitored_lights(is_virtual=False)} == {Health.UNKNOWN}
+    assert {light.health for light in device_lights((), is_virtual=False)} == {Health.UNKNOWN}
+
+
+def _amplifier(**values) -> Light:
+    status = DeviceStatus(role=DeviceRole.RF_AMPLIFIER, name="RF amplifier", **values)
+    return device_lights((status,), is_virtual=True)[0]
+
+
+def test_an_amplifier_on_a_wire_is_what_it_says_and_never_good_without_an_answer() -> None:
+    def reading(condition: Condition) -> DeviceReading:
+        return DeviceReading(condition=condition, text="as it says", said="ok")
+
+    connected = {"link": LinkState.CONNECTED}
+    assert _amplifier(**connected, reading=reading(Condition.STANDBY)).health is Health.GOOD
+    assert _amplifier(**connected, reading=reading(Condition.FAULT)).health is Health.BAD
+    assert _amplifier(**connected, reading=reading(Condition.UNKNOWN)).health is Health.UNKNOWN
+    assert _amplifier().health is Health.UNKNOWN
+    lost = _amplifier(link=LinkState.LOST, problem="The line is gone.")
+    assert (lost.health, lost.text) == (Health.BAD, "The line is gone.")
+
+
+def test_on_a_virtual_scanner_with_devices_one_that_is_not_there_is_not_called_simulated() -> None:
+    sensors = DeviceStatus(role=DeviceRole.SENSORS, name="sensors")
+    assert {light.health for light in device_lights((sensors,), is_virtual=True)} == {Health.UNKNOWN}
 
 
 def test_a_frequency_from_the_hardware_file_is_not_a_measured_one() -> None:

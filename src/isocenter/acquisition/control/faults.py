@@ -62,12 +62,12 @@ MATRIX: Final[dict[str, FaultRow]] = {
     ),
     "console_lost": FaultRow(
         action=A.TRIP,
-        problem="The console does not answer as it should. The amplifiers were switched off.",
+        problem="The console does not answer as it should. The scanner is stopped.",
         remedy="Look after the patient. Check the console's power and network cable, then press Make ready.",
     ),
     "console_stalled": FaultRow(
         action=A.TRIP,
-        problem="The console did not finish a part of the scan in time. The amplifiers were switched off.",
+        problem="The console did not finish a part of the scan in time. The scanner is stopped.",
         remedy="Look after the patient. Check the console's network cable or restart the console, then press Make ready.",
     ),
     "console_not_zero": FaultRow(
@@ -115,6 +115,11 @@ MATRIX: Final[dict[str, FaultRow]] = {
         problem="The gradient amplifier or coil is too hot.",
         remedy="Look after the patient. Check the fan, let it cool down, then press Make ready.",
     ),
+    "magnet_temperature": FaultRow(
+        action=A.WARN,
+        problem="The magnet is warmer or colder than it should be.",
+        remedy="Expect the frequency to drift. Look at the room's temperature; images may be blurred until it is steady.",
+    ),
     "gradient_uncalibrated": FaultRow(
         action=A.BLOCK,
         problem="The gradient board does not give the current that it is told to. Clinical scans are blocked.",
@@ -131,9 +136,11 @@ MATRIX: Final[dict[str, FaultRow]] = {
         remedy="Check the network cable, then repeat the missing lines.",
     ),
     "frequency_jump": FaultRow(
-        action=A.PAUSE,
-        problem="The magnet's frequency has changed by more than 500 Hz; its temperature is changing.",
-        remedy="The frequency is being measured again. If this repeats, wait until the room's temperature is steady.",
+        action=A.END,  # the runner cannot measure the frequency in the middle of a scan
+        problem="The magnet's frequency has changed by more than 500 Hz; its temperature is changing. The scan ended after "
+        "this part; what was measured is kept.",
+        remedy="Start the scan again: the frequency is measured anew before it. If this repeats, wait until the room's "
+        "temperature is steady.",
     ),
     "disk_full": FaultRow(
         action=A.END,

@@ -16,16 +16,16 @@ from isocenter.acquisition.control.faults import make_fault
 from isocenter.acquisition.control.listeners import ControlListeners
 from isocenter.acquisition.control.states import Journal, StateMachine
 from isocenter.acquisition.control.stopping import SWITCHED, Tripper
-from isocenter.acquisition.control.watch import TICK_S, LifeSigns
+from isocenter.acquisition.control.watch import TICK_S, LifeSigns, stale_s
 from isocenter.devices.protocols import SafeReport
 from isocenter.domain.control import Fault, FaultAction, OutputReport, ScannerState, StopReport
 from isocenter.domain.device import Condition, DeviceRole, DeviceStatus, LinkState
 from isocenter.domain.errors import DeviceError, ScanAborted, ScanEnded, WrongState
 
-STALE_S: Final = 1.0
-"""A device that has not answered for so long is taken for lost, whatever its thread says [s]."""
-_SEGMENT_MARGIN_S: Final = 0.25  # a segment may take so much longer than it should before the amplifiers are cut
+SEGMENT_MARGIN_S: Final = 0.25
+"""A segment may take so much longer than it should before the amplifiers are cut [s]."""
 _OF_LINE: Final = ("device_lost", "device_off")  # seen by the supervisor, not told by the device
+_LIVE_ONLY: Final = (*_OF_LINE, "door_open")  # while nothing is on they keep it from READY and latch nothing
 
 
 class Supervisor:
@@ -48,7 +48,7 @@ class Supervisor:
         required: Iterable[DeviceRole] = (),
         journal: Journal,
         listeners: ControlListeners | None = None,
-        segment_margin_s: float = _SEGMENT_MARGIN_S,
+        segment_margin_s: float = SEGMENT_MARGIN_S,
     ) -> None:
         self.signs, self.segment_margin_s = LifeSigns(), segment_margin_s
         self._required, self._journal = frozenset(required), journal
@@ -164,7 +164,7 @@ class Supervisor:
         ScanAborted
             Stopped meanwhile.
         """
-        self._require_ready()
+        self.require_ready()
         with self._lock:
             self._machine.apply("arm")
             self._cancel, self._cause = cancel, None
@@ -264,9 +264,8 @@ class Supervisor:
         fault = make_fault(name, time.monotonic(), role=role, device=self._name(role), detail=detail)
         if not self._active.add(fault):
             return
-        # A device that goes away while nothing is on makes the scanner OFF; what it says itself stops the scanner.
         if fault.action is FaultAction.TRIP and (
-            self.is_live or (name not in _OF_LINE and self.state is not ScannerState.OFF)
+            self.is_live or (name not in _LIVE_ONLY and self.state is not ScannerState.OFF)
         ):
             self._trip(fault, name)
         self._journal("fault", {"name": name, "role": role.value if role else "", "detail": detail, "action": fault.action})
@@ -342,7 +341,7 @@ class Supervisor:
             if missing := self.signs.missing():
                 self.fault(f"{missing}_stalled")
             for status in self.devices:
-                if status.link is LinkState.CONNECTED and self._ticked_s - status.answered_s > _stale_s(status.role):
+                if status.link is LinkState.CONNECTED and self._ticked_s - status.answered_s > stale_s(status.role):
                     self.fault("device_lost", role=status.role, detail="nothing was heard of it for a second")
 
     def _settle(self) -> None:
@@ -357,7 +356,8 @@ class Supervisor:
         if after is not before:
             self._tell.on_state(after)
 
-    def _require_ready(self) -> None:
+    def require_ready(self) -> None:
+        """Raise WrongState, which says why, when nothing may be armed."""
         if self.state is ScannerState.SAFE:
             raise WrongState(*self.stopped().args)
         if (fault := self._active.with_action(FaultAction.TRIP)) is not None:
@@ -391,10 +391,5 @@ class Supervisor:
         self._judge(replace(line.status(role), reading=reading), reading.faults)
 
     def _name(self, role: DeviceRole | None) -> str:
-        if role is None:
-            return "device"
-        return next((status.name for status in self.devices if status.role is role), role.value.replace("_", " "))
-
-
-def _stale_s(role: DeviceRole) -> float:
-    return STALE_S if role in SWITCHED else 6.0  # a sweep or a search of relays is not a lost line
+        known = next((status.name for status in self.devices if status.role is role), "")
+        return known or (role.value.replace("_", " ") if role else "device")

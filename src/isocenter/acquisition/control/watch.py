@@ -7,8 +7,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from isocenter.acquisition.control.stopping import SWITCHED
+from isocenter.domain.device import DeviceRole
+
 TICK_S: Final = 0.05
 """The watch looks so often [s]."""
+STALE_S: Final = 1.0
+"""A device that has not answered for so long is taken for lost, whatever its thread says [s]."""
+_STALE_MEASURING_S: Final = 6.0  # a sweep or a search of relays is not a lost line
+
+
+def stale_s(role: DeviceRole) -> float:
+    """How long a device may be silent while power can reach the bore [s]."""
+    return STALE_S if role in SWITCHED else _STALE_MEASURING_S
 
 
 @dataclass(slots=True)

@@ -36,6 +36,7 @@ from isocenter.domain.errors import (
     DeviceFault,
     DeviceTimeout,
     ProtocolError,
+    SamplesLost,
     ScanAborted,
     WrongState,
 )
@@ -44,6 +45,7 @@ from isocenter.domain.scanner import ConsoleLink, GradientBoard, GradientSystem
 
 KINDS: Final = ("hardware", "simulation", "software", "virtual")
 _NO_SAMPLES = "no RX data received"  # said to every read of an empty buffer
+_LOST_SAMPLES = "RX FIFO/s full"  # what was played was right, what was heard is not all there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -336,12 +338,13 @@ class MarcosConsole:
         errors = [note for note in notes if note.severity is Severity.ERROR]
         if errors:
             said = " ".join(dict.fromkeys(note.text for note in notes if note.severity is not Severity.INFO))
-            raise DeviceFault(f"{said} (segment {program.index}: {errors[0].original})", remedy_for(errors[0].original))
+            kind = SamplesLost if all(_LOST_SAMPLES in note.original for note in errors) else DeviceFault
+            raise kind(f"{said} (segment {program.index}: {errors[0].original})", remedy_for(errors[0].original))
         if any(count != program.n_raw for count in counts):
             delivered = " and ".join(map(str, counts)) + (
                 " samples of the coil and the sensor" if counts[1:] else " samples"
             )
-            raise DeviceFault(
+            raise SamplesLost(
                 f"The console delivered {delivered} for segment {program.index}, which has {program.n_raw}.",
                 "Start the scan again; if it happens again, use a longer dwell time and report it with the scan folder.",
             )

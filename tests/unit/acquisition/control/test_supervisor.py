@@ -7,7 +7,7 @@ from threading import Event
 
 import pytest
 
-from isocenter.acquisition.control.faults import MATRIX
+from isocenter.acquisition.control.faults import MATRIX, FaultRow
 from isocenter.acquisition.control.states import TRANSITIONS
 from isocenter.acquisition.control.stopping import SWITCHED
 from isocenter.devices.protocols import DeviceMessage, SafeReport, Severity
@@ -201,12 +201,14 @@ def test_a_console_that_fails_is_cut_before_anything_else(rig):
     assert "console" in rig.supervisor.why_stopped().lower()
 
 
-def test_pause_waits_and_end_ends(rig):
+def test_pause_waits_and_end_ends(rig, monkeypatch):
+    held = FaultRow(action=FaultAction.PAUSE, problem="Something moved.", remedy="Wait.")
+    monkeypatch.setitem(MATRIX, "held", held)
     rig.connect()
     cancel = Event()
     rig.supervisor.arm(cancel)
-    rig.supervisor.fault("frequency_jump")
-    threading.Timer(0.15, lambda: rig.supervisor.clear("frequency_jump")).start()
+    rig.supervisor.fault("held")
+    threading.Timer(0.15, lambda: rig.supervisor.clear("held")).start()
     began = time.monotonic()
     rig.supervisor.before_segment(cancel)
     assert 0.1 < time.monotonic() - began < 1.0
