@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What one scanner is and may do. Built from a hardware file by ``config``; immutable; passed as an argument."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import numpy as np
@@ -266,14 +266,48 @@ class Calibration:
         Constant gradient added on channels x, y, z [T/m].
     measured_at
         When, ISO 8601, empty when this is only the hardware file's nominal value.
+    gradient_scale
+        Measured gradient of channels x, y, z over the hardware file's, dimensionless, positive.
+    gradient_delay_s
+        Measured delay of channels x, y, z beyond the hardware file's [s].
     """
 
     larmor_hz: float
     rf_scale: float = 1.0
     shim_t_per_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
     measured_at: str = ""
+    gradient_scale: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    gradient_delay_s: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
 def nominal_calibration(scanner: Scanner) -> Calibration:
     """Calibration that only knows the hardware file."""
     return Calibration(larmor_hz=scanner.magnet.larmor_hz)
+
+
+def with_measured_gradients(scanner: Scanner, calibration: Calibration) -> Scanner:
+    """The scanner as its gradients were measured: what a code gives, and how late it comes.
+
+    Limits stay what they are, since they hold for true gradients. A stronger gradient may need less current or the same:
+    nobody knows whether amplifier or coil is stronger, so the larger current counts.
+
+    Returns
+    -------
+        The very same scanner when nothing was measured.
+    """
+    if calibration.gradient_scale == (1.0, 1.0, 1.0) and calibration.gradient_delay_s == (0.0, 0.0, 0.0):
+        return scanner
+    axes = [
+        _as_measured(axis, scale, delay_s)
+        for axis, scale, delay_s in zip(
+            scanner.gradients.axes, calibration.gradient_scale, calibration.gradient_delay_s, strict=True
+        )
+    ]
+    return replace(scanner, gradients=replace(scanner.gradients, axes=(axes[0], axes[1], axes[2])))
+
+
+def _as_measured(axis: GradientAxis, scale: float, delay_s: float) -> GradientAxis:
+    thermal = axis.thermal
+    if thermal is not None:
+        thermal = replace(thermal, a_per_t_per_m=thermal.a_per_t_per_m / min(scale, 1.0))
+    return replace(axis, full_scale_t_per_m=axis.full_scale_t_per_m * scale, delay_s=axis.delay_s + delay_s, thermal=thermal)

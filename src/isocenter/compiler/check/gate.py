@@ -15,7 +15,7 @@ from isocenter.compiler.check.timeline import GRADIENT_FULL_SCALE, build_timelin
 from isocenter.domain.events import GRADIENT_CHANNELS, TX_FULL_SCALE, CompiledScan
 from isocenter.domain.exposure_history import ExposureHistory
 from isocenter.domain.limits import FirstLevelConfirmation, OperatingMode, Subject
-from isocenter.domain.scanner import Calibration, Scanner
+from isocenter.domain.scanner import Calibration, Scanner, with_measured_gradients
 
 _SPAN_MARGIN: Final = 1.1
 _MAX_POINTS: Final = 2_700_000
@@ -58,6 +58,7 @@ def check_scan(
     unknown = list(_unknown_limits(scanner, calibration))
     if unknown:
         return SafetyReport(findings=tuple(unknown))
+    scanner = with_measured_gradients(scanner, calibration)
     timeline, malformed = build_timeline(scan, scanner)
     if timeline is None:
         return SafetyReport(findings=tuple(malformed))
@@ -114,6 +115,13 @@ def _unknown_limits(scanner: Scanner, calibration: Calibration) -> Iterator[Find
             f"gradients.{name}.max_rms": axis.max_rms_t_per_m,
         }
     others = {"rf.warmup": rf.warmup_s, "rf.hold": rf.hold_s, "rf.dead_time": rf.dead_time_s}
+    positive |= {
+        f"calibration gradient_scale {name}": value for name, value in zip("xyz", calibration.gradient_scale, strict=True)
+    }
+    others |= {
+        f"calibration gradient_delay {name}": abs(value)
+        for name, value in zip("xyz", calibration.gradient_delay_s, strict=True)
+    }
     others |= {f"calibration shim {name}": abs(value) for name, value in zip("xyz", calibration.shim_t_per_m, strict=True)}
     for key, value in {**positive, **others}.items():
         is_known = math.isfinite(value) and (value > 0 or (key in others and value >= 0))

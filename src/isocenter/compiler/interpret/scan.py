@@ -36,7 +36,7 @@ from isocenter.compiler.pulseq.model import PulseqFile
 from isocenter.domain.errors import CompileError
 from isocenter.domain.events import TX_FULL_SCALE, CompiledScan, Readouts, Segment, Track
 from isocenter.domain.geometry import Placement
-from isocenter.domain.scanner import Calibration, Scanner
+from isocenter.domain.scanner import Calibration, Scanner, with_measured_gradients
 
 Ints = NDArray[np.int64]
 
@@ -58,7 +58,8 @@ def compile_scan(
     file
         The sequence.
     scanner, calibration
-        Where it is played; the local oscillator is set to the calibrated frequency.
+        Where it is played; the local oscillator is set to the calibrated frequency, gradients are asked for as they were
+        measured.
     placement
         Orientation and centre of the field of view.
     soft_delays_s
@@ -76,6 +77,7 @@ def compile_scan(
     CompileError
         When it cannot be played on this console.
     """
+    scanner = with_measured_gradients(scanner, calibration)
     clock_hz, lo_hz = scanner.console.clock_hz, calibration.larmor_hz
     timeline = make_timeline(file, clock_hz, soft_delays_s or {})
     lines = logical_lines(file, timeline)
