@@ -151,16 +151,17 @@ def learn_drift(values: Sequence[CalibrationValue], magnet: Magnet) -> DriftMode
     f_hz = np.array([value.value[0] for value in warm])
     t_c = np.array([value.temperature_c for value in warm])
     coils = np.array([value.coil for value in warm])
-    slope = _median_slope(t_c, f_hz, coils, magnet.drift_hz_per_c)
-    stretch, is_new = _stretches(f_hz - slope * t_c, coils, _JUMP_PPM * 1e-6 * magnet.larmor_hz)
-    fit = _refine(t_c, f_hz, stretch, slope)
+    start = _median_slope(t_c, f_hz, coils, magnet.drift_hz_per_c)
+    stretch, is_new = _stretches(f_hz - start * t_c, coils, _JUMP_PPM * 1e-6 * magnet.larmor_hz)
+    fit = _refine(t_c, f_hz, stretch, start)
     counts = (int(fit.is_good.sum()), int((~fit.is_good).sum()))
     if why := _why_not_learnt(fit, magnet):
         left = _centred(f_hz - magnet.drift_hz_per_c * t_c, stretch)
         is_good = np.abs(left) <= _OUTLIER * max(_sigma(left), _FLOOR_HZ)
         levels = _levels(t_c, f_hz, coils, is_new, is_good, magnet.drift_hz_per_c)
         return _assumed(magnet, levels, why, fit.scatter_hz, counts)
-    text = f"The slope of {fit.slope_hz_per_c:.0f} ± {fit.slope_sd_hz_per_c:.0f} Hz per degree was learnt from {counts[0]} measurements."
+    slope, sd = fit.slope_hz_per_c, fit.slope_sd_hz_per_c
+    text = f"The slope of {slope:.0f} ± {sd:.0f} Hz per degree was learnt from {counts[0]} measurements."
     return DriftModel(
         slope_hz_per_c=fit.slope_hz_per_c,
         slope_sd_hz_per_c=fit.slope_sd_hz_per_c,
@@ -210,7 +211,8 @@ def _why_not_learnt(fit: _Fit, magnet: Magnet) -> str:
         return f"the measurements scatter too much ({fit.slope_hz_per_c:.0f} ± {fit.slope_sd_hz_per_c:.0f} Hz per degree)"
     ratio = fit.slope_hz_per_c / magnet.drift_hz_per_c if magnet.drift_hz_per_c else 1.0
     if not _PLAUSIBLE[0] <= ratio <= _PLAUSIBLE[1]:
-        return f"the measurements say {fit.slope_hz_per_c:.0f}, which no such magnet has; check where the temperature sensor sits"
+        said = f"the measurements say {fit.slope_hz_per_c:.0f}, which no such magnet has"
+        return f"{said}; check where the temperature sensor sits"
     return ""
 
 
