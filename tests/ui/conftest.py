@@ -63,12 +63,14 @@ def nothing_is_left(qapp, service: ExamService, tmp_path: Path, monkeypatch) -> 
     yield
     service.stop()
     wait_until(lambda: not service.status.is_running)
+    if service.control.is_stopped:
+        service.make_ready("Test").result(20)
     service.end_exam()
     assert [widget for widget in qapp.topLevelWidgets() if widget.isVisible()] == []
     wait_until(
         lambda: (
             not any(
-                thread.name in ("opening", "closing", "export", "scenario", "scenarios") for thread in threading.enumerate()
+                thread.name in ("opening", "closing", "export", "scenario", "scenarios", "make ready") for thread in threading.enumerate()
             )
         )
     )

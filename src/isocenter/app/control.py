@@ -130,6 +130,10 @@ class ScannerControl:
             self._is_begun = True
         self._tell()
 
+    def line_of(self, role: DeviceRole) -> DeviceThread | None:
+        """The line of a device, None where there is none."""
+        return next((line for line in self._lines if role in line.roles), None)
+
     def feed(self) -> None:
         """The window is alive; from the first time on it has to be while power can reach the bore."""
         if not self._has_window:

@@ -22,7 +22,7 @@ from isocenter.app.images import export_scan
 from isocenter.app.lights import device_lights, disk_light, frequency_light, link_light
 from isocenter.app.no_scenarios import NoScenarios
 from isocenter.app.prepare import PreparedScan
-from isocenter.app.prescan import find_frequency
+from isocenter.app.prescan_service import PrescanService
 from isocenter.app.service import (
     ControlChanged,
     ExamChanged,
@@ -53,7 +53,7 @@ _log = logging.getLogger(__name__)
 _STOP_WAIT_S = 10.0
 
 
-class ExamService(NoScenarios):
+class ExamService(PrescanService, NoScenarios):
     """``ScannerService`` on a real or a virtual scanner.
 
     Parameters
@@ -80,6 +80,8 @@ class ExamService(NoScenarios):
         self._scenario, self._is_exercise = "", False
         self._restarting = False  # guarded by the lock: whoever begins an exam looks at it first
         self._worker = threading.Thread(target=self._work, name="scan-queue", daemon=True)
+        self._task: Callable[[], None] = self._work_off
+        self._make_prescan(session)
         self._begin_control(session)
         self._worker.start()
         self._pool.warm_up()
@@ -177,6 +179,7 @@ class ExamService(NoScenarios):
             if self._restarting:
                 raise WrongState("The virtual scanner is being started.", "Wait a few seconds, then begin the exam.")
             self._exam = exam
+        self._begin_prescan(exam)
         self._emit(ExamChanged(exam=exam))
         self._publish()
         return exam
@@ -189,6 +192,7 @@ class ExamService(NoScenarios):
             had_exam, self._exam = self._exam is not None, None
             self._queue.clear()
         if had_exam:
+            self._begin_prescan(None)
             self._emit(ExamChanged(exam=None))
             self._publish()
 
@@ -221,19 +225,24 @@ class ExamService(NoScenarios):
 
     def start(self) -> None:
         """Work off the queue from the first waiting entry."""
+        if self._exam is not None and not self._running and not self._queue.has_waiting:
+            raise WrongState("Nothing waits in the queue.", "Add a protocol first.")
+        self._begin(self._work_off)
+
+    def _begin(self, task: Callable[[], None]) -> bool:
+        """Have something done in the queue's thread; False when something is being done already."""
         with self._lock:
             if self._running:
-                return
+                return False
             if self._exam is None:
                 raise WrongState("Nobody is on the table.", "Register a patient or a phantom first.")
             if refusal := self.control.why_no_start:
                 raise WrongState(refusal, "Look after the patient, see to the cause, then press Make ready.")
-            if not self._queue.has_waiting:
-                raise WrongState("Nothing waits in the queue.", "Add a protocol first.")
             self._cancel.clear()
-            self._running = True
+            self._task, self._running = task, True
         self._wake.set()
         self._publish()
+        return True
 
     def stop(self) -> None:
         """Stop now. Needs no confirmation, never waits, may be called from any thread at any time."""
@@ -277,19 +286,22 @@ class ExamService(NoScenarios):
             if self._closing:
                 return
             if self._running:
-                self._work_off()
+                self._do_task()
 
-    def _work_off(self) -> None:
+    def _do_task(self) -> None:
         try:
-            while not self._cancel.is_set():
-                item = self._queue.take_next()
-                if item is None or not self._run_item(item):
-                    break
+            self._task()
         finally:
             with self._lock:
                 self._running = False
                 self._activity = "Stopped" if self._cancel.is_set() else "Idle"
             self._publish()
+
+    def _work_off(self) -> None:
+        while not self._cancel.is_set():
+            item = self._queue.take_next()
+            if item is None or not self._run_item(item):
+                break
 
     def _run_item(self, item: QueueItem) -> bool:
         """Run one entry; False when the queue should not go on by itself."""
@@ -318,10 +330,7 @@ class ExamService(NoScenarios):
         self._say(f"Connecting to {self.scanner.title}" if session.identity is None else f"Preparing {item.protocol.name}")
         session.connect()
         folder = self._data_folder / exam.exam_id
-        if session.needs_frequency():
-            self._say("Prescan: finding the frequency")
-            find_frequency(session, exam, folder, cancel=self._cancel)
-            self._publish()
+        self._find_frequency(exam)
         self._say(f"Preparing {item.protocol.name}")
         prepared: PreparedScan = self._pool.prepare(item.protocol, self.scanner, session.calibration, exam.position).result()
         if self._cancel.is_set():

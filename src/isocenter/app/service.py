@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from isocenter.app.control_status import ControlStatus
+from isocenter.app.prescan_status import PrescanChanged, PrescanControl
 from isocenter.domain.events import ScanFacts
 from isocenter.domain.geometry import PatientPosition
 from isocenter.domain.parameters import Parameter
@@ -250,7 +251,7 @@ class MessageRaised:
     remedy: str
 
 
-ServiceEvent = StatusChanged | ControlChanged | ExamChanged | QueueChanged | ImageChanged | MessageRaised
+ServiceEvent = StatusChanged | ControlChanged | PrescanChanged | ExamChanged | QueueChanged | ImageChanged | MessageRaised
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,7 +263,7 @@ class Programme:
     protocols: tuple[ScanProtocol, ...] = field(default=())
 
 
-class ScannerService(Protocol):
+class ScannerService(PrescanControl, Protocol):
     """What a window or a script can ask for. Every method returns at once."""
 
     @property

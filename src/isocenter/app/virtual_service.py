@@ -159,5 +159,6 @@ class VirtualService(ExamService):
             if not self._closing:
                 self._begin_control(started.session)
                 self._scanner_runs, self._session = started, started.session
+                self._make_prescan(started.session)
                 self._scenario, self._is_exercise = started.scenario, is_exercise
         unwanted.close()

@@ -7,6 +7,7 @@ from isocenter.ui.action import STOP_ID, Action
 from isocenter.ui.commands import Commands
 from isocenter.ui.text import translate
 from isocenter.ui.views.exam import ExamPlace
+from isocenter.ui.views.prescan import PrescanPlace
 from isocenter.ui.views.scanner import ScannerPlace
 
 
@@ -162,6 +163,49 @@ def exam_actions(commands: Commands) -> tuple[Action, ...]:
     )
 
 
+def control_actions(commands: Commands) -> tuple[Action, ...]:
+    """Prescan, and the way out of a stop."""
+    prescan, control = commands.prescan, commands.control
+    return (
+        Action(
+            id="prescan.run",
+            text=translate("Actions", "Run prescan"),
+            shortcut="Ctrl+P",
+            glyph="▶",
+            tooltip=translate("Actions", "Measure, in order, all that does not hold any more. No typing."),
+            blocked_by=prescan.why_not_run,
+            run=prescan.run,
+        ),
+        Action(
+            id="prescan.retry",
+            text=translate("Actions", "Retry"),
+            shortcut="Ctrl+T",
+            glyph="⟳",
+            tooltip=translate("Actions", "Measure the step again that was not good enough, and what follows it."),
+            blocked_by=prescan.why_not_retry,
+            run=prescan.retry,
+        ),
+        Action(
+            id="prescan.skip",
+            text=translate("Actions", "Leave out"),
+            shortcut="Ctrl+L",
+            glyph="▲",
+            tooltip=translate("Actions", "Go on without a step that failed; asks for your name and why."),
+            blocked_by=prescan.why_not_skip,
+            run=commands.skip_step,
+        ),
+        Action(
+            id="control.ready",
+            text=translate("Actions", "Make ready"),
+            shortcut="Ctrl+M",
+            glyph="✓",
+            tooltip=translate("Actions", "After a stop: say that the cause is gone. Asks for your name."),
+            blocked_by=control.why_not_make_ready,
+            run=commands.make_ready,
+        ),
+    )
+
+
 def virtual_actions(commands: Commands) -> tuple[Action, ...]:
     """What only a virtual scanner of this program has; nothing with a real one."""
     if not commands.scenarios.is_available:
@@ -179,7 +223,7 @@ def virtual_actions(commands: Commands) -> tuple[Action, ...]:
     )
 
 
-def window_actions(commands: Commands, place: ExamPlace, scanner: ScannerPlace) -> tuple[Action, ...]:
+def window_actions(commands: Commands, place: ExamPlace, prescan: PrescanPlace, scanner: ScannerPlace) -> tuple[Action, ...]:
     """Pictures and program."""
     viewers = place.viewers
 
@@ -281,9 +325,17 @@ def window_actions(commands: Commands, place: ExamPlace, scanner: ScannerPlace) 
             lambda: commands.go_to(place),
         ),
         action(
+            "program.prescan",
+            translate("Actions", "Prescan"),
+            "Ctrl+2",
+            "",
+            translate("Actions", "Steps of the prescan, with plots, and the values in use."),
+            lambda: commands.go_to(prescan),
+        ),
+        action(
             "program.scanner",
             translate("Actions", "Scanner"),
-            "Ctrl+2",
+            "Ctrl+3",
             "",
             translate("Actions", "State of the scanner and its values."),
             lambda: commands.go_to(scanner),

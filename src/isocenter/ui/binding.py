@@ -10,6 +10,7 @@ from isocenter.app.service import MessageRaised
 from isocenter.domain.patient import Exam
 from isocenter.ui.shell import Shell
 from isocenter.ui.text import duration_text, translate
+from isocenter.ui.viewmodels.control import ControlViewModel
 from isocenter.ui.viewmodels.exam import ExamViewModel
 from isocenter.ui.viewmodels.registration import part_text, patient_line, position_text
 from isocenter.ui.viewmodels.scenarios import ScenarioViewModel
@@ -18,9 +19,10 @@ from isocenter.ui.viewmodels.scenarios import ScenarioViewModel
 class ShellBinding(QObject):
     """Shows an ``ExamViewModel`` in the permanent parts of the window."""
 
-    def __init__(self, shell: Shell, exam: ExamViewModel, scenarios: ScenarioViewModel) -> None:
+    def __init__(self, shell: Shell, exam: ExamViewModel, scenarios: ScenarioViewModel, control: ControlViewModel) -> None:
         super().__init__(shell)
-        self._shell, self._exam, self._scenarios = shell, exam, scenarios
+        self._shell, self._exam, self._scenarios, self._control = shell, exam, scenarios, control
+        control.changed.connect(self._on_control)
         exam.scanner_changed.connect(self._on_scanner)
         scenarios.changed.connect(self._on_scenario)
         scenarios.message_raised.connect(self._on_message)
@@ -32,6 +34,12 @@ class ShellBinding(QObject):
         self._on_exam(exam.exam)
         self._on_status()
         self._on_scenario()
+        self._on_control()
+
+    @Slot()
+    def _on_control(self) -> None:
+        health, word, meaning = self._control.state
+        self._shell.bar.set_state(health, word, meaning)
 
     @Slot()
     def _on_scanner(self) -> None:

@@ -10,12 +10,16 @@ from PySide6.QtWidgets import QApplication, QWidget
 from isocenter.ui.action import Action
 from isocenter.ui.shell import Shell
 from isocenter.ui.text import translate
+from isocenter.ui.viewmodels.control import ControlViewModel
 from isocenter.ui.viewmodels.exam import ExamViewModel
 from isocenter.ui.viewmodels.pane import PaneViewModel
+from isocenter.ui.viewmodels.prescan import PrescanViewModel
 from isocenter.ui.viewmodels.scenarios import ScenarioViewModel
+from isocenter.ui.views.prescan import SkipSheet
 from isocenter.ui.views.registration import RegistrationSheet
 from isocenter.ui.views.scenarios import ScenarioSheet
 from isocenter.ui.views.sheets import ChoiceSheet, ExplainSheet, ExportSheet, KeysSheet, QuestionSheet
+from isocenter.ui.views.stopped import ReadySheet
 
 
 def _today() -> date:
@@ -31,6 +35,8 @@ class Commands(QObject):
         super().__init__(shell)
         self.shell, self.exam = shell, exam
         self.scenarios = ScenarioViewModel(exam)
+        self.control = ControlViewModel(exam)
+        self.prescan = PrescanViewModel(exam, self.control)
         self.table: tuple[Action, ...] = ()
         self.is_closing = False
         self._service_closed.connect(self._on_service_closed)
@@ -130,6 +136,19 @@ class Commands(QObject):
         sheet = ScenarioSheet(self.shell.area, self.scenarios)
         self.shell.open_sheet(sheet, sheet.list)
 
+    def make_ready(self) -> None:
+        """Ask who says that the cause of a stop is gone."""
+        sheet = ReadySheet(self.shell.area, self.control)
+        self.shell.open_sheet(sheet, sheet.first)
+
+    def skip_step(self, step: str = "") -> None:
+        """Ask who goes on without a step of the prescan, and why."""
+        failed = self.prescan.failed_step()
+        name = step or (failed.name if failed else "")
+        if name:
+            sheet = SkipSheet(self.shell.area, self.prescan, name)
+            self.shell.open_sheet(sheet, sheet.reason)
+
     # --- program ----------------------------------------------------------------------------------------------------
 
     @Slot()
@@ -144,6 +163,8 @@ class Commands(QObject):
             return
         groups = {
             "scan": translate("Keys", "Scan"),
+            "prescan": translate("Keys", "Prescan"),
+            "control": translate("Keys", "After a stop"),
             "exam": translate("Keys", "Exam"),
             "queue": translate("Keys", "Queue"),
             "protocol": translate("Keys", "Protocol"),

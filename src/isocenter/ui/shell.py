@@ -47,6 +47,8 @@ class Shell(QMainWindow):
         column = QVBoxLayout()
         column.setSpacing(8)
         column.addWidget(self.banner)
+        self._notices = QVBoxLayout()  # what must be seen in every place and cannot be put away
+        column.addLayout(self._notices)
         column.addWidget(self.messages)
         area = QVBoxLayout(self.area)
         area.setContentsMargins(0, 0, 0, 0)
@@ -107,6 +109,10 @@ class Shell(QMainWindow):
         self.places.addWidget(place)
         button.clicked.connect(lambda: self.go_to(place))
         return button
+
+    def add_notice(self, notice: QWidget) -> None:
+        """Add something that stands over every place; it shows and hides itself."""
+        self._notices.addWidget(notice)
 
     def go_to(self, place: QWidget) -> None:
         """Show a place."""

@@ -45,6 +45,7 @@ ARROW_FILE: Final = (Path(__file__).parent / "resources" / "arrow.png").as_posix
 FONT_PX: Final = 14
 SMALL_PX: Final = 13
 TITLE_PX: Final = 20
+STATE_PX: Final = 28
 FAMILIES: Final = ("Inter", "Segoe UI", "SF Pro Text", "Noto Sans", "Lato", "DejaVu Sans")
 
 SHEET: Final = f"""
@@ -64,6 +65,9 @@ QLabel[health="good"] {{ color: {GOOD}; }}
 QLabel[health="warning"] {{ color: {WARNING}; }}
 QLabel[health="bad"] {{ color: {BAD}; }}
 QLabel[health="unknown"] {{ color: {UNKNOWN}; }}
+QLabel[health="running"] {{ color: {ACCENT}; }}
+QLabel#state {{ font-size: {STATE_PX}px; font-weight: 700; }}
+QLabel#journal {{ color: {MUTED}; font-size: {SMALL_PX}px; }}
 QLabel#virtual {{ background: {WARNING}; color: {BLACK}; font-weight: 700; border-radius: 6px; padding: 3px 12px; }}
 QPushButton {{
   background: {RAISED}; border: 1px solid {BORDER}; border-radius: 6px; padding: 7px 12px; min-height: 20px;

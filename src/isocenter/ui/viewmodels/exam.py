@@ -43,6 +43,7 @@ class ExamViewModel(QObject):
     selection_changed = Signal(str)
     scanner_changed = Signal()
     message_raised = Signal(object)  # MessageRaised
+    delivered = Signal(object)  # tuple[ServiceEvent, ...], for other view-models, after this one has seen them
     _exported = Signal(object)  # tuple[Path, Future]
 
     def __init__(self, service: ScannerService, parent: QObject | None = None) -> None:
@@ -87,6 +88,7 @@ class ExamViewModel(QObject):
             if isinstance(event, ImageChanged):
                 self._take_images(event)
         self._tell_status()
+        self.delivered.emit(events)
 
     def _tell_status(self) -> None:
         if not self.status.is_running:
@@ -190,6 +192,8 @@ class ExamViewModel(QObject):
         """Everything that waits must be playable."""
         if self.status.is_running:
             return translate("Exam", "The queue is running already.")
+        if why_not := self.service.control.why_no_start:
+            return why_not
         if not self.waiting:
             return self.why_not_add() or translate("Exam", "Nothing waits. Add a programme first.")
         field = self.editor.refused

@@ -11,19 +11,24 @@ from isocenter.app.service import ServiceStatus
 from isocenter.domain.scanner import Evidence, Scanner
 from isocenter.ui.action import ActionButton, ActionSet
 from isocenter.ui.text import translate
+from isocenter.ui.viewmodels.control import ControlViewModel
 from isocenter.ui.viewmodels.exam import ExamViewModel
 from isocenter.ui.viewmodels.scenarios import ScenarioViewModel
+from isocenter.ui.views.devices import DevicePanel
 from isocenter.ui.views.scenarios import ScenarioCard
+from isocenter.ui.views.stopped import StateCard
 from isocenter.ui.widgets.labels import set_health, state_text, styled
 
 
 class ScannerPlace(QFrame):
     """Lights in full, the hardware file's main values, and how to drive another scanner."""
 
-    def __init__(self, exam: ExamViewModel, scenarios: ScenarioViewModel, actions: ActionSet) -> None:
+    def __init__(
+        self, exam: ExamViewModel, scenarios: ScenarioViewModel, control: ControlViewModel, actions: ActionSet
+    ) -> None:
         super().__init__()
         self.setObjectName("panel")
-        self._exam, self._scenarios, self._actions = exam, scenarios, actions
+        self._exam, self._scenarios, self._control, self._actions = exam, scenarios, control, actions
         outer = QVBoxLayout(self)
         self._scroll = QScrollArea()
         self._scroll.setWidgetResizable(True)
@@ -40,13 +45,16 @@ class ScannerPlace(QFrame):
         column.setSpacing(10)
         scanner = self._exam.service.scanner
         column.addWidget(styled(QLabel(scanner.title), "title"))
+        column.addWidget(StateCard(self._control))
+        self.devices = DevicePanel(self._control)
+        column.addWidget(self.devices)
         if self._scenarios.is_available:
             column.addWidget(ScenarioCard(self._scenarios, ActionButton(self._actions["scanner.scenario"])))
         self._lights = QGridLayout()
         self._lights.setHorizontalSpacing(18)
         self._lights.setColumnStretch(2, 1)
         self._light_labels: list[tuple[QLabel, QLabel, QLabel]] = []
-        column.addWidget(styled(QLabel(translate("Scanner", "State")), "heading"))
+        column.addWidget(styled(QLabel(translate("Scanner", "Lights")), "heading"))
         column.addLayout(self._lights)
         column.addWidget(styled(QLabel(translate("Scanner", "Values of the hardware file")), "heading"))
         column.addLayout(_grid(_values(scanner)))

@@ -112,6 +112,10 @@ class ScanBar(QFrame):
         self.detail.setObjectName("muted")
         for widget in (self.activity, self.progress, self.detail):
             texts.addWidget(widget)
+        self.state = styled(QLabel(), "heading")
+        self.state.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.state.setVisible(False)
+        row.addWidget(self.state)
         row.addLayout(texts, 3)
         self._lights_row = QHBoxLayout()
         self._lights_row.setSpacing(14)
@@ -132,6 +136,14 @@ class ScanBar(QFrame):
         self.progress.setVisible(fraction is not None)
         if fraction is not None:
             self.progress.setValue(round(min(max(fraction, 0.0), 1.0) * 1000))
+
+    def set_state(self, health: str, word: str, meaning: str) -> None:
+        """Show the scanner's state: always, by shape, word and colour."""
+        self.state.setText(state_text(health, word))
+        set_health(self.state, health)
+        self.state.setToolTip(meaning)
+        self.state.setAccessibleName(f"{word}. {meaning}")
+        self.state.setVisible(True)
 
     def set_running(self, *, is_running: bool) -> None:
         """Make Stop brighter while there is something to stop."""

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: MIT
+"""The part of the service that prescans: it lends the queue's thread to ``PrescanJob``."""
+
+import math
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, TypedDict
+
+from isocenter.acquisition.prescan.snapshot import snapshot
+from isocenter.app.prescan_bench import SessionBench, magnet_temperature_c
+from isocenter.app.prescan_job import FREQUENCY_STEPS, PrescanJob
+from isocenter.app.prescan_status import PrescanChanged, PrescanStatus
+from isocenter.app.prescan_steps import prescan_steps
+from isocenter.app.service import ServiceEvent
+from isocenter.app.session import ScannerSession
+from isocenter.app.workers import PreparationPool
+from isocenter.domain.calibration import CalibrationValue, Quantity
+from isocenter.domain.errors import AcquisitionError, ConsoleError, ScanAborted, WrongState
+from isocenter.domain.patient import Exam
+from isocenter.storage.calibrations import CalibrationStore
+
+PRESCAN_FOLDER: Final = "prescan"
+
+
+class Conditions(TypedDict):
+    """Under which values have to hold; as ``CalibrationValue.why_not`` takes them."""
+
+    now_s: float
+    temperature_c: float
+    coil: str
+    subject: str
+
+
+class PrescanService:
+    """``PrescanControl`` for the service that it is part of, whose attributes it uses."""
+
+    _session: ScannerSession
+    _exam: Exam | None
+    _data_folder: Path
+    _cancel: threading.Event
+    _pool: PreparationPool
+    _emit: Callable[[ServiceEvent], None]
+    _say: Callable[[str], None]
+    _begin: Callable[[Callable[[], None]], bool]
+
+    # --- asked from any thread --------------------------------------------------------------------------------------
+
+    @property
+    def prescan(self) -> PrescanStatus:
+        """As it is now."""
+        return self._prescan_job.status(**self._conditions())
+
+    def run_prescan(self) -> None:
+        """Measure all steps that do not hold any more, in order."""
+        self._ask_prescan(lambda: self._work_prescan((), ""))
+
+    def retry_prescan(self, step: str) -> None:
+        """Measure one step again, and those after it that did not end well."""
+        if why_not := self._prescan_job.why_not_retry(step):
+            raise WrongState(why_not, "Choose one of the steps that are shown.")
+        self._ask_prescan(lambda: self._work_prescan((step, *self._prescan_job.unsettled), step))
+
+    def skip_prescan(self, step: str, reason: str, person: str) -> None:
+        """A person goes on without a step that failed; what is left is measured."""
+        self._prescan_job.leave_out(step, reason, person, time.time())
+        if self._prescan_job.unsettled:
+            self._ask_prescan(lambda: self._work_prescan(self._prescan_job.unsettled, ""))
+
+    def _ask_prescan(self, work: Callable[[], None]) -> None:
+        if not self._begin(work):
+            raise WrongState("A scan is running.", "Wait until it ends, or press Stop, then run the prescan.")
+
+    # --- begun anew -------------------------------------------------------------------------------------------------
+
+    def _make_prescan(self, session: ScannerSession) -> None:
+        """Steps for this session's scanner. A virtual scanner that starts is another magnet: nothing old holds for it."""
+        self._prescan_job = PrescanJob(
+            prescan_steps(session.scanner),
+            CalibrationStore(self._data_folder, session.scanner.name),
+            since_s=time.time() if session.is_virtual else -math.inf,
+            take=self._take_values,
+            tell=lambda: self._emit(PrescanChanged(prescan=self.prescan)),
+        )
+
+        self._begin_prescan(None)
+
+    def _begin_prescan(self, exam: Exam | None) -> None:
+        """Somebody else is on the table: what depends on who lies there does not hold any more."""
+        job, session = self._prescan_job, self._session
+        job.forget()
+        try:
+            job.load(coil=session.scanner.receiver.coil_name, subject=exam.exam_id if exam else "")
+        except ConsoleError as error:
+            job.failed(error)
+        if not session.calibration.measured_at and (larmor := job.newest(Quantity.LARMOR)) is not None:
+            session.calibration = replace(session.calibration, larmor_hz=larmor.value[0])  # where the search begins
+        self._take_values(())
+
+    def _take_values(self, values: Sequence[CalibrationValue]) -> None:
+        """Scans use what holds from now on; where nothing does, the hardware file's value."""
+        session = self._session
+        larmor = next((value for value in values if value.quantity is Quantity.LARMOR), None)
+        if larmor is not None:
+            session.set_frequency(larmor.value[0])
+        found = snapshot(session.scanner, self._prescan_job.values, **self._conditions()).calibration
+        session.calibration = replace(
+            found, larmor_hz=session.calibration.larmor_hz, measured_at=session.calibration.measured_at
+        )
+
+    def _conditions(self) -> "Conditions":
+        exam, session = self._exam, self._session
+        return {
+            "now_s": time.time(),
+            "temperature_c": magnet_temperature_c(session),
+            "coil": session.scanner.receiver.coil_name,
+            "subject": exam.exam_id if exam else "",
+        }
+
+    # --- in the queue's thread --------------------------------------------------------------------------------------
+
+    def _work_prescan(self, names: Sequence[str], forced: str) -> None:
+        exam = self._exam
+        assert exam is not None  # ending an exam is refused while running
+        try:
+            self._session.connect()
+            self._prescan_job.run(self._bench(exam), names, forced=forced)
+        except ConsoleError as error:
+            self._prescan_job.failed(error)
+
+    def _find_frequency(self, exam: Exam) -> None:
+        """Before a scan: the frequency, when it was never measured here or does not hold any more.
+
+        Raises
+        ------
+        AcquisitionError
+            No frequency can be told; nothing was changed.
+        ScanAborted
+            Stop was pressed.
+        """
+        if not self._session.needs_frequency():
+            return
+        self._say("Prescan: finding the frequency")
+        if self._prescan_job.run(self._bench(exam), FREQUENCY_STEPS, forced=FREQUENCY_STEPS[-1]):
+            return
+        if self._cancel.is_set():
+            raise ScanAborted("Stopped.", "Press Start to go on.")
+        failed = next(
+            step.result for step in self._prescan_job.steps if step.name in FREQUENCY_STEPS and not step.is_settled
+        )
+        raise AcquisitionError(failed.text, failed.remedy or "Open the Prescan page and measure again.")
+
+    def _bench(self, exam: Exam) -> SessionBench:
+        return SessionBench(
+            self._session,
+            exam,
+            self._data_folder / exam.exam_id / PRESCAN_FOLDER,
+            cancel=self._cancel,
+            newest=self._prescan_job.newest,
+            prepare=lambda protocol, calibration: self._pool.prepare(
+                protocol, self._session.scanner, calibration, exam.position
+            ).result(),
+        )

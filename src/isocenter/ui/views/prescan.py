@@ -1,0 +1,326 @@
+# SPDX-License-Identifier: MIT
+"""The Prescan place: a card for each step with its live plot and verdict, and below them the values in use."""
+
+from typing import Final
+
+from PySide6.QtCore import Qt, QTimer, Signal, Slot
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import (
+    QFrame,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from isocenter.ui.action import ActionButton, ActionSet
+from isocenter.ui.text import translate
+from isocenter.ui.viewmodels.calibration_text import ValueLine
+from isocenter.ui.viewmodels.prescan import PrescanViewModel, StepCard
+from isocenter.ui.widgets.labels import ElidedLabel, set_health, state_text, styled
+from isocenter.ui.widgets.plot import PlotView
+from isocenter.ui.widgets.sheet import Sheet
+
+_CARD_PX: Final = 284
+_SPACING_PX: Final = 8
+_MOST_COLUMNS: Final = 4
+_AGE_MS: Final = 5000
+
+
+class StepView(QFrame):
+    """One step."""
+
+    skip_wanted = Signal(str)
+
+    def __init__(self, model: PrescanViewModel) -> None:
+        super().__init__()
+        self.setObjectName("panel")
+        self._model = model
+        self._card: StepCard | None = None
+        self._shown = 0
+        column = QVBoxLayout(self)
+        column.setContentsMargins(10, 8, 10, 8)
+        column.setSpacing(4)
+        head = QHBoxLayout()
+        self.title = ElidedLabel()
+        self.title.setObjectName("heading")
+        self.verdict = styled(QLabel(), "small")
+        head.addWidget(self.title, 1)
+        head.addWidget(self.verdict)
+        column.addLayout(head)
+        self.plot = PlotView()
+        column.addWidget(self.plot, 1)
+        self.text = styled(QLabel(), "small")
+        self.text.setWordWrap(True)
+        self.remedy = styled(QLabel(), "small")
+        self.remedy.setWordWrap(True)
+        column.addWidget(self.text)
+        column.addWidget(self.remedy)
+        row = QHBoxLayout()
+        row.setSpacing(4)
+        self.more = self._button("", self._on_more)
+        self.retry = self._button(translate("Prescan", "⟳ Retry"), self._on_retry)
+        self.skip = self._button(translate("Prescan", "Leave out …"), self._on_skip)
+        row.addWidget(self.more)
+        row.addStretch(1)
+        row.addWidget(self.skip)
+        row.addWidget(self.retry)
+        column.addLayout(row)
+
+    @staticmethod
+    def _button(text: str, run: object) -> QPushButton:
+        button = QPushButton(text)
+        button.setObjectName("flat")
+        button.clicked.connect(run)
+        return button
+
+    def show_card(self, card: StepCard) -> None:
+        """Show news of the step."""
+        before, self._card = self._card, card
+        if before is None or before.name != card.name:
+            self._shown = 0
+        self.title.setText(f"{card.number}  {card.title}")
+        self.verdict.setText(f"{card.glyph} {card.word}")
+        set_health(self.verdict, card.health)
+        self._shown = min(self._shown, max(len(card.plots) - 1, 0))
+        self.plot.set_plot(card.plots[self._shown] if card.plots else None, card.empty)
+        self.text.setText(card.text)
+        self.text.setVisible(bool(card.text))
+        self.remedy.setText(translate("Prescan", "What to do: {0}").format(card.remedy) if card.remedy else "")
+        self.remedy.setVisible(bool(card.remedy))
+        set_health(self.remedy, "bad" if card.health == "bad" else "warning")
+        self.more.setVisible(len(card.plots) > 1)
+        self.more.setText(translate("Prescan", "Plot {0} of {1} ▸").format(self._shown + 1, len(card.plots)))
+        for button, is_offered, verb in (
+            (self.retry, card.may_retry, translate("Prescan", "Measure {0} again")),
+            (self.skip, card.may_skip, translate("Prescan", "Go on without {0}")),
+        ):
+            button.setVisible(is_offered)
+            button.setAccessibleName(verb.format(card.title))
+            button.setToolTip(verb.format(card.title))
+        self.setAccessibleName(f"{card.title}: {card.word}. {card.text} {card.remedy}".strip())
+
+    @Slot()
+    def _on_more(self) -> None:
+        if self._card is not None and self._card.plots:
+            self._shown = (self._shown + 1) % len(self._card.plots)
+            self.show_card(self._card)
+
+    @Slot()
+    def _on_retry(self) -> None:
+        if self._card is not None:
+            self._model.retry(self._card.name)
+
+    @Slot()
+    def _on_skip(self) -> None:
+        if self._card is not None:
+            self.skip_wanted.emit(self._card.name)
+
+
+class SkipSheet(Sheet):
+    """Who goes on without a step that failed, and why. Both are recorded."""
+
+    def __init__(self, over: QWidget, model: PrescanViewModel, step: str) -> None:
+        card = next(card for card in model.cards if card.name == step)
+        super().__init__(translate("Prescan", "Go on without {0}?").format(card.title), over, 520)
+        self._model, self._step = model, step
+        words = QLabel(
+            translate(
+                "Prescan", "It was not good enough: {0}\nScans use the value found earlier, or the hardware file's."
+            ).format(card.text)
+        )
+        words.setWordWrap(True)
+        self.body.addWidget(words)
+        self.reason, self.person = QLineEdit(), QLineEdit(model.person)
+        for label, line in (
+            (translate("Prescan", "Why"), self.reason),
+            (translate("Prescan", "Your name"), self.person),
+        ):
+            self.body.addWidget(styled(QLabel(label), "group"))
+            line.setAccessibleName(label)
+            line.textChanged.connect(self._sync)
+            line.returnPressed.connect(self.submit)
+            self.body.addWidget(line)
+        self.add_cancel()
+        self.accept = self.add_button(QPushButton(translate("Prescan", "Go on without it")))
+        self.accept.clicked.connect(self.submit)
+        self._sync()
+
+    @Slot()
+    def _sync(self) -> None:
+        self.accept.setEnabled(bool(self.reason.text().strip() and self.person.text().strip()))
+
+    @Slot()
+    def submit(self) -> None:
+        """Take it, if both are there."""
+        if self.accept.isEnabled() and self._model.skip(self._step, self.reason.text().strip(), self.person.text().strip()):
+            self.dismiss()
+
+
+class ValueCell(QWidget):
+    """One value in use: name, value, age."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(1)
+        self._head = ElidedLabel()
+        self._head.setObjectName("small")
+        self._value = ElidedLabel()
+        self._value.setObjectName("small")
+        self._age = ElidedLabel()
+        self._age.setObjectName("muted")
+        for label in (self._head, self._value, self._age):
+            column.addWidget(label)
+
+    def show_line(self, line: ValueLine) -> None:
+        """Show a value."""
+        self._head.setText(state_text(line.health, line.name))
+        set_health(self._head, line.health)
+        self._value.setText(line.text)
+        age = line.age if not line.why_not else f"{line.age} · {line.why_not}"
+        self._age.setText(age)
+        self.setToolTip(f"{line.name}: {line.text}\n{age}")
+        self.setAccessibleName(f"{line.name}: {line.text}, {age}")
+
+
+class PrescanPlace(QWidget):
+    """One button measures everything; each step can be repeated."""
+
+    skip_wanted = Signal(str)
+
+    def __init__(self, model: PrescanViewModel, actions: ActionSet) -> None:
+        super().__init__()
+        self._model = model
+        self.views: list[StepView] = []
+        self._cells: list[ValueCell] = []
+        self._columns = 0
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.setSpacing(_SPACING_PX)
+        outer.addWidget(self._make_head(actions))
+        grid = QWidget()
+        grid.setObjectName("grid")
+        self._grid = QGridLayout(grid)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setSpacing(_SPACING_PX)
+        self._scroll = QScrollArea()
+        self._scroll.setWidget(grid)
+        self._scroll.setWidgetResizable(True)
+        self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        outer.addWidget(self._scroll, 1)
+        outer.addWidget(self._make_values())
+        self._ages = QTimer(self)
+        self._ages.setInterval(_AGE_MS)
+        self._ages.timeout.connect(self._sync_values)
+        model.changed.connect(self._sync)
+        self._sync()
+
+    def _make_head(self, actions: ActionSet) -> QWidget:
+        head = QFrame()
+        head.setObjectName("panel")
+        row = QHBoxLayout(head)
+        row.setContentsMargins(14, 8, 10, 8)
+        row.setSpacing(10)
+        texts = QVBoxLayout()
+        texts.setSpacing(2)
+        self._headline = ElidedLabel()
+        self._headline.setObjectName("heading")
+        self.outcome = ElidedLabel()
+        self.outcome.setObjectName("small")
+        texts.addWidget(self._headline)
+        texts.addWidget(self.outcome)
+        row.addLayout(texts, 1)
+        self.run = ActionButton(actions["prescan.run"], "primary")
+        row.addWidget(ActionButton(actions["prescan.retry"]))
+        row.addWidget(self.run)
+        return head
+
+    def _make_values(self) -> QWidget:
+        frame = QFrame()
+        frame.setObjectName("panel")
+        row = QHBoxLayout(frame)
+        row.setContentsMargins(14, 6, 14, 6)
+        row.setSpacing(16)
+        title = styled(QLabel(translate("Prescan", "Values\nin use")), "group")
+        row.addWidget(title)
+        self._none = styled(
+            QLabel(translate("Prescan", "Nothing measured yet: scans use what the hardware file says.")), "muted"
+        )
+        row.addWidget(self._none, 1)
+        self._value_row = QHBoxLayout()
+        self._value_row.setSpacing(16)
+        row.addLayout(self._value_row, 8)
+        return frame
+
+    @Slot()
+    def _sync(self) -> None:
+        health, sentence = self._model.outcome
+        self._headline.setText(translate("Prescan", "Prescan · {0}").format(self._model.headline))
+        glyphs = {"running": "…"}
+        self.outcome.setText(f"{glyphs[health]} {sentence}" if health in glyphs else state_text(health, sentence))
+        set_health(self.outcome, health)
+        cards = self._model.cards
+        while len(self.views) < len(cards):
+            view = StepView(self._model)
+            view.skip_wanted.connect(self.skip_wanted)
+            self.views.append(view)
+            self._columns = 0
+        for view, card in zip(self.views, cards, strict=False):
+            view.show_card(card)
+        for view in self.views[len(cards) :]:
+            view.setVisible(False)
+        self._arrange()
+        self._sync_values()
+
+    @Slot()
+    def _sync_values(self) -> None:
+        lines = self._model.values
+        while len(self._cells) < len(lines):
+            cell = ValueCell()
+            self._cells.append(cell)
+            self._value_row.addWidget(cell, 1)
+        for cell, line in zip(self._cells, lines, strict=False):
+            cell.show_line(line)
+        for cell in self._cells[len(lines) :]:
+            cell.setVisible(False)
+        self._none.setVisible(not lines)
+
+    def _arrange(self) -> None:
+        """As many columns as fit, rows as even as can be."""
+        n_cards = len(self._model.cards)
+        if not n_cards:
+            return
+        fit = max(1, min(_MOST_COLUMNS, (self.width() + _SPACING_PX) // (_CARD_PX + _SPACING_PX), n_cards))
+        n_rows = -(-n_cards // fit)
+        columns = -(-n_cards // n_rows)
+        if columns == self._columns:
+            return
+        self._columns = columns
+        for number, view in enumerate(self.views[:n_cards]):
+            self._grid.addWidget(view, number // columns, number % columns)
+            view.setVisible(True)
+        for column in range(self._grid.columnCount()):
+            self._grid.setColumnStretch(column, 1 if column < columns else 0)
+        for row in range(self._grid.rowCount()):
+            self._grid.setRowStretch(row, 1 if row < n_rows else 0)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802  Qt's name
+        """Other widths hold other numbers of columns."""
+        super().resizeEvent(event)
+        self._arrange()
+
+    def showEvent(self, event: object) -> None:  # noqa: N802, ARG002  Qt's name
+        """Ages grow while somebody looks."""
+        self._sync_values()
+        self._ages.start()
+
+    def hideEvent(self, event: object) -> None:  # noqa: N802, ARG002  Qt's name
+        """Nobody looks."""
+        self._ages.stop()
