@@ -35,6 +35,14 @@ def _steps(steps: Any) -> str:
     return ", ".join(f"after {step['start_s']:.3g} s" for step in steps)
 
 
+def _events(events: Any) -> str:
+    return ", ".join(
+        f"{event['kind'].replace('-', ' ')}{' of the ' + event['role'].replace('_', ' ') if event['role'] else ''} after "
+        f"{event['start_s']:.3g} s"
+        for event in events
+    )
+
+
 _WORDS: Final[dict[str, Callable[[Any], str]]] = {
     "magnet.frequency_offset_hz": lambda value: f"The frequency is {value:+.0f} Hz away from the hardware file's.",
     "magnet.spread_hz": lambda value: f"The field is uneven: {value:.0f} Hz from edge to edge.",
@@ -68,6 +76,13 @@ _WORDS: Final[dict[str, Callable[[Any], str]]] = {
     "motion.breathing_period_s": lambda value: f"A breath takes {value:.2g} s.",
     "motion.restless_hz": lambda value: f"The patient is restless: a small move every {1 / value:.0f} s.",
     "motion.restless_m": lambda value: f"Those moves are {value * 1e3:.2g} mm.",
+    "devices.is_connected": lambda _: "Amplifiers, interlock and all other boxes are connected and watched.",
+    "devices.coil_load_share": lambda value: f"The coil is out of tune by {value * 100:+.2g} %.",
+    "devices.board_gain": lambda value: (
+        f"The gradient board gives other currents: {_axes([v - 1 for v in value], 100, '%')}."
+    ),
+    "devices.board_offset": lambda value: f"At zero the gradient board still gives {_axes(value, 100, '%')} of full scale.",
+    "devices.events": lambda value: f"Something happens during the scan: {_events(value)}.",
     "interference": lambda value: f"Interference from outside: {_sources(value)}.",
     "n_sensors": lambda value: f"Sensors hear the interference alone: {value}.",
     "has_diffusion": lambda _: "Spins wander by diffusion.",
@@ -76,7 +91,7 @@ _WORDS: Final[dict[str, Callable[[Any], str]]] = {
 ORDINARY: Final = frozenset(
     {
         *("magnet.frequency_offset_hz", "magnet.spread_hz", "magnet.field_axis", "coil.b1_fall_db", "coil.n_receive"),
-        *("receiver.noise", "n_sensors", "has_diffusion"),
+        *("receiver.noise", "n_sensors", "has_diffusion", "devices.is_connected"),
     }
 )
 """What every real scanner has; a scenario with nothing else is a good day."""

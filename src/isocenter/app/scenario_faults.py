@@ -11,7 +11,7 @@ def faults(scenario: Scenario) -> dict[str, Any]:
     """Everything that is not perfect, by its key in the file."""
     perfect = Scenario()
     found: dict[str, Any] = {}
-    for part in ("magnet", "gradients", "coil", "receiver", "motion"):
+    for part in ("magnet", "gradients", "coil", "receiver", "motion", "devices"):
         one, other = getattr(scenario, part), getattr(perfect, part)
         for field in dataclasses.fields(one):
             value = getattr(one, field.name)

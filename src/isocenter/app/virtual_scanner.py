@@ -13,14 +13,16 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from isocenter.domain.device import DeviceLink
 from isocenter.domain.errors import ConnectError, ConsoleError, ScanAborted
 from isocenter.domain.geometry import PatientPosition
 from isocenter.domain.scanner import Scanner
 
 if TYPE_CHECKING:
     from isocenter.domain.scenario import Scenario
+    from isocenter.virtual.peripherals.boxes import VirtualBoxes
 
 _START_TIMEOUT_S = 300.0  # the first start on a machine compiles the simulation
 _STOP_TIMEOUT_S = 5.0
@@ -47,6 +49,9 @@ class VirtualSetup:
         Makes everything random repeatable; 0 for the scenario's own.
     time_scale
         1 plays as slowly as a real scanner, 0 as fast as this machine can.
+    has_devices
+        All boxes on lines of their own, whatever scenario and hardware file say; then nothing comes out of the amplifiers
+        before a program has switched them on.
     """
 
     scenario: str = "osii-one-brain"
@@ -56,6 +61,26 @@ class VirtualSetup:
     has_noise: bool = True
     seed: int = 0
     time_scale: float = 0.0
+    has_devices: bool = False
+
+
+class Served(NamedTuple):
+    """A virtual scanner that listens.
+
+    Attributes
+    ----------
+    host, port
+        Of its console.
+    devices
+        Its boxes, with the addresses of their lines; empty when it has none.
+    boxes
+        The same in this process, to look at and to spoil; None when it has none.
+    """
+
+    host: str
+    port: int
+    devices: tuple[DeviceLink, ...]
+    boxes: "VirtualBoxes | None"
 
 
 @contextlib.contextmanager
@@ -85,8 +110,8 @@ def virtual_scanner(scanner: Scanner, setup: VirtualSetup, cancel: threading.Eve
     process.start()
     theirs.close()
     try:
-        host, port = _wait_for_address(ours, cancel or threading.Event())
-        yield replace(scanner, console=replace(scanner.console, host=host, port=port))
+        host, port, devices = _wait_for_address(ours, cancel or threading.Event())
+        yield replace(scanner, console=replace(scanner.console, host=host, port=port), devices=devices)
     finally:
         ours.close()  # which the child notices, also when this process dies
         if cancel is not None and cancel.is_set():
@@ -105,14 +130,12 @@ def _with_sensor(scanner: Scanner, scenario: str) -> Scanner:
     return replace(scanner, receiver=replace(scanner.receiver, n_sensors=n_sensors))
 
 
-def serve(
-    scanner: Scanner, setup: VirtualSetup, host: str, port: int
-) -> "contextlib.AbstractContextManager[tuple[str, int]]":
-    """A virtual scanner in this process, for ``isocenter virtual-scanner``; the context gives its address."""
+def serve(scanner: Scanner, setup: VirtualSetup, host: str, port: int) -> "contextlib.AbstractContextManager[Served]":
+    """A virtual scanner in this process, for ``isocenter virtual-scanner``; the context gives its addresses."""
     return _server(scanner, setup, host, port)
 
 
-def _wait_for_address(ours: Connection, cancel: threading.Event) -> tuple[str, int]:
+def _wait_for_address(ours: Connection, cancel: threading.Event) -> "tuple[str, int, tuple[DeviceLink, ...]]":
     end_s = time.monotonic() + _START_TIMEOUT_S
     try:
         while time.monotonic() < end_s:
@@ -123,8 +146,8 @@ def _wait_for_address(ours: Connection, cancel: threading.Event) -> tuple[str, i
             answer = ours.recv()
             if isinstance(answer, ConsoleError):
                 raise answer
-            host, port = answer
-            return str(host), int(port)
+            host, port, devices = answer
+            return str(host), int(port), devices
     except EOFError:
         pass
     raise ConnectError("The virtual scanner did not start.", "Run `isocenter doctor`; its output says what is missing.")
@@ -136,33 +159,46 @@ def _serve_child(scanner: Scanner, setup: VirtualSetup, theirs: Connection) -> N
         signal.signal(number, signal.SIG_IGN)
     with contextlib.suppress(OSError, EOFError), contextlib.ExitStack() as stack:  # the parent may be gone at any time
         try:
-            address = stack.enter_context(_server(scanner, setup, "127.0.0.1", 0))
+            served = stack.enter_context(_server(scanner, setup, "127.0.0.1", 0))
         except ConsoleError as error:
             theirs.send(error)
             return
-        theirs.send(address)
+        theirs.send(served[:3])
         theirs.recv()  # nothing is ever sent: this ends when the parent goes away
 
 
 @contextlib.contextmanager
-def _server(scanner: Scanner, setup: VirtualSetup, host: str, port: int) -> Iterator[tuple[str, int]]:
+def _server(scanner: Scanner, setup: VirtualSetup, host: str, port: int) -> Iterator[Served]:
     # Imported here, in the process that simulates: it takes a second that the window does not have.
     from isocenter.app.warm_up import warm_up
     from isocenter.virtual.console.server import VirtualConsoleServer
+    from isocenter.virtual.peripherals.boxes import EVERYTHING, VirtualBoxes
+    from isocenter.virtual.peripherals.story import Story
     from isocenter.virtual.physics.model import BlochSignalModel
+    from isocenter.virtual.physics.plant_model import PlantSignalModel
 
     scenario = scenario_of(setup)
     warm_up(scanner, scenario)
-    server = VirtualConsoleServer(
-        host,
-        port,
-        signal_model=BlochSignalModel(scanner, scenario),
-        time_scale=setup.time_scale,
-        board=scanner.gradients.board,
-        segment_gap_s=scanner.console.segment_gap_s,
-    )
-    with server:
-        yield server.address
+    model, boxes, story = BlochSignalModel(scanner, scenario), None, None
+    has_devices = bool(scanner.devices) or setup.has_devices or scenario.devices.is_connected
+    with contextlib.ExitStack() as stack:
+        if has_devices:
+            boxes = stack.enter_context(VirtualBoxes(model.larmor_hz, scanner.devices or EVERYTHING))
+            story = Story(boxes, scenario.devices.events)
+            stack.callback(story.end)
+        plant = PlantSignalModel(model, scanner, scenario, boxes, story.begin if story else lambda: None)
+        server = VirtualConsoleServer(
+            host,
+            port,
+            signal_model=plant,
+            time_scale=setup.time_scale,
+            board=scanner.gradients.board,
+            segment_gap_s=scanner.console.segment_gap_s,
+        )
+        server.on_end = plant.ended
+        server.machine.cores.set_board(scenario.devices.board_gain, scenario.devices.board_offset)
+        stack.enter_context(server)
+        yield Served(*server.address, boxes.links if boxes else (), boxes)
 
 
 def scenario_of(setup: VirtualSetup) -> "Scenario":

@@ -44,6 +44,7 @@ from isocenter.domain.geometry import PatientPosition
     show_default=True,
     help="1 plays like a real scanner, 0 as fast as it can.",
 )
+@click.option("--devices", is_flag=True, help="Also amplifiers, interlock and all other boxes, on lines of their own.")
 @json_option
 def command(
     scanner_name: str,
@@ -56,6 +57,7 @@ def command(
     noise: bool,
     seed: int,
     time_scale: float,
+    devices: bool,
     as_json: bool,
 ) -> None:
     r"""Serve a virtual scanner that speaks the MaRCoS protocol; any client can use it. Ctrl-C ends it.
@@ -78,14 +80,19 @@ def command(
         has_noise=noise,
         seed=seed,
         time_scale=time_scale,
+        has_devices=devices,
     )
     scanner = load_scanner(scanner_for(scanner_name, scenario))
-    with serve(scanner, setup, host, port) as (address, actual_port):
+    with serve(scanner, setup, host, port) as served:
+        address, actual_port = served.host, served.port
         try:  # from the first word on: whoever reads it may answer with Ctrl-C at once
             if as_json:
-                click.echo(json.dumps({"host": address, "port": actual_port}))
+                urls = {link.role.value: link.url for link in served.devices}
+                click.echo(json.dumps({"host": address, "port": actual_port, "devices": urls}))
             else:
                 click.echo(f"The virtual scanner listens on {address}, port {actual_port}. Ctrl-C ends it.")
+                for link in served.devices:
+                    click.echo(f'  [devices.{link.role}]  driver = "{link.driver}"  url = "{link.url}"')
             threading.Event().wait()
         except KeyboardInterrupt:
             click.echo("Ended.", err=True)

@@ -6,14 +6,15 @@ digit.
 """
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, Strict, StringConstraints
+from pydantic import AfterValidator, Field, Strict, StringConstraints, model_validator
 
 from isocenter.config.schema import Table, brief
+from isocenter.domain.device import DeviceRole
 from isocenter.domain.geometry import PatientPosition
 from isocenter.domain.harmonics import harmonic_key
-from isocenter.domain.scenario import InterferenceKind
+from isocenter.domain.scenario import DeviceEventKind, InterferenceKind
 
 Text = Annotated[str, Strict(), StringConstraints(max_length=400, strip_whitespace=True)]
 Name = Annotated[str, Strict(), StringConstraints(max_length=64, strip_whitespace=True)]
@@ -135,6 +136,31 @@ class MotionTable(Table):
     restless_m: Annotated[Number, between(0, 0.1, "m")] = 0.0
 
 
+class DeviceEventTable(Table):
+    """``[[devices.events]]``."""
+
+    kind: DeviceEventKind
+    start_s: Annotated[Number, between(0, 1e5, "s")]
+    lasts_s: Annotated[Number, between(0, 1e5, "s")] = 0.0
+    role: DeviceRole | Literal[""] = ""
+
+    @model_validator(mode="after")
+    def _has_role(self) -> Self:
+        if self.kind.value.startswith("line-") and not self.role:
+            raise ValueError(f"found no role for {self.kind.value}; allowed are " + ", ".join(DeviceRole))
+        return self
+
+
+class DevicesTable(Table):
+    """``[devices]``; lists are for the channels x, y, z."""
+
+    is_connected: Switch = False
+    coil_load_share: Annotated[Number, between(-0.2, 0.2)] = 0.0
+    board_gain: Annotated[Three, between(0.5, 1.5)] = (1.0, 1.0, 1.0)
+    board_offset: Annotated[Three, between(-0.2, 0.2)] = (0.0, 0.0, 0.0)
+    events: tuple[DeviceEventTable, ...] = ()
+
+
 class ScenarioFile(Table):
     """A whole scenario file."""
 
@@ -155,6 +181,7 @@ class ScenarioFile(Table):
     interference: tuple[InterferenceTable, ...] = ()
     n_sensors: Annotated[Whole, between(0, 12)] = 0
     motion: MotionTable = MotionTable()
+    devices: DevicesTable = DevicesTable()
     seed: Annotated[Whole, between(0, 2**32 - 1)] = 1
 
 

@@ -14,6 +14,8 @@ from isocenter.config.problems import Kind, explain
 from isocenter.config.scenario_schema import ScenarioFile, TissueFile, TissueTable
 from isocenter.domain.scenario import (
     CoilFaults,
+    DeviceEvent,
+    DeviceFaults,
     EddyTerm,
     GradientFaults,
     Interference,
@@ -76,7 +78,9 @@ def load_tissues(path: Path) -> tuple[TissueTable, ...]:
 
 def _scenario(path: Path, file: ScenarioFile) -> Scenario:
     values: dict[str, Any] = {name: getattr(file, name) for name in type(file).model_fields}
-    magnet, gradients, motion = (getattr(file, name).model_dump() for name in ("magnet", "gradients", "motion"))
+    tables = ("magnet", "gradients", "motion", "devices")
+    magnet, gradients, motion, devices = (getattr(file, name).model_dump() for name in tables)
+    devices["events"] = tuple(DeviceEvent(**(event | {"role": str(event["role"])})) for event in devices["events"])
     magnet["table"] = _beside(path, file.magnet.table)
     gradients["eddy"] = tuple(EddyTerm(**term) for term in gradients["eddy"])
     motion["steps"] = tuple(MotionStep(**step) for step in motion["steps"])
@@ -89,6 +93,7 @@ def _scenario(path: Path, file: ScenarioFile) -> Scenario:
         "receiver": ReceiverFaults(**file.receiver.model_dump()),
         "interference": tuple(Interference(**source.model_dump()) for source in file.interference),
         "motion": Motion(**motion),
+        "devices": DeviceFaults(**devices),
     }
     return Scenario(**values)
 

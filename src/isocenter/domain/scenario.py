@@ -228,6 +228,71 @@ class Motion:
     restless_m: float = 0.0
 
 
+class DeviceEventKind(StrEnum):
+    """What can happen to the boxes around a virtual scanner."""
+
+    AMPLIFIER_OFF = "amplifier-off"
+    """Somebody switches both amplifiers off by hand."""
+    EMERGENCY_STOP = "emergency-stop"
+    DOOR_OPEN = "door-open"
+    ON_BATTERY = "on-battery"
+    BATTERY_LOW = "battery-low"
+    GRADIENT_FAULT = "gradient-fault"
+    GRADIENT_HOT = "gradient-hot"
+    RF_FAULT = "rf-fault"
+    COIL_UNPLUGGED = "coil-unplugged"
+    COIL_DETUNED = "coil-detuned"
+    LINE_SILENT = "line-silent"
+    """The device hears and does not answer."""
+    LINE_CUT = "line-cut"
+    LINE_STALLED = "line-stalled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceEvent:
+    """One thing that happens to the boxes.
+
+    Attributes
+    ----------
+    kind
+        What.
+    start_s
+        After the virtual scanner was first asked to play, on the wall's clock [s].
+    lasts_s
+        Then it is as before [s]; 0: for ever.
+    role
+        For the lines: whose, such as ``rf_amplifier``.
+    """
+
+    kind: DeviceEventKind
+    start_s: float
+    lasts_s: float = 0.0
+    role: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceFaults:
+    """Boxes around the virtual scanner, and what is wrong with them.
+
+    Attributes
+    ----------
+    is_connected
+        The virtual scanner has all boxes on lines of their own, also when its hardware file names none.
+    coil_load_share
+        Change of the coil's resonance by what is near it: 0.01 is one percent of frequency lower.
+    board_gain, board_offset
+        Of channels x, y, z of a GPA-FHDO: current over what it was told, and share of full scale that flows at zero.
+    events
+        What happens while it is used.
+    """
+
+    is_connected: bool = False
+    coil_load_share: float = 0.0
+    board_gain: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    board_offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    events: tuple[DeviceEvent, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """Everything about a virtual scanner that is not in its hardware file.
@@ -274,4 +339,5 @@ class Scenario:
     interference: tuple[Interference, ...] = ()
     n_sensors: int = 0
     motion: Motion = field(default_factory=Motion)
+    devices: DeviceFaults = field(default_factory=DeviceFaults)
     seed: int = 1

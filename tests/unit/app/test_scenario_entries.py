@@ -15,6 +15,7 @@ from isocenter.config.hardware import load_scanner
 from isocenter.config.scenarios import list_scenarios, load_scenario
 from isocenter.domain.scenario import (
     CoilFaults,
+    DeviceFaults,
     GradientFaults,
     Interference,
     InterferenceKind,
@@ -94,7 +95,11 @@ def test_an_own_file_hides_the_shipped_one_of_its_name_and_says_so(own):
 
 def test_every_fault_that_a_file_can_have_has_words_of_its_own():
     parts = (("magnet", MagnetFaults), ("gradients", GradientFaults), ("coil", CoilFaults), ("receiver", ReceiverFaults))
-    keys = {f"{part}.{field.name}" for part, kind in (*parts, ("motion", Motion)) for field in dataclasses.fields(kind)}
+    keys = {
+        f"{part}.{field.name}"
+        for part, kind in (*parts, ("motion", Motion), ("devices", DeviceFaults))
+        for field in dataclasses.fields(kind)
+    }
     assert keys | {"interference", "n_sensors", "has_diffusion"} == set(_WORDS)
 
 

@@ -82,6 +82,11 @@ class Supervisor:
         return tuple(line.status(role) for line in self._lines for role in line.roles)
 
     @property
+    def lines(self) -> tuple[DeviceThread, ...]:
+        """Every line, to use a device in its own thread."""
+        return self._lines
+
+    @property
     def faults(self) -> tuple[Fault, ...]:
         """What is wrong now."""
         return self._active.all

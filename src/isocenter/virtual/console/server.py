@@ -8,7 +8,7 @@ import selectors
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent import futures
 from types import TracebackType
 from typing import Final, Self
@@ -62,6 +62,8 @@ class VirtualConsoleServer:
 
     Attributes
     ----------
+    on_end
+        Called after each run, in its own time, with whether every gradient output is at zero then; set it before ``start``.
     failure
         What the signal model raised in the last run, None if nothing; the client's link is dropped then.
     """
@@ -83,6 +85,7 @@ class VirtualConsoleServer:
         self._requested = (host, port)
         self._model, self._kind = signal_model, kind
         self.faults = faults
+        self.on_end: Callable[[bool], None] = lambda _: None
         self.clock = VirtualClock(time_scale=time_scale, segment_gap_s=segment_gap_s)
         is_simulator = kind == "simulation"
         self.machine = Machine(
@@ -298,6 +301,8 @@ class VirtualConsoleServer:
             machine.abandon(run)
             clock.end(run.playback.duration_s)
             raise
+        finally:
+            self.on_end(not np.any(machine.cores.codes))
         received = machine.finish(run, signals)
         clock.end(run.playback.duration_s)
         faults = self.faults

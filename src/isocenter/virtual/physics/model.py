@@ -101,6 +101,10 @@ class BlochSignalModel:
         self._chain.reset()
         self._lo_turns, self._lo_hz = 0.0, 0.0
 
+    def set_receive(self, *, coil: float, gain_db: float) -> None:
+        """From the next run on: share of what the coil picks up that arrives, and gain of the whole chain over the usual."""
+        self._chain.coil_share, self._chain.more_gain_db = coil, gain_db
+
     @property
     def n_channels(self) -> int:
         """All coils and sensors."""

@@ -45,6 +45,11 @@ class ReceiveChain:
     ----------
     n_sensors
         Channels beside the coils'; as many as the scenario says if not given.
+
+    Attributes
+    ----------
+    coil_share, more_gain_db
+        Amplitude that arrives of what a coil picks up; gain of the coils' chain over the scenario's [dB].
     """
 
     def __init__(self, scanner: Scanner, scenario: Scenario, *, n_sensors: int | None = None) -> None:
@@ -57,6 +62,7 @@ class ReceiveChain:
             nominal_hz=scanner.magnet.larmor_hz,
             seed=scenario.seed,
         )
+        self.coil_share, self.more_gain_db = 1.0, 0.0
         self.reset()
 
     def reset(self) -> None:
@@ -111,7 +117,8 @@ class ReceiveChain:
                 row += self._scenario.receiver.sensor_leak * np.atleast_2d(signal)[0]
         elif not self._scenario.coil.is_disconnected:
             if signal is not None:
-                row += np.atleast_2d(signal)[channel]
+                heard = np.atleast_2d(signal)[channel]
+                row += heard if self.coil_share == 1.0 else self.coil_share * heard
             if ringing is not None:
                 ringing.add(row, window)
 
@@ -123,8 +130,9 @@ class ReceiveChain:
             row.view(np.float64)[:] += np.float32(sigma) * self._noise[channel].standard_normal(
                 2 * len(row), dtype=np.float32
             )
-        if receiver.gain_db:
-            row *= 10.0 ** (receiver.gain_db / 20)
+        gain_db = receiver.gain_db + (self.more_gain_db if channel < self.n_coils else 0.0)
+        if gain_db:
+            row *= 10.0 ** (gain_db / 20)
         if receiver.adc_bits:
             clip(row)
             step = 2.0 ** (1 - receiver.adc_bits)
