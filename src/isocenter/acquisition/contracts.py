@@ -162,8 +162,11 @@ class Listeners:
         Readouts and their samples, after they are on the disk.
     on_message
         Everything that the console says, and what the runner has to say.
+    on_segment
+        Number of a segment, just before it is played, and in how many seconds it starts. An error ends the scan there.
     """
 
     on_progress: Callable[[ScanProgress], None] = _ignore
     on_lines: Callable[[Readouts, Samples], None] = _ignore
     on_message: Callable[[DeviceMessage], None] = _ignore
+    on_segment: Callable[[int, float], None] = _ignore

@@ -202,6 +202,7 @@ class _Run:
             assert upcoming is not None
             prepared, upcoming = upcoming, None
             self.runner.guard.before_segment(self.cancel)
+            self.tell.on_segment(index, max(self.origin_s + segment.start_s - clock.now_s(), 0.0))
             self._wait(segment, clock)
             with self.runner.guard.segment(prepared.duration_s):
                 future = self.runner.hardware.submit(console.play, prepared, self.cancel)

@@ -7,6 +7,7 @@ from typing import Any
 
 from isocenter.app.service import ItemState, ProtocolCheck, QueueItem
 from isocenter.domain.errors import WrongState
+from isocenter.domain.limits import FirstLevelConfirmation
 from isocenter.domain.scan import Protocol
 
 
@@ -40,7 +41,21 @@ class ExamQueue:
         """Another protocol for a waiting entry; its check begins anew."""
         with self._lock:
             self._waiting(item_id)
-            self._replace(item_id, protocol=protocol, check=None, note="")
+            self._replace(item_id, protocol=protocol, check=None, note="", first_level=None)
+
+    def confirm(self, item_id: str, confirmation: FirstLevelConfirmation) -> Protocol:
+        """Somebody confirms first level mode for a waiting entry whose check asks for it; its check begins anew."""
+        with self._lock:
+            item = self._waiting(item_id)
+            if item.check is None:
+                raise WrongState(f"{item.protocol.name} is still being checked.", "Wait until its check has ended.")
+            if not item.check.needs_first_level:
+                raise WrongState(
+                    f"First level mode is not what {item.protocol.name} waits for.",
+                    "See what its check says, and follow that.",
+                )
+            self._replace(item_id, check=None, first_level=confirmation)
+            return item.protocol
 
     def remove(self, item_id: str) -> None:
         """Take a waiting entry out."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from isocenter.app import catalogue, programmes
+from isocenter.app.check_service import CheckService
 from isocenter.app.control_status import ControlStatus
 from isocenter.app.exam_queue import ExamQueue
 from isocenter.app.exams import new_exam
@@ -31,7 +32,6 @@ from isocenter.app.service import (
     ItemState,
     MessageRaised,
     Programme,
-    ProtocolCheck,
     QueueChanged,
     QueueItem,
     ServiceEvent,
@@ -53,7 +53,7 @@ _log = logging.getLogger(__name__)
 _STOP_WAIT_S = 10.0
 
 
-class ExamService(PrescanService, NoScenarios):
+class ExamService(CheckService, PrescanService, NoScenarios):
     """``ScannerService`` on a real or a virtual scanner.
 
     Parameters
@@ -81,6 +81,7 @@ class ExamService(PrescanService, NoScenarios):
         self._restarting = False  # guarded by the lock: whoever begins an exam looks at it first
         self._worker = threading.Thread(target=self._work, name="scan-queue", daemon=True)
         self._task: Callable[[], None] = self._work_off
+        self._begin_checks()
         self._make_prescan(session)
         self._begin_control(session)
         self._worker.start()
@@ -123,6 +124,8 @@ class ExamService(PrescanService, NoScenarios):
             scenario=self._scenario,
             is_exercise=self._is_exercise,
             is_restarting=self._restarting,
+            exposures=self._live_exposures,
+            mode=session.exposure_log.mode,
         )
 
     @property
@@ -161,11 +164,6 @@ class ExamService(PrescanService, NoScenarios):
     def programmes(self) -> tuple[Programme, ...]:
         """Named lists of protocols."""
         return programmes.programmes()
-
-    def check(self, protocol: ScanProtocol) -> "Future[ProtocolCheck]":
-        """Build, compile and check a protocol in the worker process; never raises for a bad protocol."""
-        position = self._exam.position if self._exam else PatientPosition.HFS
-        return self._pool.check(protocol, self.scanner, self._session.calibration, position)
 
     # --- exam and queue ---------------------------------------------------------------------------------------------
 
@@ -260,6 +258,7 @@ class ExamService(PrescanService, NoScenarios):
     def close(self) -> None:
         """Stop, make safe, end all workers."""
         self._closing = True
+        self._end_checks()
         self.stop()
         self._wake.set()
         self._worker.join(_STOP_WAIT_S)
@@ -272,6 +271,7 @@ class ExamService(PrescanService, NoScenarios):
         """Watch this session's devices from now on, and tell of them."""
         session.control.listen(lambda control: self._emit(ControlChanged(control=control)))
         session.control.begin(self._data_folder)
+        session.exposures.folder = session.exposures.folder or self._data_folder
 
     def _connect(self) -> None:
         with contextlib.suppress(ConsoleError):  # its light says why; Start tries again
@@ -296,6 +296,7 @@ class ExamService(PrescanService, NoScenarios):
                 self._running = False
                 self._activity = "Stopped" if self._cancel.is_set() else "Idle"
             self._publish()
+            self._check_waiting()  # what was played counts for what comes
 
     def _work_off(self) -> None:
         while not self._cancel.is_set():
@@ -332,7 +333,10 @@ class ExamService(PrescanService, NoScenarios):
         folder = self._data_folder / exam.exam_id
         self._find_frequency(exam)
         self._say(f"Preparing {item.protocol.name}")
-        prepared: PreparedScan = self._pool.prepare(item.protocol, self.scanner, session.calibration, exam.position).result()
+        situation = session.situation(exam, item.first_level)
+        prepared: PreparedScan = self._pool.prepare(
+            item.protocol, self.scanner, session.calibration, exam.position, situation
+        ).result()
         if self._cancel.is_set():
             raise ScanAborted("Stopped before the scan began.", "Press Start to run it.")
         self._change(item.item_id, state=ItemState.SCANNING)
@@ -364,15 +368,6 @@ class ExamService(PrescanService, NoScenarios):
         self._emit(MessageRaised(health=Health.BAD, problem=problem, remedy=remedy))
 
     # --- state ------------------------------------------------------------------------------------------------------
-
-    def _check_item(self, item_id: str, protocol: ScanProtocol) -> None:
-        def checked(future: "Future[ProtocolCheck]") -> None:
-            if future.cancelled() or future.exception() is not None:
-                return
-            if self._queue.set_check(item_id, protocol, future.result()):
-                self._publish()
-
-        self.check(protocol).add_done_callback(checked)
 
     def _change(self, item_id: str, **changes: Any) -> None:
         self._queue.change(item_id, **changes)

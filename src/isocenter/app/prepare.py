@@ -9,13 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from isocenter.app import catalogue
-from isocenter.app.service import ProtocolCheck
+from isocenter.app.protocol_check import ProtocolCheck
 from isocenter.compiler.check import SafetyReport, check_scan
+from isocenter.compiler.check.exposure import Situation
 from isocenter.compiler.interpret import compile_scan
 from isocenter.compiler.pulseq.reader import read_pulseq
-from isocenter.domain.errors import ConsoleError, SequenceError
+from isocenter.domain.errors import ConsoleError, LimitError, SequenceError
 from isocenter.domain.events import CompiledScan, Encoding
 from isocenter.domain.geometry import PatientPosition, Placement, place
+from isocenter.domain.limits import Subject
 from isocenter.domain.scan import Prescription, Protocol, SequenceInfo
 from isocenter.domain.scanner import Calibration, Scanner
 from isocenter.sequences.build import build as build_sequence
@@ -33,6 +35,8 @@ class PreparedScan:
         The Pulseq text that was compiled.
     report
         What the sequence itself reports, such as its effective echo time; text or numbers by name.
+    subject
+        For whom it was checked; None for nobody in particular.
     """
 
     protocol: Protocol
@@ -43,24 +47,52 @@ class PreparedScan:
     calibration: Calibration
     safety: SafetyReport
     report: dict[str, str | float]
+    subject: Subject | None = None
 
 
-def prepare(protocol: Protocol, scanner: Scanner, calibration: Calibration, position: PatientPosition) -> PreparedScan:
+def prepare(
+    protocol: Protocol,
+    scanner: Scanner,
+    calibration: Calibration,
+    position: PatientPosition,
+    situation: Situation | None = None,
+) -> PreparedScan:
     """Build, compile and check a protocol.
+
+    Parameters
+    ----------
+    situation
+        Who lies in the scanner, what was played before, who confirmed first level mode; None at the desk.
 
     Raises
     ------
     SequenceError, LimitError, CompileError
         It cannot be played; the message says why and what would fix it.
     """
+    prepared = _compile(protocol, scanner, calibration, position, situation or Situation())
+    prepared.safety.raise_if_refused()
+    return prepared
+
+
+def _compile(
+    protocol: Protocol, scanner: Scanner, calibration: Calibration, position: PatientPosition, situation: Situation
+) -> PreparedScan:
+    """A scan with what the last gate says of it."""
     info = catalogue.find(protocol.sequence)
     seq, report = _sequence_text(protocol, scanner)
     wanted = protocol.prescription
     _check_prescription(wanted, scanner)
     placement = place(wanted.orientation, position, wanted.centre_lps_m, wanted.tilt_rad, wanted.swap_read_phase)
     scan = compile_scan(read_pulseq(seq, name=info.name), scanner, calibration, placement)
-    safety = check_scan(scan, scanner, calibration)
-    safety.raise_if_refused()
+    safety = check_scan(
+        scan,
+        scanner,
+        calibration,
+        subject=situation.subject,
+        history=situation.history,
+        starts_s=situation.starts_s,
+        confirmation=situation.confirmation,
+    )
     return PreparedScan(
         protocol=protocol,
         info=info,
@@ -70,13 +102,20 @@ def prepare(protocol: Protocol, scanner: Scanner, calibration: Calibration, posi
         calibration=calibration,
         safety=safety,
         report=report,
+        subject=situation.subject,
     )
 
 
-def check(protocol: Protocol, scanner: Scanner, calibration: Calibration, position: PatientPosition) -> ProtocolCheck:
+def check(
+    protocol: Protocol,
+    scanner: Scanner,
+    calibration: Calibration,
+    position: PatientPosition,
+    situation: Situation | None = None,
+) -> ProtocolCheck:
     """What a protocol would do; a protocol that cannot be played is an answer here, not an error."""
     try:
-        prepared = prepare(protocol, scanner, calibration, position)
+        prepared = _compile(protocol, scanner, calibration, position, situation or Situation())
     except ConsoleError as error:
         return ProtocolCheck(facts=None, problem=error.problem, remedy=error.remedy)
     except Exception as error:  # noqa: BLE001  the job boundary: a researcher's sequence may raise anything
@@ -86,8 +125,32 @@ def check(protocol: Protocol, scanner: Scanner, calibration: Calibration, positi
             problem=f"The sequence {protocol.sequence} failed with {type(error).__name__}: {error}.",
             remedy="Change the parameter you changed last, or mend the sequence; the log has the details.",
         )
+    if not prepared.safety.is_allowed:
+        return _refused(prepared.safety)
     return ProtocolCheck(
-        facts=prepared.scan.facts, voxel_m=voxel_size_m(prepared.scan.encoding), warnings=prepared.scan.warnings
+        facts=prepared.scan.facts,
+        voxel_m=voxel_size_m(prepared.scan.encoding),
+        warnings=prepared.scan.warnings,
+        exposures=prepared.safety.exposures,
+        mode=prepared.safety.mode,
+    )
+
+
+def _refused(safety: SafetyReport) -> ProtocolCheck:
+    """What the gate says, and whether time or a person could change it."""
+    try:
+        safety.raise_if_refused()
+    except LimitError as error:
+        problem, remedy = error.problem, error.remedy
+    options = [{advice.kind: advice.advised for advice in finding.advice} for finding in safety.findings]
+    return ProtocolCheck(
+        facts=None,
+        problem=problem,
+        remedy=remedy,
+        exposures=safety.exposures,
+        mode=safety.mode,
+        wait_s=max(kinds.get("wait", math.inf) for kinds in options),
+        needs_first_level=all("confirm" in kinds for kinds in options),
     )
 
 

@@ -33,7 +33,7 @@ def find_frequency(session: ScannerSession, exam: Exam, parent: Path, *, cancel:
     while (lo_hz := search.next_lo_hz()) is not None:
         session.require_not_stopped(cancel)
         at_lo = replace(calibration, larmor_hz=lo_hz)
-        prepared = prepare(_PROTOCOL, session.scanner, at_lo, exam.position)
+        prepared = prepare(_PROTOCOL, session.scanner, at_lo, exam.position, session.situation(exam))
         with session.prescanning():
             path, _ = session.measure(prepared, exam, parent, cancel=cancel)
         session.require_not_stopped(cancel)

@@ -160,6 +160,6 @@ class PrescanService:
             cancel=self._cancel,
             newest=self._prescan_job.newest,
             prepare=lambda protocol, calibration: self._pool.prepare(
-                protocol, self._session.scanner, calibration, exam.position
+                protocol, self._session.scanner, calibration, exam.position, self._session.situation(exam)
             ).result(),
         )

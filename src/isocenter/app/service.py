@@ -14,8 +14,10 @@ from typing import Protocol
 
 from isocenter.app.control_status import ControlStatus
 from isocenter.app.prescan_status import PrescanChanged, PrescanControl
-from isocenter.domain.events import ScanFacts
+from isocenter.app.protocol_check import ProtocolCheck as ProtocolCheck  # noqa: PLC0414  it belongs to the door
+from isocenter.domain.exposure import Exposure
 from isocenter.domain.geometry import PatientPosition
+from isocenter.domain.limits import FirstLevelConfirmation, OperatingMode
 from isocenter.domain.parameters import Parameter
 from isocenter.domain.patient import Exam, Patient
 from isocenter.domain.scan import Protocol as ScanProtocol
@@ -46,34 +48,6 @@ class ItemState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProtocolCheck:
-    """What a protocol would do, computed from the compiled events.
-
-    Attributes
-    ----------
-    facts
-        None when it cannot be built.
-    voxel_m
-        Along image columns, rows and slices [m], None when it cannot be built.
-    problem, remedy
-        Why it cannot be played and what would fix it; empty when it can.
-    warnings
-        Plain sentences.
-    """
-
-    facts: ScanFacts | None
-    voxel_m: tuple[float, float, float] | None = None
-    problem: str = ""
-    remedy: str = ""
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def is_playable(self) -> bool:
-        """True when it may be started."""
-        return self.facts is not None and not self.problem
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class QueueItem:
     """One entry of the exam's queue.
 
@@ -87,6 +61,8 @@ class QueueItem:
         Why it failed or stopped, with what to do; empty otherwise.
     folder
         Where its data are, once there are any.
+    first_level
+        Who confirmed first level mode for it, and when; None while nobody has. Another protocol has to be confirmed anew.
     """
 
     item_id: str
@@ -96,6 +72,7 @@ class QueueItem:
     progress: ScanProgress | None = None
     note: str = ""
     folder: Path | None = None
+    first_level: FirstLevelConfirmation | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +104,10 @@ class ServiceStatus:
         True while a trainee is to find out which scenario it is: then its name is not to be shown.
     is_restarting
         True while the virtual scanner is started anew with another scenario; nothing can begin meanwhile.
+    exposures
+        What was really played, in the windows that end now, against the limits of ``mode``.
+    mode
+        Operating mode of the scan that runs; normal while none does.
     """
 
     lights: tuple[Light, ...]
@@ -139,6 +120,8 @@ class ServiceStatus:
     scenario: str = ""
     is_exercise: bool = False
     is_restarting: bool = False
+    exposures: tuple[Exposure, ...] = field(default=(), compare=False)
+    mode: OperatingMode = OperatingMode.NORMAL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -349,6 +332,13 @@ class ScannerService(PrescanControl, Protocol):
 
     def move(self, item_id: str, to_index: int) -> None:
         """Move a waiting entry; the queue runs in the order shown."""
+        ...
+
+    def confirm_first_level(self, item_id: str, name: str) -> None:
+        """A person takes responsibility for a waiting entry in first level controlled operating mode; it is checked anew.
+
+        Refused (WrongState) without a name, and for an entry whose check does not ask for it.
+        """
         ...
 
     def start(self) -> None:

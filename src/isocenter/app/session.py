@@ -5,7 +5,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 from threading import Event
 from typing import Protocol
@@ -15,13 +15,15 @@ from isocenter.acquisition.contracts import Listeners, ScanResult
 from isocenter.acquisition.control.guard import ScanGuard
 from isocenter.app.computer_watch import ComputerWatch
 from isocenter.app.control import rf_limits
+from isocenter.app.exposures import ExposureLog, Exposures, Playing, subject_for
 from isocenter.app.images import ImageFiles, make_images
 from isocenter.app.link import ScannerLink
 from isocenter.app.live import LivePictures, VolumesListener
 from isocenter.app.pipelines import skipped_text
 from isocenter.app.prepare import PreparedScan
 from isocenter.app.service import Health
-from isocenter.devices.protocols import DeviceMessage, Severity
+from isocenter.compiler.check.exposure import Situation
+from isocenter.devices.protocols import ConsoleIdentity, DeviceMessage, Severity
 from isocenter.domain.errors import (
     DicomError,
     ReconError,
@@ -30,10 +32,10 @@ from isocenter.domain.errors import (
     WrongState,
 )
 from isocenter.domain.events import CompiledScan, Readouts
-from isocenter.domain.limits import subject_of
+from isocenter.domain.limits import FirstLevelConfirmation
 from isocenter.domain.patient import Exam
 from isocenter.domain.scan import EndReason, ScanProgress
-from isocenter.domain.scanner import Calibration, Scanner, nominal_calibration
+from isocenter.domain.scanner import Calibration, Scanner, nominal_calibration, with_measured_gradients
 from isocenter.recon.receive import Samples
 from isocenter.storage.record import ScanRequest
 from isocenter.storage.scan_folder import ScanFolder
@@ -66,6 +68,15 @@ def _both(first: LinesListener, second: LinesListener) -> LinesListener:
     def tell(readouts: Readouts, samples: Samples) -> None:
         first(readouts, samples)
         second(readouts, samples)
+
+    return tell
+
+
+def _teller(on_message: MessageListener | None) -> Callable[[DeviceMessage], None]:
+    def tell(message: DeviceMessage) -> None:
+        if on_message is not None and message.severity is not Severity.INFO:
+            health = Health.BAD if message.severity is Severity.ERROR else Health.WARNING
+            on_message(health, message.text, f"The console said: {message.original}")
 
     return tell
 
@@ -105,6 +116,8 @@ class ScannerSession(ScannerLink):
     ----------
     watch
         Looks at disk, clock, battery and temperature.
+    exposures
+        What was played on this scanner; kept in memory only unless it has a folder.
     """
 
     def __init__(
@@ -114,6 +127,7 @@ class ScannerSession(ScannerLink):
         self.calibration: Calibration = nominal_calibration(scanner)
         self._measured_at_s = float("-inf")
         self.watch = ComputerWatch(self.supervisor, scanner)
+        self.exposures = Exposures(scanner, pace)
         self._is_prescan = False
 
     def forget_frequency(self) -> None:
@@ -149,6 +163,23 @@ class ScannerSession(ScannerLink):
         finally:
             self._is_prescan = False
 
+    # --- exposures --------------------------------------------------------------------------------------------------
+
+    @property
+    def exposure_log(self) -> ExposureLog:
+        """What was played on the scanner that is connected, real or virtual."""
+        return self.exposures.of(is_virtual=self.is_virtual)
+
+    def situation(self, exam: Exam | None, confirmation: FirstLevelConfirmation | None = None) -> Situation:
+        """In what a scan of this exam would be played now, for ``prepare``.
+
+        Raises
+        ------
+        StorageError
+            What was played before is not known.
+        """
+        return self.exposure_log.situation(subject_for(exam), confirmation)
+
     # --- scans ------------------------------------------------------------------------------------------------------
 
     def measure(
@@ -174,7 +205,10 @@ class ScannerSession(ScannerLink):
             raise WrongState(self.latch, "Look after the patient, see to the cause, then press Make ready.")
         self._runner.require_playable(prepared.scan, prepared.safety)  # before a folder is made for it
         identity = self.connect()
-        limits = rf_limits(self.scanner, subject_of(exam, date.today()) if exam is not None else None)  # noqa: DTZ011
+        subject = subject_for(exam)
+        if subject is not None and prepared.subject is not None and prepared.subject.is_phantom != subject.is_phantom:
+            raise WrongState("The scan was checked for somebody else.", "Prepare it again for who is on the table.")
+        limits = rf_limits(self.scanner, subject, prepared.safety.mode)
         is_clinical = not self._is_prescan
 
         def look() -> None:
@@ -183,7 +217,28 @@ class ScannerSession(ScannerLink):
         guard = ScanGuard(self.supervisor, limits, look, is_clinical=is_clinical)
         self._require_ready(guard, cancel)
         self._runner.guard = guard
-        request = ScanRequest(
+        with self.exposure_log.scan(
+            prepared.safety, with_measured_gradients(self.scanner, prepared.calibration), subject
+        ) as playing:
+            request = self._request(prepared, exam, parent, identity, playing)
+            folder = ScanFolder.create(parent, request, prepared.scan, prepared.seq)
+            if tap is not None:
+                tap.begin(request, prepared.scan)
+            listeners = Listeners(on_segment=playing.before_segment, on_message=_teller(on_message))
+            if on_progress is not None:
+                listeners = replace(listeners, on_progress=on_progress)
+            with LivePictures(prepared, on_volumes) as live:
+                listeners = replace(listeners, on_lines=live.add if tap is None else _both(live.add, tap.add))
+                result = self._play(prepared, folder, cancel, listeners)
+            if result.reason is EndReason.COMPLETED:
+                playing.completed()
+        return folder.path, result
+
+    def _request(
+        self, prepared: PreparedScan, exam: Exam | None, parent: Path, identity: ConsoleIdentity, playing: Playing
+    ) -> ScanRequest:
+        """What the record of a scan says of it."""
+        return ScanRequest(
             protocol=prepared.protocol,
             parameters=dict(prepared.protocol.parameters),
             placement=prepared.placement,
@@ -194,30 +249,21 @@ class ScannerSession(ScannerLink):
             recon=prepared.info.recon,
             pipeline=prepared.info.pipeline,
             console=f"{identity.family} {identity.version} ({identity.kind})",
+            safety=playing.safety.to_record(),
         )
-        folder = ScanFolder.create(parent, request, prepared.scan, prepared.seq)
-        if tap is not None:
-            tap.begin(request, prepared.scan)
 
-        def tell(message: DeviceMessage) -> None:
-            if on_message is not None and message.severity is not Severity.INFO:
-                health = Health.BAD if message.severity is Severity.ERROR else Health.WARNING
-                on_message(health, message.text, f"The console said: {message.original}")
-
-        with LivePictures(prepared, on_volumes) as live:
-            listeners = Listeners(on_lines=live.add if tap is None else _both(live.add, tap.add), on_message=tell)
-            if on_progress is not None:
-                listeners = replace(listeners, on_progress=on_progress)
-            result: ScanResult | None = None
-            try:
-                result = self._runner.run(prepared.scan, folder, cancel, listeners, safety=prepared.safety)
-            finally:
-                if result is None:  # whatever went wrong, faults of the program included
-                    self.identity = None  # the next scan starts with a fresh link
-                    self._latch_unless_safe()
+    def _play(self, prepared: PreparedScan, folder: ScanFolder, cancel: Event, listeners: Listeners) -> ScanResult:
+        """Run a scan; whatever comes of it, the console is seen at zero afterwards or latched."""
+        result: ScanResult | None = None
+        try:
+            result = self._runner.run(prepared.scan, folder, cancel, listeners, safety=prepared.safety)
+        finally:
+            if result is None:  # whatever went wrong, faults of the program included
+                self.identity = None  # the next scan starts with a fresh link
+                self._latch_unless_safe()
         if not result.safe.verified:
             self._latch_unless_safe()
-        return folder.path, result
+        return result
 
     def scan(
         self,

@@ -10,7 +10,8 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from isocenter.app.prepare import PreparedScan, check, prepare
-from isocenter.app.service import ProtocolCheck
+from isocenter.app.protocol_check import ProtocolCheck
+from isocenter.compiler.check.exposure import Situation
 from isocenter.config.hardware import list_scanners, load_scanner
 from isocenter.domain.errors import ConsoleError
 from isocenter.domain.geometry import PatientPosition
@@ -47,16 +48,26 @@ class PreparationPool:
         self._submit(_warm_reconstruction)
 
     def check(
-        self, protocol: Protocol, scanner: Scanner, calibration: Calibration, position: PatientPosition
+        self,
+        protocol: Protocol,
+        scanner: Scanner,
+        calibration: Calibration,
+        position: PatientPosition,
+        situation: Situation | None = None,
     ) -> "Future[ProtocolCheck]":
         """``prepare.check`` in the worker."""
-        return self._submit(check, protocol, scanner, calibration, position)
+        return self._submit(check, protocol, scanner, calibration, position, situation)
 
     def prepare(
-        self, protocol: Protocol, scanner: Scanner, calibration: Calibration, position: PatientPosition
+        self,
+        protocol: Protocol,
+        scanner: Scanner,
+        calibration: Calibration,
+        position: PatientPosition,
+        situation: Situation | None = None,
     ) -> "Future[PreparedScan]":
         """``prepare.prepare`` in the worker."""
-        return self._submit(prepare, protocol, scanner, calibration, position)
+        return self._submit(prepare, protocol, scanner, calibration, position, situation)
 
     def close(self) -> None:
         """End the process."""

@@ -3,7 +3,6 @@
 
 import json
 import os
-import sys
 import threading
 from collections.abc import Callable
 from datetime import datetime
@@ -12,6 +11,7 @@ from typing import Any
 
 from isocenter.domain.errors import StorageError
 from isocenter.storage.files import plain_words
+from isocenter.storage.locks import try_lock
 from isocenter.storage.values import to_plain
 
 
@@ -31,7 +31,7 @@ class Journal:
         self._lock = threading.Lock()
         with plain_words("open the journal", path):
             self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        if not _try_lock(self._handle):
+        if not try_lock(self._handle):
             os.close(self._handle)
             raise StorageError(f"The scan in {path.parent} is still being written.", "Wait until it has ended, then repeat.")
 
@@ -83,15 +83,3 @@ def mend_journal(path: Path) -> None:
         keep = content.rfind(b"\n") + 1
         if keep < len(content):
             os.truncate(path, keep)
-
-
-def _try_lock(handle: int) -> bool:
-    if sys.platform == "win32":  # there an open file cannot be deleted, which is protection enough
-        return True
-    import fcntl
-
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

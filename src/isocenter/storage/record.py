@@ -57,6 +57,8 @@ class ScanRequest:
         Steps of reconstruction that the sequence declared; empty for the usual ones.
     calibration_values
         What ``calibration`` was made of: each measured value with its age, and why others did not hold.
+    safety
+        What the last gate said just before the scan: operating mode, who confirmed it, exposures.
     """
 
     protocol: Protocol
@@ -70,6 +72,7 @@ class ScanRequest:
     console: str = ""
     pipeline: tuple[StepOrder, ...] = ()
     calibration_values: tuple[UsedCalibration, ...] = ()
+    safety: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: MIT
+"""The part of the service that says beforehand what protocols would do, and keeps these answers true while time passes."""
+
+import contextlib
+import math
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Final
+
+from isocenter.app.exam_queue import ExamQueue
+from isocenter.app.exposures import confirmed_by, subject_for
+from isocenter.app.protocol_check import ProtocolCheck
+from isocenter.app.service import ItemState
+from isocenter.app.session import ScannerSession
+from isocenter.app.workers import PreparationPool
+from isocenter.domain.errors import StorageError
+from isocenter.domain.exposure import Exposure
+from isocenter.domain.geometry import PatientPosition
+from isocenter.domain.limits import FirstLevelConfirmation
+from isocenter.domain.patient import Exam
+from isocenter.domain.scan import Protocol as ScanProtocol
+
+_LIVE_S: Final = 0.25  # what is shown live is computed no more often
+_ROUNDING_S: Final = 0.5
+_LONGEST_S: Final = 86_400.0
+
+
+class CheckService:
+    """``check`` and all that hangs on it, for the service that it is part of, whose attributes it uses."""
+
+    _session: ScannerSession
+    _exam: Exam | None
+    _pool: PreparationPool
+    _queue: ExamQueue
+    _publish: Callable[[], None]
+
+    def _begin_checks(self) -> None:
+        self._live: tuple[float, tuple[Exposure, ...]] = (-math.inf, ())
+        self._alarms: dict[str, threading.Timer] = {}
+        self._alarms_lock = threading.Lock()
+        self._has_ended = False
+
+    def check(self, protocol: ScanProtocol) -> "Future[ProtocolCheck]":
+        """Build, compile and check a protocol in the worker process; never raises for a bad protocol."""
+        return self._check(protocol, None)
+
+    def confirm_first_level(self, item_id: str, name: str) -> None:
+        """A person takes responsibility for a waiting entry in first level mode; it is checked anew."""
+        confirmation = confirmed_by(name)
+        protocol = self._queue.confirm(item_id, confirmation)
+        self._publish()
+        self._check_item(item_id, protocol, confirmation)
+
+    def _check(self, protocol: ScanProtocol, confirmation: FirstLevelConfirmation | None) -> "Future[ProtocolCheck]":
+        exam, session = self._exam, self._session
+        try:
+            situation = session.situation(exam, confirmation)
+        except StorageError as error:
+            unknown: Future[ProtocolCheck] = Future()
+            unknown.set_result(ProtocolCheck(facts=None, problem=error.problem, remedy=error.remedy))
+            return unknown
+        position = exam.position if exam else PatientPosition.HFS
+        return self._pool.check(protocol, session.scanner, session.calibration, position, situation)
+
+    def _check_item(self, item_id: str, protocol: ScanProtocol, confirmation: FirstLevelConfirmation | None = None) -> None:
+        def checked(future: "Future[ProtocolCheck]") -> None:
+            if future.cancelled() or future.exception() is not None:
+                return
+            check = future.result()
+            if self._queue.set_check(item_id, protocol, check):
+                self._publish()
+                if check.wait_s < _LONGEST_S:
+                    self._check_again(item_id, check.wait_s + _ROUNDING_S)
+
+        self._check(protocol, confirmation).add_done_callback(checked)
+
+    def _check_again(self, item_id: str, in_s: float) -> None:
+        """An entry that only has to wait is checked anew once it has."""
+        alarm = threading.Timer(in_s, self._check_waiting, (item_id,))
+        alarm.daemon = True
+        with self._alarms_lock:
+            if (before := self._alarms.pop(item_id, None)) is not None:
+                before.cancel()
+            if not self._has_ended:
+                self._alarms[item_id] = alarm
+                alarm.start()
+
+    def _check_waiting(self, item_id: str = "") -> None:
+        """Check what still waits once more, with what was played by now: one entry, or all."""
+        with contextlib.suppress(RuntimeError):  # the workers have ended
+            for item in self._queue.items:
+                if item.state is ItemState.WAITING and item_id in ("", item.item_id):
+                    self._check_item(item.item_id, item.protocol, item.first_level)
+
+    def _end_checks(self) -> None:
+        with self._alarms_lock:
+            self._has_ended = True
+            for alarm in self._alarms.values():
+                alarm.cancel()
+            self._alarms.clear()
+
+    @property
+    def _live_exposures(self) -> tuple[Exposure, ...]:
+        """What was really played, in the windows that end now; nothing while nobody knows."""
+        at_s, exposures = self._live
+        if time.monotonic() - at_s < _LIVE_S:
+            return exposures
+        log = self._session.exposure_log
+        exposures = ()
+        with contextlib.suppress(StorageError):  # every check says what is wrong
+            _ = log.history
+            exposures = log.live(subject_for(self._exam))
+        self._live = (time.monotonic(), exposures)
+        return exposures
