@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from isocenter.devices.roles import Attenuator, NetworkAnalyser, Tuner
 from isocenter.domain.calibration import CalibrationValue
+from isocenter.domain.currents import BoardCurrents
 from isocenter.domain.raw import RawScan
 from isocenter.domain.scan import Protocol as ScanProtocol
 from isocenter.domain.scanner import Calibration, Scanner
@@ -131,6 +132,14 @@ class Bench(Protocol):
     @property
     def attenuator(self) -> Attenuator | None:
         """The receiver's attenuator, None where there is none."""
+        ...
+
+    @property
+    def calibrate_currents(self) -> Callable[[], BoardCurrents] | None:
+        """Calibrates the gradient board's currents while nothing is played; None for a board that cannot be read.
+
+        Runs in the console's own thread and may raise as ``devices.marcos.driver`` says.
+        """
         ...
 
     def held(self, quantity: str) -> CalibrationValue | None:
