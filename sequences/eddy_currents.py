@@ -9,7 +9,7 @@ everywhere for what shifts the whole field; all other gradients of the shot are 
 The excitations come at equal times whatever the delay, so that the magnetisation is always the same.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from isocenter.sequences.kit import (
@@ -38,6 +38,7 @@ CLINICAL = False
 PI = 3.141592653589793
 AXES = ("x", "y", "z")
 SIGNS = (1, 0, -1)
+GENTLE_S = 200e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +125,12 @@ def _plan(p: Parameters, system: System) -> Plan:
     excite = system.hard_pulse(PI / 2, p.rf_s, use="excitation")
     readout = system.readout(
         p.fov_m, p.n_read // 2 * 2 + 1, dwell_for(p.bandwidth_hz), bandwidth_name="bandwidth_hz", fov_name="fov_m"
+    )
+    readout = replace(
+        readout,
+        rise_s=round(readout.rise_s + GENTLE_S, 9),
+        duration_s=round(readout.duration_s + 2 * GENTLE_S, 9),
+        adc_delay_s=round(readout.adc_delay_s + GENTLE_S, 9),
     )
     _check_gradient(p, system)
     te_s, tr_s = nearest(p.te_s), nearest(p.tr_s)

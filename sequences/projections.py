@@ -12,7 +12,7 @@ gradient's.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from isocenter.sequences.kit import (
@@ -39,6 +39,7 @@ CLINICAL = False
 
 PI = 3.141592653589793
 SPARE_S = 150e-6
+GENTLE_S = 200e-6
 CRUSHER_PER_M = 600.0
 AXES = ("x", "y", "z")
 WAYS = ((0, 1), (1, -1))
@@ -75,7 +76,7 @@ class Plan:
     lobe: Lobe
     before_s: float
     after_s: float
-    spoil_s: float
+    spoil: Lobe
     wait_s: float
     te_s: float
     tr_s: float
@@ -89,10 +90,10 @@ def build(p: Parameters, system: System) -> Any:
     adc = player.once(
         pp.make_adc(num_samples=plan.n_read, dwell=plan.wide.dwell_s, delay=plan.adc_delay_s, system=system.opts)
     )
-    area, spoil = plan.wide.area_per_m, system.lobe(4 * CRUSHER_PER_M, plan.spoil_s)
+    area = plan.wide.area_per_m
     once = player.once
     crushers = {axis: once(plan.lobe.make(axis, CRUSHER_PER_M)) for axis in AXES}
-    spoilers = {axis: once(spoil.make(axis, 4 * CRUSHER_PER_M)) for axis in AXES}
+    spoilers = {axis: once(plan.spoil.make(axis, 4 * CRUSHER_PER_M)) for axis in AXES}
     dephase = {(axis, way): once(plan.lobe.make(axis, sign * area / 2)) for axis in AXES for way, sign in WAYS}
     reads = {(axis, way): once(plan.wide.lobe.make(axis, sign * area)) for axis in AXES for way, sign in WAYS}
 
@@ -104,7 +105,7 @@ def build(p: Parameters, system: System) -> Any:
         player.block(plan.refocus.block_s, plan.refocus.event)
         player.block(plan.after_s, crushers[other])
         player.block(plan.wide.duration_s, reads[axis, way], *taken)
-        player.block(plan.spoil_s, spoilers[other])
+        player.block(plan.spoil.duration_s, spoilers[other])
         player.block(plan.wait_s)
 
     for _ in range(p.dummy_shots):
@@ -132,18 +133,24 @@ def _plan(p: Parameters, system: System) -> Plan:
     dwell_s, n_read = dwell_for(p.bandwidth_hz), p.n_read // 2 * 2 + 1
     spare = math.ceil(SPARE_S / dwell_s)
     wide = system.readout(p.fov_m, n_read + 2 * spare, dwell_s, bandwidth_name="bandwidth_hz", fov_name="fov_m")
+    wide = replace(  # gentle ramps, so that little is left of them in the readout
+        wide,
+        rise_s=round(wide.rise_s + GENTLE_S, 9),
+        duration_s=round(wide.duration_s + 2 * GENTLE_S, 9),
+        adc_delay_s=round(wide.adc_delay_s + GENTLE_S, 9),
+    )
     te_s, shift_s, tr_s = nearest(p.te_s, 2 * RASTER_S), nearest(p.shift_s), nearest(p.tr_s)
     largest = max(wide.area_per_m / 2, CRUSHER_PER_M)
-    lobe_s, half_s = up(system.lobe_s(largest)), wide.duration_s / 2
-    late_s = max(lobe_s, up(system.dead_time_s + wide.guard_s)) + up(SPARE_S)
+    lobe, half_s = _gentle(system, largest), wide.duration_s / 2
+    late_s = max(lobe.duration_s, up(system.dead_time_s + wide.guard_s)) + up(SPARE_S)
     needs_s = 2 * max(excite.after_s + late_s + refocus.centre_s, refocus.after_s + late_s + half_s - shift_s)
     if te_s < needs_s - 1e-9:
         raise SequenceError(
             f"TE (te_s) {show(te_s, 'ms', 4)} is too short: pulses and this readout need {show(up(needs_s), 'ms', 5)}.",
             f"Set TE to {up(needs_s, 2 * RASTER_S) * 1e3:.2f} ms or more, or take fewer samples.",
         )
-    spoil_s = max(2e-3, up(system.lobe_s(4 * CRUSHER_PER_M)))
-    shot_s = round(excite.centre_s + te_s + shift_s + half_s + spoil_s, 9)
+    spoil = _gentle(system, 4 * CRUSHER_PER_M)
+    shot_s = round(excite.centre_s + te_s + shift_s + half_s + spoil.duration_s, 9)
     if tr_s < shot_s + RASTER_S - 1e-9:
         raise SequenceError(
             f"TR (tr_s) {show(tr_s, 'ms', 5)} is too short: pulses and readout take {show(shot_s + RASTER_S, 'ms', 5)}.",
@@ -155,11 +162,18 @@ def _plan(p: Parameters, system: System) -> Plan:
         wide=wide,
         adc_delay_s=round(wide.adc_delay_s + spare * dwell_s, 9),
         n_read=n_read,
-        lobe=system.lobe(largest, lobe_s),
+        lobe=lobe,
         before_s=round(te_s / 2 - excite.after_s - refocus.centre_s, 9),
         after_s=round(te_s / 2 + shift_s - refocus.after_s - half_s, 9),
-        spoil_s=spoil_s,
+        spoil=spoil,
         wait_s=round(tr_s - shot_s, 9),
         te_s=te_s,
         tr_s=tr_s,
     )
+
+
+def _gentle(system: System, area_per_m: float) -> Lobe:
+    """Lobe of an area whose ramps are well below what the scanner gives."""
+    shortest_s = up(system.lobe_s(area_per_m))
+    rise_s = system.lobe(area_per_m, shortest_s).rise_s
+    return Lobe(duration_s=round(shortest_s + 2 * GENTLE_S, 9), rise_s=round(rise_s + GENTLE_S, 9))
