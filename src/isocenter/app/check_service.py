@@ -89,10 +89,9 @@ class CheckService:
 
     def _check_waiting(self, item_id: str = "") -> None:
         """Check what still waits once more, with what was played by now: one entry, or all."""
-        with contextlib.suppress(RuntimeError):  # the workers have ended
-            for item in self._queue.items:
-                if item.state is ItemState.WAITING and item_id in ("", item.item_id):
-                    self._check_item(item.item_id, item.protocol, item.first_level)
+        for item in self._queue.items:
+            if item.state is ItemState.WAITING and item_id in ("", item.item_id) and not self._has_ended:
+                self._check_item(item.item_id, item.protocol, item.first_level)
 
     def _end_checks(self) -> None:
         with self._alarms_lock:

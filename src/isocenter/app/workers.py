@@ -15,6 +15,7 @@ from isocenter.compiler.check.exposure import Situation
 from isocenter.config.hardware import list_scanners, load_scanner
 from isocenter.domain.errors import ConsoleError
 from isocenter.domain.geometry import PatientPosition
+from isocenter.domain.limits import Subject
 from isocenter.domain.scan import Protocol
 from isocenter.domain.scanner import Calibration, Scanner, nominal_calibration
 
@@ -93,9 +94,14 @@ class PreparationPool:
 
 def _warm() -> None:
     """Build something small: imports and compiled code, seconds on a new machine, are there before anybody waits."""
+    from isocenter.compiler.check.warm_up import warm_up as warm_up_gate
+
+    warm_up_gate()
     with contextlib.suppress(ConsoleError):  # what is wrong will be said when a protocol is checked
         scanner = load_scanner(list_scanners()[0])
-        check(Protocol(name="warm up", sequence="fid"), scanner, nominal_calibration(scanner), PatientPosition.HFS)
+        protocol = Protocol(name="warm up", sequence="gre_3d", parameters={"n_read": 16, "n_phase": 4, "n_slab": 2})
+        situation = Situation(subject=Subject(body_part="HEAD", weight_kg=70.0))
+        check(protocol, scanner, nominal_calibration(scanner), PatientPosition.HFS, situation)
 
 
 def _warm_reconstruction() -> None:
