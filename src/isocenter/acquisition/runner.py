@@ -21,6 +21,7 @@ from isocenter.domain.errors import (
     ConsoleError,
     DeviceError,
     DeviceTimeout,
+    SamplesLost,
     ScanAborted,
     ScanEnded,
     ScanIncomplete,
@@ -178,7 +179,7 @@ class _Run:
         failure = failure or trouble
         if failure is not None:
             kept = f"{self.n_readouts} of {len(self.scan.readouts)} readouts are kept in {self.sink.path}."
-            raise type(failure)(f"{failure.problem} {kept}", failure.remedy) from failure
+            raise type(failure)(f"{failure.problem} {self._in_doubt(failure)}{kept}", failure.remedy) from failure
         return ScanResult(
             reason=reason,
             n_readouts=self.n_readouts,
@@ -187,6 +188,14 @@ class _Run:
             late_starts=tuple(self.late_starts),
             note=note,
         )
+
+    def _in_doubt(self, failure: ConsoleError) -> str:
+        """Which lines would have to be measured again when samples were lost: those of the part that was played."""
+        if not isinstance(failure, SamplesLost) or self.n_segments >= len(self.scan.segments):
+            return ""
+        first = sum(len(segment.readouts) for segment in self.scan.segments[: self.n_segments])
+        last = first + len(self.scan.segments[self.n_segments].readouts)
+        return f"In doubt are lines {first + 1} to {last} of {len(self.scan.readouts)}. "
 
     def _play_all(self) -> None:
         self._to("start")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A whole exam on the virtual scanner: prescan, three-plane localizer, 3D TSE of the head."""
 
+import contextlib
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -83,7 +84,7 @@ def run_demo(
     say("Starting the virtual scanner")
     with virtual_scanner(scanner, setup) as placed:
         session = ScannerSession(placed, is_virtual=True, pace="none")
-        try:
+        with contextlib.closing(session), session.stopped_by(cancel):
             identity = session.connect()
             say(f"Connected to {identity.kind} {identity.family} {identity.version} of {scanner.title}")
             say("Prescan: finding the frequency")
@@ -95,8 +96,6 @@ def run_demo(
                 say(f"Scanning {protocol.name}, {prepared.scan.facts.duration_s:.0f} s on a real scanner")
                 outcomes.append(session.scan(prepared, exam, out, cancel=cancel, on_progress=on_progress))
                 session.require_not_stopped(cancel)
-        finally:
-            session.close()
     last = outcomes[-1].images
     sheet = None
     if last is not None and last.sheet is not None:

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: MIT
 """The link to one scanner: its console in the hardware thread, its devices under a supervisor, stop and Make ready."""
 
+import contextlib
 import math
+import threading
 import time
+from collections.abc import Iterator
 from threading import Event
 
 from isocenter.acquisition.clock import Pace
@@ -141,6 +144,29 @@ class ScannerLink:
         """Stop now: amplifiers over their own lines, the scan at its segment, all outputs to zero. Never waits or raises."""
         self.supervisor.stop(who)
         self._hardware.submit(self._make_safe)
+
+    @contextlib.contextmanager
+    def stopped_by(self, cancel: Event, who: str = "operator") -> Iterator[None]:
+        """Within, setting ``cancel`` is Stop: for a signal's handler, which may do no more than that.
+
+        A scan that fails sets it too, but only when it has ended already.
+        """
+        ended = Event()
+
+        def watch() -> None:
+            while not ended.is_set():
+                if cancel.wait(_LOOK_S):
+                    if self._runner.state is not ScanState.FINISHING and self.supervisor.state is not ScannerState.SAFE:
+                        self.stop(who)
+                    return
+
+        thread = threading.Thread(target=watch, name="stop watch", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
 
     def make_ready(self, person: str) -> None:
         """Leave SAFE at a person's word; waits some seconds.

@@ -2,21 +2,29 @@
 """One scan from the command line: prescan, sequence, images."""
 
 import contextlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from threading import Event
 
 from isocenter.app.catalogue import find, parse_assignments
 from isocenter.app.exams import new_exam, phantom_patient
+from isocenter.app.exposures import confirmed_by, exposure_text, subject_for
 from isocenter.app.files import no_empty_folder
 from isocenter.app.outside import OutsideOutcome, OutsideTap
+from isocenter.app.paths import data_folder
 from isocenter.app.prepare import prepare
 from isocenter.app.prescan import find_frequency
 from isocenter.app.session import ScannerSession, ScanOutcome
+from isocenter.compiler.check.exposure import Situation
+from isocenter.compiler.check.report import SafetyReport
 from isocenter.domain.errors import SequenceError
+from isocenter.domain.exposure import Label
 from isocenter.domain.geometry import PatientPosition
-from isocenter.domain.patient import Patient
+from isocenter.domain.limits import FirstLevelConfirmation
+from isocenter.domain.patient import Exam, Patient
 from isocenter.domain.scan import EndReason, Prescription, Protocol, ScanProgress
 from isocenter.domain.scanner import Scanner, nominal_calibration
 from isocenter.storage.outside import OutsideAddress
@@ -32,6 +40,10 @@ class ScanOrder:
         ``name=value`` texts.
     patient_name
         ``Family^Given``.
+    weight_kg, birth_date
+        Of the patient; NaN and None when not known.
+    first_level_by
+        Who takes responsibility for first level mode, should the scan need it; empty for nobody.
     larmor_hz
         Frequency to use instead of measuring it [Hz], 0 to measure.
     """
@@ -46,6 +58,14 @@ class ScanOrder:
     body_part: str
     side: str
     larmor_hz: float
+    weight_kg: float = math.nan
+    birth_date: date | None = None
+    first_level_by: str = ""
+
+    @property
+    def confirmation(self) -> FirstLevelConfirmation | None:
+        """Of first level mode; None when nobody was named."""
+        return confirmed_by(self.first_level_by) if self.first_level_by else None
 
     @property
     def protocol(self) -> Protocol:
@@ -60,10 +80,17 @@ class ScanOrder:
     @property
     def patient(self) -> Patient:
         """Whom it belongs to."""
-        if not self.patient_id and not self.patient_name:
+        is_person = self.patient_id or self.patient_name or self.birth_date or not math.isnan(self.weight_kg)
+        if not is_person:
             return phantom_patient()
         family, _, given = self.patient_name.partition("^")
-        return Patient(patient_id=self.patient_id, family_name=family, given_name=given)
+        return Patient(
+            patient_id=self.patient_id,
+            family_name=family,
+            given_name=given,
+            birth_date=self.birth_date,
+            weight_kg=self.weight_kg,
+        )
 
     def check(self, scanner: Scanner) -> None:
         """Refuse what cannot be played before anything is started.
@@ -73,11 +100,12 @@ class ScanOrder:
         ConsoleError
             What is wrong with the patient, the parameters or the sequence.
         """
-        new_exam(self.patient, self.position, self.body_part, laterality=self.side)
+        exam = new_exam(self.patient, self.position, self.body_part, laterality=self.side)
         calibration = nominal_calibration(scanner)
         if self.larmor_hz:
             calibration = replace(calibration, larmor_hz=self._sound_frequency(scanner))
-        prepare(self.protocol, scanner, calibration, self.position)
+        situation = Situation(subject=subject_for(exam), confirmation=self.confirmation)
+        prepare(self.protocol, scanner, calibration, self.position, situation)
 
     def _sound_frequency(self, scanner: Scanner) -> float:
         if not 0 < self.larmor_hz < float("inf"):
@@ -86,6 +114,18 @@ class ScanOrder:
                 f"Give one near {scanner.magnet.larmor_hz * 1e-6:.4g} MHz, or leave it away and it is measured.",
             )
         return self.larmor_hz
+
+
+def _tell_exposures(safety: SafetyReport, exam: Exam, say: Callable[[str], None]) -> None:
+    if exam.patient.is_phantom:
+        say("Exposure, with what was played before. No patient was named: limits that protect people do not hold.")
+    else:
+        say(f"Exposure, with what was played before ({safety.mode} mode):")
+    for one in safety.exposures:
+        if one.label is Label.UNKNOWN or not math.isnan(one.limit):
+            say(f"  {exposure_text(one)}")
+    if safety.confirmation is not None:
+        say(f"First level mode was confirmed by {safety.confirmation.name}.")
 
 
 def scan_once(
@@ -114,6 +154,9 @@ def scan_once(
     with contextlib.ExitStack() as stack:
         stack.enter_context(no_empty_folder(out))
         stack.callback(session.close)
+        session.exposures.folder = None if is_virtual else data_folder()  # a scanner of our own ends with us
+        session.control.begin(None if is_virtual else data_folder())
+        stack.enter_context(session.stopped_by(cancel))
         identity = session.connect()
         say(f"Connected to {identity.kind} {identity.family} {identity.version} of {scanner.title}")
         if order.larmor_hz:
@@ -124,7 +167,9 @@ def scan_once(
             say(f"  {found.larmor_hz * 1e-6:.6f} MHz, signal-to-noise ratio {found.snr:.0f}")
         session.require_not_stopped(cancel)
         protocol = order.protocol
-        prepared = prepare(protocol, scanner, session.calibration, exam.position)
+        situation = session.situation(exam, order.confirmation)
+        prepared = prepare(protocol, session.scanner, session.calibration, exam.position, situation)
+        _tell_exposures(prepared.safety, exam, say)
         for warning in prepared.scan.warnings:
             say(f"Note: {warning}")
         say(f"Scanning {protocol.name}, {prepared.scan.facts.duration_s:.1f} s")

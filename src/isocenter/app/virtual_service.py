@@ -54,7 +54,7 @@ def _start(hardware: str, scenario: str, cancel: threading.Event) -> _Running:
     scanner = load_scanner(hardware)
     name = load_scenario(scenario).name
     with contextlib.ExitStack() as stack:
-        placed = stack.enter_context(virtual_scanner(scanner, VirtualSetup(scenario=scenario), cancel))
+        placed = stack.enter_context(virtual_scanner(scanner, VirtualSetup(has_devices=True, scenario=scenario), cancel))
         session = ScannerSession(placed, is_virtual=True, pace="none")
         return _Running(hardware=hardware, scenario=name, session=session, stack=stack.pop_all())
 

@@ -21,6 +21,7 @@ SWITCHED: Final = (
     DeviceRole.RF_AMPLIFIER,
 )
 """What protects is switched on first, what can hurt last; the other way round at the end."""
+_PENDING: Final = "asked to be off, has not answered yet"
 
 
 class Tripper:
@@ -41,7 +42,7 @@ class Tripper:
     def begin(self, cause: str) -> None:
         """A new stop: what an earlier one achieved says nothing any more."""
         with self._lock:
-            self.report = StopReport(cause=cause)
+            self.report = StopReport(cause=cause, outputs=(OutputReport(name="Console", is_verified=False, text=_PENDING),))
 
     def trip(self, lines: Iterable[DeviceThread]) -> None:
         """Ask every line at once to switch off what is on it; returns at once."""
@@ -61,6 +62,10 @@ class Tripper:
 
     def _trip_one(self, line: DeviceThread, role: DeviceRole, began_s: float) -> None:
         name = line.status(role).name
+        with self._lock:  # until it has confirmed it counts as on
+            if all(one.name != name for one in self.report.outputs):
+                pending = OutputReport(name=name, is_verified=False, text=_PENDING)
+                self.report = replace(self.report, outputs=(*self.report.outputs, pending))
 
         def done(future: "Future[Any]") -> None:
             error = None if future.cancelled() else future.exception()

@@ -29,7 +29,7 @@ _LIVE_ONLY: Final = (*_OF_LINE, "door_open")  # while nothing is on they keep it
 
 
 class Supervisor:
-    """The scanner under control. Methods may be called from any thread unless said otherwise.
+    """The scanner under control, ``lines`` its devices' threads. Methods may be called from any thread unless said otherwise.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class Supervisor:
         self._tell = listeners or ControlListeners()
         self._machine, self._tripper = StateMachine(journal), Tripper(journal, self._tell.on_stop)
         self._active = ActiveFaults()
-        self._lines: tuple[DeviceThread, ...] = ()
+        self.lines: tuple[DeviceThread, ...] = ()
         self._lock = threading.RLock()
         self._cause: Fault | None = None
         self._cancel: Event | None = None
@@ -79,12 +79,7 @@ class Supervisor:
     @property
     def devices(self) -> tuple[DeviceStatus, ...]:
         """Every device, as last heard of."""
-        return tuple(line.status(role) for line in self._lines for role in line.roles)
-
-    @property
-    def lines(self) -> tuple[DeviceThread, ...]:
-        """Every line, to use a device in its own thread."""
-        return self._lines
+        return tuple(line.status(role) for line in self.lines for role in line.roles)
 
     @property
     def faults(self) -> tuple[Fault, ...]:
@@ -110,7 +105,7 @@ class Supervisor:
         states = {status.role: status for status in self.devices}
         for role in self._required:
             status = states.get(role)
-            if status is None or status.link is not LinkState.CONNECTED:
+            if status is None or not self._is_fresh(status):
                 return (status.problem if status else "") or f"The {self._name(role)} has not answered yet."
         return ""
 
@@ -124,8 +119,8 @@ class Supervisor:
         lines
             One thread for each line, made with this object's ``on_status`` and ``may_beat``.
         """
-        self._lines, self._ticked_s = tuple(lines), time.monotonic()
-        for line in self._lines:
+        self.lines, self._ticked_s = tuple(lines), time.monotonic()
+        for line in self.lines:
             line.start()
         self._ticker.start()
 
@@ -145,7 +140,7 @@ class Supervisor:
         self._is_closing.set()
         if self._ticker.is_alive():
             self._ticker.join(1.0)
-        for line in self._lines:
+        for line in self.lines:
             line.close()
 
     # --- a scan -----------------------------------------------------------------------------------------------------
@@ -175,7 +170,7 @@ class Supervisor:
             self._cancel, self._cause = cancel, None
             self.signs.refresh()
         self._tell.on_state(self.state)
-        failed = switch_all_on(self._lines, limits, lambda: not cancel.is_set() and self.state is ScannerState.ARMED)
+        failed = switch_all_on(self.lines, limits, lambda: not cancel.is_set() and self.state is ScannerState.ARMED)
         if failed is not None:
             self.fault("not_switched", role=failed.role, detail=failed.error.problem)
             raise failed.error
@@ -188,7 +183,7 @@ class Supervisor:
             self._cancel = None
             if self.state is not ScannerState.ARMED:
                 return
-        failed = switch_all_off(self._lines)
+        failed = switch_all_off(self.lines)
         if failed is not None:
             self.fault("not_switched", role=failed.role, detail=failed.error.problem)
         elif self._machine.apply_if(ScannerState.ARMED, "disarm"):
@@ -294,7 +289,7 @@ class Supervisor:
         """
         if self.state is not ScannerState.SAFE:
             raise WrongState("The scanner is not stopped.", "Nothing has to be made ready.")
-        for role in clear_all(self._lines):
+        for role in clear_all(self.lines):
             self.clear("not_switched", role=role)
         for status in self.devices:  # asked after the latches were cleared, so that it is not the old news
             self._ask_again(status.role)
@@ -380,12 +375,12 @@ class Supervisor:
             self._machine.apply("trip", cause=cause)
             if self._cancel is not None:
                 self._cancel.set()
-        self._tripper.trip(self._lines)
+        self._tripper.trip(self.lines)
         if is_first:
             self._tell.on_state(self.state)
 
     def _ask_again(self, role: DeviceRole) -> None:
-        line = next(line for line in self._lines if role in line.roles)
+        line = next(line for line in self.lines if role in line.roles)
         try:
             reading = ask(line, role, lambda device: device.poll(), "say how it is")
         except DeviceError:
@@ -394,6 +389,10 @@ class Supervisor:
             return
         self.clear("device_lost", role=role)
         self._judge(replace(line.status(role), reading=reading), reading.faults)
+
+    def _is_fresh(self, status: DeviceStatus) -> bool:
+        """It answers now: what it said before its thread was kept busy counts no more."""
+        return status.link is LinkState.CONNECTED and time.monotonic() - status.answered_s <= stale_s(status.role)
 
     def _name(self, role: DeviceRole | None) -> str:
         known = next((status.name for status in self.devices if status.role is role), "")
