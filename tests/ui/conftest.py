@@ -70,7 +70,8 @@ def nothing_is_left(qapp, service: ExamService, tmp_path: Path, monkeypatch) -> 
     wait_until(
         lambda: (
             not any(
-                thread.name in ("opening", "closing", "export", "scenario", "scenarios", "make ready") for thread in threading.enumerate()
+                thread.name in ("opening", "closing", "export", "scenario", "scenarios", "make ready")
+                for thread in threading.enumerate()
             )
         )
     )

@@ -157,6 +157,11 @@ class SessionBench:
         """The receiver's attenuator, None where there is none."""
         return cast("Attenuator | None", self._device(DeviceRole.ATTENUATOR))
 
+    @property
+    def calibrate_currents(self) -> None:
+        """None: the gradient board's currents belong to service, which no patient waits for."""
+        return
+
     def held(self, quantity: str) -> CalibrationValue | None:
         """The value in use, if it still holds under the present conditions."""
         coil = self.scanner.receiver.coil_name

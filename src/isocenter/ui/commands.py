@@ -15,6 +15,7 @@ from isocenter.ui.viewmodels.exam import ExamViewModel
 from isocenter.ui.viewmodels.pane import PaneViewModel
 from isocenter.ui.viewmodels.prescan import PrescanViewModel
 from isocenter.ui.viewmodels.scenarios import ScenarioViewModel
+from isocenter.ui.views.exposure import ExposureSheet, FirstLevelSheet
 from isocenter.ui.views.prescan import SkipSheet
 from isocenter.ui.views.registration import RegistrationSheet
 from isocenter.ui.views.scenarios import ScenarioSheet
@@ -121,6 +122,21 @@ class Commands(QObject):
     def _choose(self, title: str, choices: list) -> None:  # type: ignore[type-arg]
         sheet = ChoiceSheet(title, self.shell.area, choices)
         self.shell.open_sheet(sheet, sheet.buttons[0] if sheet.buttons else None)
+
+    def why_not_exposure(self) -> str:
+        """There must be somebody on the table."""
+        return "" if self.exam.exam else translate("Exposure", "Nobody is on the table.")
+
+    def show_exposure(self) -> None:
+        """List all exposures."""
+        sheet = ExposureSheet(self.shell.area, self.exam)
+        self.shell.open_sheet(sheet, sheet.close_button)
+
+    def confirm_first_level(self) -> None:
+        """Ask who takes responsibility for the selected scan."""
+        if self.exam.selected is not None:
+            sheet = FirstLevelSheet(self.shell.area, self.exam, self.control, self.exam.selected)
+            self.shell.open_sheet(sheet, sheet.person)
 
     # --- pictures ---------------------------------------------------------------------------------------------------
 

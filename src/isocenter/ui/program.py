@@ -16,6 +16,7 @@ from isocenter.ui.stop_key import StopKey
 from isocenter.ui.text import translate
 from isocenter.ui.viewmodels.exam import ExamViewModel
 from isocenter.ui.views.exam import ExamPlace
+from isocenter.ui.views.exposure import ExposureLight
 from isocenter.ui.views.prescan import PrescanPlace
 from isocenter.ui.views.scanner import ScannerPlace
 from isocenter.ui.views.stopped import StopBanner
@@ -44,6 +45,8 @@ class Program(QObject):
         )
         self.commands.table = (*self.actions.table, *self.window_actions.table)
         self._add_places()
+        self.exposure = ExposureLight(self.exam)
+        shell.banner.buttons.addWidget(self.exposure)
         self._end = ActionButton(self.actions["exam.end"])
         shell.banner.buttons.addWidget(self._end)
         self.exam.exam_changed.connect(self._on_exam)

@@ -225,6 +225,13 @@ class ExamViewModel(QObject):
         """Something must have been removed."""
         return "" if self._removed and self.exam else translate("Exam", "Nothing was removed.")
 
+    def why_not_confirm(self) -> str:
+        """Only a waiting entry that lacks nothing but a person's word."""
+        item = self.selected
+        if item is not None and item.state is ItemState.WAITING and item.check is not None and item.check.needs_first_level:
+            return ""
+        return translate("Exam", "The selected scan needs no confirmation, or more than that.")
+
     # --- what a person does -----------------------------------------------------------------------------------------
 
     def register(self, patient: Patient, position: PatientPosition, body_part: str, side: str = "") -> bool:
@@ -299,6 +306,10 @@ class ExamViewModel(QObject):
         self.add((protocol,))
         if len(self.items) > n_before:
             self.move_to(self.items[-1].item_id, index)
+
+    def confirm_first_level(self, item_id: str, name: str) -> bool:
+        """A person takes responsibility for an entry in first level mode; False when it was refused, with a message."""
+        return self._try(lambda: self.service.confirm_first_level(item_id, name))
 
     def start(self) -> None:
         """Work off the queue in the order shown."""

@@ -26,6 +26,7 @@ from isocenter.ui.text import duration_text, milliseconds_text, translate
 from isocenter.ui.viewmodels.editor import Field, ProtocolEditor
 from isocenter.ui.viewmodels.exam import ExamViewModel
 from isocenter.ui.viewmodels.queue_model import note_of
+from isocenter.ui.views.exposure import ExposureStrip
 from isocenter.ui.widgets.labels import ElidedLabel, set_health, state_text, styled
 
 
@@ -92,6 +93,12 @@ class FieldRow(QWidget):
             self.input.style().polish(self.input)
 
 
+def _wrapped() -> QLabel:
+    label = styled(QLabel(), "small")
+    label.setWordWrap(True)
+    return label
+
+
 class ParameterPanel(QFrame):
     """Name, state, facts of the compiled scan, and the form."""
 
@@ -105,17 +112,17 @@ class ParameterPanel(QFrame):
         column.setSpacing(6)
         self._title = ElidedLabel()
         self._title.setObjectName("heading")
-        self._state = styled(QLabel(), "small")
-        self._state.setWordWrap(True)
+        self._state = _wrapped()
         self._facts = QGridLayout()
         self._facts.setVerticalSpacing(3)
         self._facts.setColumnStretch(1, 1)
-        self._warning = styled(QLabel(), "small")
-        self._warning.setWordWrap(True)
+        self._warning = _wrapped()
         column.addWidget(self._title)
         column.addWidget(self._state)
         column.addLayout(self._facts)
         column.addWidget(self._warning)
+        self.exposure = ExposureStrip(exam, actions)
+        column.addWidget(self.exposure)
         self._scroll = QScrollArea()
         self._scroll.setWidgetResizable(True)
         self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)

@@ -11,6 +11,8 @@ from isocenter.ui.widgets.labels import ElidedLabel, set_health, state_text, sty
 
 _LIGHT_WIDTH_PX: Final = 210
 _LIGHT_TEXT_PX: Final = 170
+_LIGHT_LEAST_PX: Final = 84
+_ACTIVITY_PX: Final = 210
 _BAR_PX: Final = 64
 _SCENARIO_WIDTH_PX: Final = 200
 
@@ -64,10 +66,11 @@ class Banner(QFrame):
 
 
 class LightLabel(QWidget):
-    """One status light: shape, colour and words."""
+    """One status light: shape, colour and words, cut where there is no room for them."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_roomy: bool = False) -> None:
         super().__init__()
+        self._is_roomy = is_roomy
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(1)
@@ -84,7 +87,7 @@ class LightLabel(QWidget):
         set_health(self._name, health)
         self._text.setText(text)
         width = self._text.fontMetrics().horizontalAdvance(text) + 4
-        self._text.setMinimumWidth(min(width, _LIGHT_TEXT_PX))
+        self._text.setMinimumWidth(min(width, _LIGHT_TEXT_PX if self._is_roomy else _LIGHT_LEAST_PX))
         self.setToolTip(f"{name}: {text}")
         self.setAccessibleName(f"{name}: {health}, {text}")
 
@@ -105,6 +108,7 @@ class ScanBar(QFrame):
         texts.setSpacing(4)
         self.activity = ElidedLabel()
         self.activity.setObjectName("heading")
+        self.activity.setMinimumWidth(_ACTIVITY_PX)
         self.progress = QProgressBar()
         self.progress.setTextVisible(False)
         self.progress.setRange(0, 1000)

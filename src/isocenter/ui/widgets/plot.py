@@ -166,6 +166,7 @@ class _Drawing:
         across, _ = self._at(np.array(self._x_ticks, dtype=np.float64), np.zeros(len(self._x_ticks)))
         _, down = self._at(np.zeros(len(self._y_ticks)), np.array(self._y_ticks, dtype=np.float64))
         step = self._x_ticks[1] - self._x_ticks[0] if len(self._x_ticks) > 1 else 1.0
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)  # straight lines are sharper without
         for tick, place in zip(self._x_ticks, across, strict=True):
             painter.setPen(QPen(grid, 1))
             painter.drawLine(QPointF(place, area.top()), QPointF(place, area.bottom()))
@@ -181,6 +182,7 @@ class _Drawing:
         painter.setPen(QPen(QColor(theme.MUTED), 1))
         painter.drawLine(area.bottomLeft(), area.bottomRight())
         painter.drawLine(area.topLeft(), area.bottomLeft())
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         below = QRectF(area.left(), area.bottom() + self._line + 2, area.width(), self._line)
         painter.drawText(below, int(Qt.AlignmentFlag.AlignHCenter), self._plot.x_label)
 
@@ -228,7 +230,9 @@ class _Drawing:
             pen = QPen(QColor(theme.TEXT), 1)
             pen.setDashPattern(list(_MARK_DASH))
             painter.setPen(pen)
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
             painter.drawLine(QPointF(place, area.top()), QPointF(place, area.bottom()))
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
             width = metrics.horizontalAdvance(name)
             left = place + 4 if place + 4 + width <= area.right() + 4 else place - 4 - width
             box = QRectF(left, area.top(), width, self._line)
