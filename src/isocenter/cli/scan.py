@@ -3,6 +3,7 @@
 
 import contextlib
 import json
+import math
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import click
 
 from isocenter.cli.options import (
+    FiniteFloat,
     host_option,
     json_option,
     out_option,
@@ -45,6 +47,19 @@ from isocenter.cli.options import (
 @click.option("--name", default="", help="What to call the scan; the sequence's title if left away.")
 @click.option("--patient-id", default="", help="Whom it belongs to; a phantom if left away.")
 @click.option("--patient-name", default="", metavar="FAMILY^GIVEN", help="Name, as DICOM writes it.")
+@click.option(
+    "--weight", "weight_kg", type=FiniteFloat(0.3, 350), help="Of the patient [kg]; without it a light one is counted."
+)
+@click.option(
+    "--birth-date", type=click.DateTime(["%Y-%m-%d"]), help="Of the patient, year-month-day; limits may depend on age."
+)
+@click.option(
+    "--first-level",
+    "first_level_by",
+    default="",
+    metavar="NAME",
+    help="Who takes responsibility if the scan needs first level controlled operating mode; kept with the scan.",
+)
 @click.option("--body-part", default="HEAD", show_default=True, help="DICOM body part examined.")
 @click.option("--side", type=click.Choice(["L", "R"]), help="Left or right, for knees and other paired parts.")
 @outside_options
@@ -85,6 +100,9 @@ def command(sequence: str, scanner_name: str, out: Path, as_json: bool, **option
         body_part=options["body_part"],
         side=options["side"] or "",
         larmor_hz=options["frequency_mhz"] * 1e6,
+        weight_kg=math.nan if options["weight_kg"] is None else options["weight_kg"],
+        birth_date=options["birth_date"].date() if options["birth_date"] else None,
+        first_level_by=options["first_level_by"],
     )
     outside = parse_outside(options["outside"], options["outside_config"]) if options["outside"] else None
     cancel = Event()
