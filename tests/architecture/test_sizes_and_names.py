@@ -30,6 +30,7 @@ DIMENSIONLESS = {
     "value", "limit", "absorbed_share", "advised",  # of an exposure or advice: the unit is a field beside them; a ratio
     "a1", "a2", "a3", "g_scale",  # of the SAFE model of nerves: ratios
     "tolerance", "damping", "weighting",  # of least squares: ratios
+    "agreement", "mean_scale", "scale_sd", "spread_sd", "background_share",  # of service calibrations: ratios
 }  # fmt: skip
 
 

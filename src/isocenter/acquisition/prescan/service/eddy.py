@@ -210,7 +210,7 @@ def _fit(scaled: Floats, unit: float, timing: EddyTiming, n_terms: int) -> tuple
     def shares_at(log_tau: Floats) -> tuple[Floats, Floats]:
         table = response_s(timing, np.exp(log_tau))
         shares, *_ = np.linalg.lstsq(table / sigma[:, np.newaxis], scaled / sigma, rcond=1e-10)
-        return shares, table
+        return np.asarray(shares, dtype=np.float64), table
 
     def left(log_tau: Floats) -> Floats:
         shares, table = shares_at(log_tau)

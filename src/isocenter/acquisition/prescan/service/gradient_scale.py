@@ -52,7 +52,7 @@ class GradientScaleStep(ServiceStep):
         is_directed = self._check_directions(scanner, shift_m)
         found = np.array([each.scale for each in scales])
         _check_sizes(found)
-        sd = np.array([each.sd for each in scales])
+        sd = np.array([each.scale_sd for each in scales])
         if not np.all(sd < TOLERANCE / 2):
             raise AcquisitionError(
                 f"The strength is known to ±{sd.max() * 100:.1f} % only.", "Repeat with more averages or a larger phantom."

@@ -141,7 +141,7 @@ class AxisScale:
 
     Attributes
     ----------
-    scale, sd
+    scale, scale_sd
         True over nominal gradient, without sign.
     shift_m
         Where the ball's centre shows along the nominal direction, at the true scale [m].
@@ -152,7 +152,7 @@ class AxisScale:
     """
 
     scale: float
-    sd: float
+    scale_sd: float
     shift_m: float
     background_share: float
     offset_hz: float
@@ -164,7 +164,7 @@ def axis_scale(forward: BallEdges, backward: BallEdges, gradient_hz_per_m: float
     true_hz_per_m = radius_hz / radius_m
     return AxisScale(
         scale=true_hz_per_m / gradient_hz_per_m,
-        sd=float(np.hypot(forward.sd_hz, backward.sd_hz)) / 2 / radius_hz * true_hz_per_m / gradient_hz_per_m,
+        scale_sd=float(np.hypot(forward.sd_hz, backward.sd_hz)) / 2 / radius_hz * true_hz_per_m / gradient_hz_per_m,
         shift_m=(forward.centre_hz - backward.centre_hz) / 2 / true_hz_per_m,
         background_share=(forward.radius_hz - backward.radius_hz) / 2 / radius_hz,
         offset_hz=(forward.centre_hz + backward.centre_hz) / 2,
