@@ -35,7 +35,7 @@ _NARROW: Final = 2.5  # width of a line, in resolutions, up to which it may be s
 
 
 class Doubt(StrEnum):
-    """Why a frequency was refused."""
+    """Why a measurement was refused."""
 
     CLIPPED = "clipped"
     NO_SIGNAL = "no signal"
@@ -43,6 +43,12 @@ class Doubt(StrEnum):
     EDGE = "edge"
     SPLIT = "split"
     UNSTEADY = "unsteady"
+    INVERTED = "inverted"
+    FLAT = "flat"
+    RANGE = "range"
+    POOR_FIT = "poor fit"
+    COMPRESSING = "compressing"
+    SATURATED = "saturated"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +79,7 @@ class Frequency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """Why no frequency can be told.
+    """Why no frequency, or no other value, can be told.
 
     Attributes
     ----------
