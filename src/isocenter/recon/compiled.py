@@ -14,7 +14,7 @@ from typing import Final
 
 _log = logging.getLogger(__name__)
 
-_MODULES: Final = ("isocenter.recon.fft_own", "isocenter.recon.magnitude_loops")
+_MODULES: Final = ("isocenter.recon.fft.transform", "isocenter.recon.magnitude_loops")
 
 
 def warm_up() -> None:

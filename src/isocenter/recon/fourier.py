@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The Fourier transform from k-space to image, with zero-filling, any centre, odd and even sizes.
 
-Three engines: ducc0 where a person has installed it; our own loops (``fft_own``) for large arrays in programs that have
+Three engines: ducc0 where a person has installed it; our own loops (package ``fft``) for large arrays in programs that have
 compiled loops anyway (``compiled``), since loading the compiler takes longer than one image; else scipy. They
 agree within the rounding of single precision.
 """
@@ -21,7 +21,7 @@ from isocenter.recon.compiled import loops
 from isocenter.recon.pages import empty_pages
 
 if TYPE_CHECKING:
-    from isocenter.recon.fft_own import OwnTransform
+    from isocenter.recon.fft.plan import Plan
 
 Complex = NDArray[np.complex64]
 
@@ -29,6 +29,7 @@ _MOST_THREADS: Final = 4
 _WORTH_THREADS: Final = 2**18  # measured: below this a second thread costs more than it brings
 _WORTH_OWN_THREADS: Final = 2**22  # the same for our own loops, which leave less to share
 _WORTH_OWN: Final = 2**15
+_LONGEST_OWN: Final = 4096  # beyond, sixteen lines no longer fit the second cache
 
 
 def to_image(
@@ -173,20 +174,22 @@ def _in_place(kspace: Complex, axes: Sequence[tuple[int, int, float]], *, overwr
 @functools.lru_cache(maxsize=256)
 def _planned(
     size: int, centre: float, taken: tuple[int, int], kept: tuple[int, int], with_phase: bool = True
-) -> "OwnTransform | None":
+) -> "Plan | None":
     """One axis as our own loops do it: first sample that is taken and how many; first and last voxel, not included."""
-    from isocenter.recon.fft_own import own_transform
+    if size > _LONGEST_OWN:
+        return None
+    from isocenter.recon.fft.plan import plan_of
 
     after = _phase_after(size, centre) if with_phase else np.ones(size, dtype=np.float32)
     before = _phase_before(taken[1], size)
-    return own_transform(size, before, after[slice(*kept)], skipped=taken[0], first=kept[0])
+    return plan_of(size, before, after[slice(*kept)], skipped=taken[0], first=kept[0])
 
 
 def _own(array: Complex) -> ModuleType | None:
     """Our own loops where they are worth it."""
     if array.size < _WORTH_OWN or array.dtype != np.complex64 or _ducc0() is not None:
         return None
-    return loops("fft_own")
+    return loops("fft.transform")
 
 
 def _own_threads(n_values: int) -> int:

@@ -25,15 +25,15 @@ HERE = place(Orientation.CORONAL, PatientPosition.HFDR, (0.01, 0.02, -0.01), (0.
 def both(monkeypatch):
     """Does something by loops and by numpy and scipy; the first has to use the loops."""
     compiled.warm_up()
-    from isocenter.recon import fft_own
+    from isocenter.recon.fft import transform
 
     monkeypatch.setattr(fourier, "_WORTH_OWN", 0)
     monkeypatch.setattr(magnitude, "_WORTH", 0)
     monkeypatch.setattr(fourier, "_own_threads", lambda n_values: 1 + n_values % 2 + n_values // 8000)  # one and several
-    monkeypatch.setattr(fft_own, "_BLOCK_VALUES", 1000)  # many blocks, the last one smaller
+    monkeypatch.setattr(transform, "_BLOCK_VALUES", 1000)  # many blocks, the last one smaller
     taken = []
-    transform_lines = fft_own.transform_lines
-    monkeypatch.setattr(fft_own, "transform_lines", lambda *a: (taken.append(1), transform_lines(*a))[1])
+    transform_lines = transform.transform_lines
+    monkeypatch.setattr(transform, "transform_lines", lambda *a: (taken.append(1), transform_lines(*a))[1])
 
     def call(work):
         found = work()
@@ -176,4 +176,4 @@ def test_where_nothing_can_be_compiled_images_are_made_without(monkeypatch, capl
     compiled._loaded.cache_clear()
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6 * expected.max())
     assert "magnitude_loops cannot be compiled here" in caplog.text
-    assert "fft_own cannot be compiled here" in caplog.text
+    assert "fft.transform cannot be compiled here" in caplog.text

@@ -1,23 +1,22 @@
 # SPDX-License-Identifier: MIT
 """Convolution of images with a point-spread function that is Hermitian, so that its transform is real.
 
-The circle is at least twice the image along each axis. How that is done without padding: ``fft_kernels``.
+The circle is at least twice the image along each axis. How that is done without padding: ``passes``.
 """
 
 import itertools
+import math
 from collections.abc import Callable
 from typing import Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isocenter.recon.nufft.fft_plan import Axis, axis_plan, double_order
+from isocenter.recon.fft.plan import LANES, SAMPLE, Plan, aligned, plan_of, smooth
 from isocenter.recon.nufft.gridder import Complex
 from isocenter.recon.nufft.sharing import share_with_number
 
 _FEW: Final = 1 << 19  # voxels of all images below which one thread is done before others have begun: some milliseconds
-_LANES: Final = 16
-_FLOATS: Final = 2 * _LANES
 _PIECES: Final = 4  # of a pass, for each thread
 
 Floats = NDArray[np.float32]
@@ -38,7 +37,7 @@ class Convolution:
     def __init__(self, parts: Complex, n_threads: int) -> None:
         self._shape = parts.shape[parts.ndim // 2 :]
         self._n_threads = n_threads
-        self._axes = tuple(axis_plan(n) for n in self._shape)
+        self._axes = tuple(_plan(n) for n in self._shape)
         self._kernel = _arranged(parts, self._axes, self._n_threads)
         self._fields: list[_Field] = []
         self._channels = np.empty((0, *self._shape), dtype=np.complex64)
@@ -84,58 +83,40 @@ def _flat(image: Complex) -> Floats:
 class _Field:
     """Memory for one convolution and the order of its passes."""
 
-    def __init__(self, axes: tuple[Axis, ...], n_threads: int) -> None:
-        self._axes = axes
-        self._blocks = -(-axes[-1][0] // _LANES)
-        self._n_rows = int(np.prod([axis[0] for axis in axes[:-1]]))
-        rows = -(-axes[-2][1] // _LANES) * _LANES  # frequencies along y, in whole groups
-        self._image = _lane_vectors(self._n_rows * self._blocks)
-        length = max(*(axis[1] for axis in axes), self._blocks * _LANES)
-        self._work = [_lane_vectors(2 * length) for _ in range(n_threads)]
-        is_volume = len(axes) == 3
-        n_planes = n_threads if is_volume else 1
-        self._planes = [(_lane_vectors(rows * self._blocks), _lane_vectors(rows * self._blocks)) for _ in range(n_planes)]
-        depth = axes[0][1] * axes[1][0] * self._blocks if is_volume else 0
-        self._halves = (_lane_vectors(depth), _lane_vectors(depth))
+    def __init__(self, axes: tuple[Plan, ...], n_threads: int) -> None:
+        self._axes = tuple(axis.loops for axis in axes)
+        taken = [int(axis.loops[0][2]) for axis in axes]
+        self._n_columns, self._n_rows = taken[-1], math.prod(taken[:-1])
+        self._blocks = -(-self._n_columns // LANES)
+        self._image = _samples(self._n_rows * self._blocks)
+        n_work = 4 * max(axis.size for axis in axes) + self._blocks * LANES
+        self._work = [_samples(n_work) for _ in range(n_threads)]
+        rows = -(-axes[-2].size // LANES) * LANES  # frequencies along y, in whole groups
+        self._planes = [(_samples(rows * self._blocks), _samples(rows * self._blocks)) for _ in range(n_threads)]
+        depth = axes[0].size * taken[1] * self._blocks if len(axes) == 3 else 0
+        self._halves = (_samples(depth), _samples(depth))
 
     def convolve(self, image: Floats, coil: Floats, found: Floats, kernel: Floats, n_threads: int) -> None:
-        from isocenter.recon.nufft import fft_kernels as kernels
+        from isocenter.recon.nufft import passes
 
-        n_columns = self._axes[-1][0]
-        passes = _Passes(n_threads)
-        passes.run(self._n_rows, lambda a, b, _: kernels.from_image(image, coil, n_columns, self._image, a, b))
-        if len(self._axes) == 3:
-            self._volume(passes, kernels, kernel)
+        *_, along_y, along_x = self._axes
+        run = _Passes(n_threads).run
+
+        def planes(field: Floats, start: int) -> Callable[[int, int, int], object]:
+            place = (field, kernel, start, along_y, along_x)
+            return lambda a, b, thread: passes.convolve_planes(*place, self._planes[thread], self._work[thread], a, b)
+
+        run(self._n_rows, lambda a, b, _: passes.from_image(image, coil, self._n_columns, self._image, a, b))
+        if len(self._axes) == 2:
+            run(1, planes(self._image, 0))
         else:
-            self._plane(passes, kernels, kernel)
-        passes.run(self._n_rows, lambda a, b, _: kernels.to_image(found, coil, n_columns, self._image, a, b))
-
-    def _volume(self, passes: "_Passes", kernels: Any, kernel: Floats) -> None:
-        along_z, *axes = self._axes
-        lines, middle = axes[0][0] * self._blocks, len(kernel) // 2
-        split = (self._image, 0, lines, *self._halves, along_z)
-
-        def planes(begin: int, end: int, thread: int) -> None:
-            for half, start in zip(self._halves, (0, middle), strict=True):
-                place = (half, kernel, start, tuple(axes))
-                kernels.convolve_planes(*place, self._planes[thread], self._work[thread], begin, end)
-
-        passes.run(lines, lambda a, b, thread: kernels.split(*split, self._work[thread], a, b))
-        passes.run(along_z[1], planes)
-        passes.run(lines, lambda a, b, thread: kernels.merge(*split, self._work[thread], a, b))
-
-    def _plane(self, passes: "_Passes", kernels: Any, kernel: Floats) -> None:
-        along_y, along_x = self._axes
-        middle, halves = len(kernel) // 2, self._planes[0]
-        split = (self._image, 0, self._blocks, *halves, along_y)
-
-        def rows(begin: int, end: int, thread: int) -> None:
-            for half, start in zip(halves, (0, middle), strict=True):
-                kernels.convolve_rows(half, kernel, start, along_x, self._work[thread], begin, end)
-
-        passes.run(self._blocks, lambda a, b, thread: kernels.split(*split, self._work[thread], a, b))
-        passes.run(-(-along_y[1] // _LANES), rows)
-        passes.run(self._blocks, lambda a, b, thread: kernels.merge(*split, self._work[thread], a, b))
+            along_z, lines = self._axes[0], self._n_rows * self._blocks // int(self._axes[0][0][2])
+            place = (self._image, 0, lines, *self._halves, along_z)
+            run(lines, lambda a, b, thread: passes.split(*place, self._work[thread], a, b))
+            for half, start in zip(self._halves, (0, len(kernel) // 2), strict=True):
+                run(int(along_z[0][0]), planes(half, start))
+            run(lines, lambda a, b, thread: passes.merge(*place, self._work[thread], a, b))
+        run(self._n_rows, lambda a, b, _: passes.to_image(found, coil, self._n_columns, self._image, a, b))
 
 
 class _Passes:
@@ -154,31 +135,38 @@ class _Passes:
         share_with_number(lambda piece, number: work(*piece, number), pieces, self.n_threads)
 
 
-def _lane_vectors(count: int) -> Floats:
-    """Zeros for so many lane vectors, at the beginning of a line of the processor's cache."""
-    memory = np.zeros(count * _FLOATS + _LANES, dtype=np.float32)
-    skip = -memory.ctypes.data % (4 * _LANES) // 4
-    return memory[skip : skip + count * _FLOATS]
+def _samples(count: int) -> Floats:
+    return aligned(count * SAMPLE)
 
 
-def _arranged(parts: Complex, axes: tuple[Axis, ...], n_threads: int) -> Floats:
+def _plan(n: int) -> Plan:
+    """An axis of n voxels: on a circle of twice as many points or more, for the odd frequencies."""
+    size = smooth(n)
+    found = plan_of(size, np.exp(-1j * np.pi * np.arange(n) / size))
+    assert found is not None  # whatever is smooth has a plan
+    return found
+
+
+def _arranged(parts: Complex, axes: tuple[Plan, ...], n_threads: int) -> Floats:
     """Transform of the function on the circle as the passes need it; flat."""
     from scipy import fft
 
-    from isocenter.recon.nufft import fft_kernels as kernels
-
-    *others, (n_columns, half_circle, *_) = axes
-    half = np.zeros((*(2 * axis[1] for axis in others), half_circle + 1), dtype=np.complex64)
-    for index in np.ndindex(*parts.shape[: len(others)]):  # no two voxels are n apart, so the offset -n is left out
-        to = [slice(2 * axis[1] - axis[0] + 1, None) if i else slice(axis[0]) for i, axis in zip(index, others, strict=True)]
-        half[(*to, slice(n_columns))] = parts[index][tuple(slice(i, None) for i in index)]
-    circle = tuple(2 * axis[1] for axis in axes)
+    shape, circle = parts.shape[parts.ndim // 2 :], tuple(2 * axis.size for axis in axes)
+    half = np.zeros((*circle[:-1], axes[-1].size + 1), dtype=np.complex64)
+    for index in np.ndindex(*parts.shape[: len(shape) - 1]):  # no two voxels are n apart, so the offset -n is left out
+        to = [slice(wide - n + 1, None) if i else slice(n) for i, n, wide in zip(index, shape, circle, strict=False)]
+        half[(*to, slice(shape[-1]))] = parts[index][tuple(slice(i, None) for i in index)]
     spectrum = fft.hfftn(half, s=circle, workers=n_threads).reshape(-1, *circle[-2:])
-    spectrum *= np.float32(1 / np.prod(circle))
-    orders = tuple(double_order(axis[1]) for axis in axes)
-    if len(axes) == 2:
-        orders = (np.zeros(1, dtype=np.int64), *orders)
-    groups = -(-axes[-2][1] // _LANES)
-    memory = _lane_vectors(len(orders[0]) * 2 * groups * axes[-1][1])
-    kernels.arrange(spectrum, orders, memory.reshape(len(orders[0]), 2, groups, 2, axes[-1][1], _LANES))
+    spectrum *= np.float32(1 / math.prod(circle))
+    m_y, m_x, n_planes = axes[-2].size, axes[-1].size, len(spectrum)
+    groups, n_even = -(-m_y // LANES), (n_planes + 1) // 2
+    memory = aligned(
+        n_planes * groups * 2 * m_x * SAMPLE
+    )  # even and odd frequencies apart along each axis, groups of rows as lanes
+    kernel = memory.reshape(n_planes, 2, groups, 2, m_x, LANES)
+    rows = np.zeros((groups * LANES, 2, m_x, 2), dtype=np.float32)
+    for frequency, plane in enumerate(spectrum):
+        rows[:m_y] = plane.reshape(m_y, 2, m_x, 2)
+        place = frequency // 2 + frequency % 2 * n_even
+        kernel[place] = rows.reshape(groups, LANES, 2, m_x, 2).transpose(2, 0, 4, 3, 1)
     return memory

@@ -4,14 +4,13 @@
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isocenter.recon.fft_loops import across, along, radices_of, twiddles_of, work_numbers
-from isocenter.recon.lanes import BLOCK, LANES
+from isocenter.recon.fft.loops import across, along, work_numbers
+from isocenter.recon.fft.plan import LANES, Plan, aligned
 
 Complex: TypeAlias = NDArray[np.complex64]
 Job: TypeAlias = Callable[[NDArray[np.float32]], None]
@@ -20,56 +19,7 @@ _BLOCK_VALUES: Final = 2**17  # a megabyte, what a usual second cache holds
 _JOBS_PER_THREAD: Final = 4  # so that one whose processor is needed elsewhere does not keep the others waiting
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class OwnTransform:
-    """The transform along one axis, with factors before and after it.
-
-    Attributes
-    ----------
-    size
-        Samples of the transform; those that are not taken are zero.
-    sizes, radices, tables
-        As the loops want them.
-    """
-
-    size: int
-    sizes: NDArray[np.int64]
-    radices: NDArray[np.int64]
-    tables: NDArray[np.float32]
-
-    @property
-    def n_given(self) -> int:
-        """Values of each line of the result."""
-        return int(self.sizes[5])
-
-
-def own_transform(
-    size: int, before: NDArray[Any], after: NDArray[Any], *, skipped: int = 0, first: int = 0
-) -> OwnTransform | None:
-    """A transform to use again and again; None for lengths that are not for our loops.
-
-    Parameters
-    ----------
-    size
-        Samples of the transform.
-    before, after
-        Factors of the samples that are taken, and of the values that are given; at most ``size`` each.
-    skipped
-        Samples at the start of each line that are not taken.
-    first
-        First value of the transform that is given.
-    """
-    radices = radices_of(size)
-    if radices is None:
-        return None
-    twiddles = twiddles_of(size)
-    tables = np.concatenate([twiddles, before, after, np.zeros(BLOCK)]).astype(np.complex64)
-    places = 2 * len(twiddles), 2 * (len(twiddles) + len(before))
-    sizes = np.array([size, skipped, len(before), places[0], first, len(after), places[1]], dtype=np.int64)
-    return OwnTransform(size=size, sizes=sizes, radices=np.array(radices, dtype=np.int64), tables=tables.view(np.float32))
-
-
-def transform_axis(source: Complex, target: Complex, axis: int, how: OwnTransform, n_threads: int = 1) -> None:
+def transform_axis(source: Complex, target: Complex, axis: int, how: Plan, n_threads: int = 1) -> None:
     """One axis; both arrays C-contiguous, of the same shape but along ``axis``, or one and the same."""
     parts = _n_parts(n_threads)
     if math.prod(source.shape[axis + 1 :]) == 1:
@@ -83,8 +33,8 @@ def transform_lines(
     lines: Complex,
     order: NDArray[np.int64],
     target: Complex,
-    how: OwnTransform,
-    planes: OwnTransform | None = None,
+    how: Plan,
+    planes: Plan | None = None,
     n_threads: int = 1,
 ) -> None:
     """The last axis of the target from lines in any order, and the one before it while they are in the cache.
@@ -125,11 +75,11 @@ def _n_parts(n_threads: int) -> int:
     return 1 if n_threads <= 1 else _JOBS_PER_THREAD * n_threads
 
 
-def _run(jobs: list[Job], how: OwnTransform, n_threads: int) -> None:
+def _run(jobs: list[Job], how: Plan, n_threads: int) -> None:
     waiting = iter(jobs)
 
     def take_turns(_: int) -> None:
-        work = np.empty(work_numbers(how.size), dtype=np.float32)
+        work = aligned(work_numbers(how.size))
         for job in waiting:  # the interpreter's lock lets one thread at a time take the next
             job(work)
 
@@ -140,7 +90,7 @@ def _run(jobs: list[Job], how: OwnTransform, n_threads: int) -> None:
         list(pool.map(take_turns, range(n_threads)))
 
 
-def _along(lines: Complex, order: NDArray[np.int64], target: Complex, how: OwnTransform, parts: int) -> list[Job]:
+def _along(lines: Complex, order: NDArray[np.int64], target: Complex, how: Plan, parts: int) -> list[Job]:
     step, starts = 2 * how.n_given, 2 * lines.shape[1] * order
     return [
         _job(along, lines, target, (first * step, step), how, starts[first:last])
@@ -148,7 +98,7 @@ def _along(lines: Complex, order: NDArray[np.int64], target: Complex, how: OwnTr
     ]
 
 
-def _across(source: Complex, target: Complex, axis: int, how: OwnTransform, parts: int) -> list[Job]:
+def _across(source: Complex, target: Complex, axis: int, how: Plan, parts: int) -> list[Job]:
     n_groups, n_lines = math.prod(source.shape[:axis]), math.prod(source.shape[axis + 1 :])
     from_group, to_group = 2 * source.shape[axis] * n_lines, 2 * target.shape[axis] * n_lines
     groups, step, jobs = _spans(n_groups, parts), 2 * n_lines, []
@@ -159,12 +109,10 @@ def _across(source: Complex, target: Complex, axis: int, how: OwnTransform, part
     return jobs
 
 
-def _job(
-    loop: Any, source: Complex, target: Complex, walk: tuple[int, ...], how: OwnTransform, *more: NDArray[np.int64]
-) -> Job:
+def _job(loop: Any, source: Complex, target: Complex, walk: tuple[int, ...], how: Plan, *more: NDArray[np.int64]) -> Job:
     numbers, result = source.reshape(-1).view(np.float32), target.reshape(-1).view(np.float32)
     where = np.array(walk, dtype=np.int64)
-    return lambda work: loop(numbers, result, where, *more, how.sizes, how.radices, how.tables, work)
+    return lambda work: loop(numbers, result, where, *more, how.loops, work)
 
 
 def _spans(n_items: int, parts: int) -> list[tuple[int, int]]:
