@@ -72,8 +72,20 @@ def test_while_nothing_is_stopped_there_is_no_banner_and_nothing_to_make_ready(p
     model = control(ControlStatus(state=ScannerState.READY, devices=(device(),)))
     assert not program.stopped.isVisible()
     assert not program.actions["control.ready"].isEnabled()
-    assert model.state[1] == "READY"
+    assert model.state[:2] == ("good", "READY")
     assert "READY" in program.shell.bar.state.text()
+
+
+def test_ready_claims_nothing_of_an_amplifier_that_has_not_said_that_it_is_off(program, control):
+    mute = device(reading=DeviceReading(condition=Condition.UNKNOWN, text="on or off is not known", said=">OK;"))
+    model = control(ControlStatus(state=ScannerState.READY, devices=(mute,)))
+    assert model.state == (
+        "unknown",
+        "READY",
+        "The console was seen at zero. Nobody has confirmed that these are off: RF amplifier.",
+    )
+    assert program.shell.bar.state.text() == "? READY"
+    assert model.devices[0].text == "not known: on or off is not known"
 
 
 def test_what_was_not_confirmed_is_said_first_by_name_and_is_never_green(program, control):

@@ -12,13 +12,14 @@ from PySide6.QtCore import QObject, Signal, Slot
 from isocenter.app.control_status import ControlStatus
 from isocenter.app.service import ControlChanged, Health, MessageRaised, ServiceEvent
 from isocenter.domain.control import Fault, FaultAction, OutputReport, ScannerState
-from isocenter.domain.device import Condition, DeviceStatus, LinkState
+from isocenter.domain.device import Condition, DeviceRole, DeviceStatus, LinkState
 from isocenter.domain.errors import ConsoleError
 from isocenter.ui.text import translate
 from isocenter.ui.viewmodels.calibration_text import age_text
 from isocenter.ui.viewmodels.exam import ExamViewModel
 
 _STALE_S: Final = 3.0  # an answer older than this is told as old, whatever the line says
+_AMPLIFIERS: Final = (DeviceRole.RF_AMPLIFIER, DeviceRole.GRADIENT_AMPLIFIER)
 _MUST_GO_FIRST: Final = ("emergency_stop", "door_open", "device_lost")
 """Faults that no button clears: somebody has to walk there first."""
 
@@ -96,20 +97,14 @@ class ControlViewModel(QObject):
     @property
     def state(self) -> tuple[str, str, str]:
         """Health, word and meaning of the scanner's state."""
+        if self.status.state is ScannerState.READY:
+            health, meaning = self._ready()
+            return health, translate("Control", "READY"), meaning
         return {
             ScannerState.OFF: (
                 "unknown",
                 translate("Control", "OFF"),
                 translate("Control", "Not everything answers. Nothing is known."),
-            ),
-            ScannerState.READY: (
-                "good",
-                translate("Control", "READY"),
-                translate("Control", "Amplifiers are in standby; outputs were seen at zero.")
-                if self.status.is_monitored
-                else translate("Control", "The virtual console is at zero. Nothing real is driven.")
-                if self._exam.status.is_virtual
-                else translate("Control", "The console is at zero. Nobody watches the amplifiers: look at them yourself."),
             ),
             ScannerState.ARMED: (
                 "warning",
@@ -124,9 +119,23 @@ class ControlViewModel(QObject):
             ScannerState.SAFE: (
                 "bad",
                 translate("Control", "STOPPED"),
-                translate("Control", "Everything was switched off. Only a person leads out of it."),
+                translate("Control", "Everything was told to switch off. Only a person leads out of it."),
             ),
         }[self.status.state]
+
+    def _ready(self) -> tuple[str, str]:
+        """Nothing is claimed of an amplifier that has not said so itself."""
+        if not self.status.is_monitored:
+            if self._exam.status.is_virtual:
+                return "good", translate("Control", "The virtual console is at zero. Nothing real is driven.")
+            text = translate("Control", "The console is at zero. Nobody watches the amplifiers: look at them yourself.")
+            return "unknown", text
+        amplifiers = [device for device in self.status.devices if device.role in _AMPLIFIERS]
+        unsure = ", ".join(device.name for device in amplifiers if device.condition is not Condition.STANDBY)
+        if unsure:
+            text = translate("Control", "The console was seen at zero. Nobody has confirmed that these are off: {0}.")
+            return "unknown", text.format(unsure)
+        return "good", translate("Control", "Amplifiers are in standby; the console's outputs were seen at zero.")
 
     @property
     def is_stopped(self) -> bool:
@@ -278,7 +287,7 @@ def _device_line(device: DeviceStatus, now_s: float) -> DeviceLine:
         Condition.STANDBY: ("good", translate("Control", "standby")),
         Condition.FAULT: ("bad", translate("Control", "fault")),
     }[condition]
-    reading = device.reading if condition is not Condition.UNKNOWN else None
+    reading = device.reading if link_health == "good" else None
     answered = translate("Control", "never")
     if math.isfinite(device.answered_s):
         answered = age_text(age_s)
@@ -287,7 +296,7 @@ def _device_line(device: DeviceStatus, now_s: float) -> DeviceLine:
         link_health=link_health,
         link_text=link_text,
         health=health,
-        text=f"{word}: {reading.text}" if reading and reading.text else word,
+        text=_words(word, reading.text if reading else ""),
         identity=device.identity or translate("Control", "has not said"),
         answered=answered,
         said=reading.said if reading else "",
@@ -296,6 +305,13 @@ def _device_line(device: DeviceStatus, now_s: float) -> DeviceLine:
         problem=device.problem,
         remedy=device.remedy,
     )
+
+
+def _words(word: str, text: str) -> str:
+    """State and the device's sentence, without saying the same twice."""
+    if not text or text.lower().startswith(word.lower()):
+        return text or word
+    return f"{word}: {text}"
 
 
 _UNITS: Final = {"c": "°C", "w": "W", "v": "V", "a": "A", "db": "dB", "s": "s", "hz": "Hz"}

@@ -109,7 +109,7 @@ def summary(exposures: Sequence[Exposure]) -> tuple[str, str]:
         )
     if unknown:
         parts.append(translate("Exposure", "Not known: {0} of {1}").format(len(unknown), len(exposures)))
-    order = ("good", "none", "unknown", "warning", "bad")
+    order = ("none", "good", "unknown", "warning", "bad")
     health = max((exposure_health(one) for one in exposures), key=order.index)
     return ("unknown" if health == "none" else health), "\n".join(parts)
 

@@ -123,7 +123,7 @@ class ScanBar(QFrame):
         row.addLayout(texts, 3)
         self._lights_row = QHBoxLayout()
         self._lights_row.setSpacing(14)
-        row.addLayout(self._lights_row)
+        row.addLayout(self._lights_row, 5)
         self._lights: list[LightLabel] = []
         self.stop = QPushButton(translate("ScanBar", "■  STOP  (Esc)"))
         self.stop.setObjectName("stop")

@@ -90,8 +90,8 @@ class PlotView(QWidget):
         return self._plot
 
     def sizeHint(self) -> QSize:  # noqa: N802  Qt's name
-        """As in the drawings."""
-        return QSize(300, 170)
+        """Small; it takes what room there is."""
+        return QSize(200, 96)
 
     def set_plot(self, plot: Plot | None, empty: str = "") -> None:
         """Show a plot, or a few words where there is none."""
@@ -135,7 +135,7 @@ class _Drawing:
         metrics = painter.fontMetrics()
         line = metrics.height()
         head = line + 2  # unit of the y axis and names of the curves
-        self._y_ticks = nice_ticks(*y_range, max(2, int((rect.height() - 3 * line) / (2.2 * line))))
+        self._y_ticks = nice_ticks(*y_range, max(3, int((rect.height() - 3 * line) / (2.0 * line))))
         step = self._y_ticks[1] - self._y_ticks[0] if len(self._y_ticks) > 1 else 1.0
         self._y_texts = [tick_text(value, step) for value in self._y_ticks]
         left = max((metrics.horizontalAdvance(text) for text in self._y_texts), default=0) + _MARGIN_PX + 2
@@ -239,6 +239,9 @@ class _Drawing:
             while any(box.intersects(other) for other in taken) and box.bottom() + self._line < area.bottom():
                 box.translate(0, self._line)
             taken.append(box)
+            ground = QColor(theme.PANEL)
+            ground.setAlpha(200)
+            painter.fillRect(box, ground)
             painter.setPen(QColor(theme.TEXT))
             painter.drawText(box, int(Qt.AlignmentFlag.AlignLeft), name)
 
