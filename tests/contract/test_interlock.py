@@ -70,7 +70,7 @@ def test_it_cuts_a_second_after_the_last_beat(rig: Rig) -> None:
         assert rig.device.beat().condition is Condition.READY
     beaten_s = time.monotonic()
     cut_s = rig.plant.wait_for(is_cut, 2.0, beaten_s)
-    assert 0.9 < cut_s - beaten_s < 1.15
+    assert 0.7 < cut_s - beaten_s < 0.95
     reading = rig.device.poll()
     assert reading.condition is Condition.FAULT
     assert reading.faults == (F.HEARTBEAT_LOST, F.INTERLOCK_LATCHED)
@@ -233,7 +233,7 @@ def test_the_sketch_is_right_when_its_clock_wraps() -> None:
         while time.monotonic() - started_s < 1.2:
             assert armed.beat().condition is Condition.READY
         beaten_s = time.monotonic()
-        assert 0.9 < plant.wait_for(is_cut, 2.0, beaten_s) - beaten_s < 1.15
+        assert 0.7 < plant.wait_for(is_cut, 2.0, beaten_s) - beaten_s < 0.95
         interlock.close()
     device.close()
 

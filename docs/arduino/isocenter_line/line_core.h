@@ -10,7 +10,7 @@
 
 namespace isocenter {
 
-const uint32_t kBeatWithinMs = 1000;
+const uint32_t kBeatWithinMs = 800;
 const int16_t kUnknown = 32767;  // a temperature that the sensor does not give
 
 // What the pins say. Contacts: true is the bad state (pressed, open, fault), and a broken wire must read as true.

@@ -71,7 +71,7 @@ class Switched(Peripheral, Protocol):
 class Interlock(Switched, Protocol):
     """The controller that blanks the RF amplifier and parks the gradient amplifier when the heartbeat stops.
 
-    ``enable`` arms it: from then on it wants a beat at least every second. ``clear_fault`` leaves the latch, which the
+    ``enable`` arms it: from then on it wants a beat at least every 0.8 s. ``clear_fault`` leaves the latch, which the
     device refuses while its cause (emergency stop, door) is there.
     """
 

@@ -29,7 +29,7 @@ _LIVE_ONLY: Final = (*_OF_LINE, "door_open")  # while nothing is on they keep it
 
 
 class Supervisor:
-    """The scanner under control, ``lines`` its devices' threads. Methods may be called from any thread unless said otherwise.
+    """The scanner under control, ``lines`` its devices' threads. Any thread may call methods unless said otherwise.
 
     Parameters
     ----------
@@ -220,6 +220,7 @@ class Supervisor:
         if not self._machine.apply_if(ScannerState.ARMED, "play"):
             raise self.stopped()
         self.signs.watch("console", duration_s + self.segment_margin_s)
+        self._tell.on_state(self.state)
         try:
             yield
         finally:

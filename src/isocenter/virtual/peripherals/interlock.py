@@ -10,7 +10,7 @@ from isocenter.virtual.peripherals.lines import Reply
 from isocenter.virtual.peripherals.plant import Plant
 from isocenter.virtual.peripherals.sensors import CONTACTS, TEMPERATURES, identity, readings
 
-BEAT_WITHIN_S: Final = 1.0
+BEAT_WITHIN_S: Final = 0.8
 
 
 class VirtualInterlock:
