@@ -329,7 +329,7 @@ def file_name(scanner_name: str, *, is_virtual: bool) -> str:
 
 def exposure_text(one: Exposure) -> str:
     """One exposure in words, such as ``head SAR in 6 min: 0.31 of 3.2 W/kg, 10 % (bound)``."""
-    if math.isnan(one.fraction):
+    if one.label is Label.UNKNOWN or math.isnan(one.value):
         return f"{one.title}: unknown. {one.note}".strip()
     value, limit, unit = one.shown
     if math.isnan(limit):
@@ -338,4 +338,6 @@ def exposure_text(one: Exposure) -> str:
 
 
 def _percent(fraction: float) -> str:
-    return "under 1 %" if 0 < fraction < 0.01 else f"{fraction * 100:.0f} %"
+    if 0 < fraction < 0.01:
+        return "under 1 %"
+    return f"{round(fraction * 100) if fraction <= 1 else math.floor(fraction * 100) + 1} %"  # above 1 never reads as 100 %
