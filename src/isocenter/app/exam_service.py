@@ -22,7 +22,6 @@ from isocenter.app.exams import new_exam
 from isocenter.app.images import export_scan
 from isocenter.app.lights import device_lights, disk_light, frequency_light, link_light
 from isocenter.app.no_scenarios import NoScenarios
-from isocenter.app.prepare import PreparedScan
 from isocenter.app.prescan_service import PrescanService
 from isocenter.app.service import (
     ControlChanged,
@@ -331,12 +330,7 @@ class ExamService(CheckService, PrescanService, NoScenarios):
         self._say(f"Connecting to {self.scanner.title}" if session.identity is None else f"Preparing {item.protocol.name}")
         session.connect()
         folder = self._data_folder / exam.exam_id
-        self._find_frequency(exam)
-        self._say(f"Preparing {item.protocol.name}")
-        situation = session.situation(exam, item.first_level)
-        prepared: PreparedScan = self._pool.prepare(
-            item.protocol, self.scanner, session.calibration, exam.position, situation
-        ).result()
+        prepared = self._prepared(item, exam)
         if self._cancel.is_set():
             raise ScanAborted("Stopped before the scan began.", "Press Start to run it.")
         self._change(item.item_id, state=ItemState.SCANNING)

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import Final
 
 from isocenter.acquisition.prescan.contract import Bench, Step
@@ -28,6 +29,7 @@ _QUANTITY: Final = {
     "coarse_frequency": Quantity.LARMOR,
     "fine_frequency": Quantity.LARMOR,
     "final_frequency": Quantity.LARMOR,
+    "recentre": Quantity.LARMOR,
     "receive_gain": Quantity.RECEIVE_GAIN,
     "transmit_power": Quantity.RF_SCALE,
     "linear_shim": Quantity.SHIM,
@@ -186,6 +188,27 @@ class PrescanJob:
                 self._status = replace(self._status, steps=steps, is_running=False, ended_at=_now())
             self._tell()
 
+    def run_beside(self, bench: Bench, step: Step) -> StepResult:
+        """Run a step that is not one of those shown, such as the frequency before a scan; keeps what it found.
+
+        Raises
+        ------
+        ScanAborted
+            Stopped.
+        ConsoleError
+            It could not be measured or stored.
+        """
+        if reason := step.why_skip(bench):
+            return StepResult(step=step.name, title=step.title, verdict=Verdict.SKIPPED, text=_sentence(reason))
+        result = step.run(bench, lambda _: None)
+        self._keep(result, bench)
+        self._tell()
+        return result
+
+    def history(self, quantity: Quantity) -> tuple[CalibrationValue, ...]:
+        """Every value of a quantity that may be used, oldest first."""
+        return tuple(value for value in self._store.values(quantity) if value.measured_at_s >= self._since_s)
+
     def _run_all(self, bench: Bench, names: Sequence[str], forced: str) -> bool:
         for name in names:
             try:
@@ -223,7 +246,7 @@ class PrescanJob:
             self._refuse(result, bench.now_s(), result.text, by=result.step, bench=bench)
         elif result.verdict in (Verdict.PASS, Verdict.WARN) and result.values:
             for value in result.values:
-                self._store.accept(value, by=result.step)
+                self._store.accept(replace(value, raw=self._relative(value.raw)), by=result.step)
             self.load(coil=bench.scanner.receiver.coil_name, subject=bench.subject)
             self._take(result.values)
 
@@ -236,6 +259,11 @@ class PrescanJob:
             coil = bench.scanner.receiver.coil_name
             refused = replace(refused, coil=coil, subject=bench.subject, temperature_c=bench.temperature_c)
         self._store.refuse(refused, by=by)
+
+    def _relative(self, raw: str) -> str:
+        """A folder of data as it is kept: relative to the data folder, so that this can be moved."""
+        folder = self._store.path.parent.parent
+        return Path(raw).relative_to(folder).as_posix() if raw and Path(raw).is_relative_to(folder) else raw
 
     def _end_early(self, error: ConsoleError) -> None:
         with self._lock:

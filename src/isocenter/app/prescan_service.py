@@ -9,12 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypedDict
 
+from isocenter.acquisition.prescan.drift_model import learn_drift
+from isocenter.acquisition.prescan.recentre import FRESH_S, Recentre, recent_rate_hz_per_s, tolerance_hz
 from isocenter.acquisition.prescan.snapshot import snapshot
+from isocenter.app.prepare import PreparedScan
 from isocenter.app.prescan_bench import SessionBench, magnet_temperature_c
 from isocenter.app.prescan_job import FREQUENCY_STEPS, PrescanJob
-from isocenter.app.prescan_status import PrescanChanged, PrescanStatus
+from isocenter.app.prescan_status import PrescanChanged, PrescanStatus, Verdict
 from isocenter.app.prescan_steps import prescan_steps
-from isocenter.app.service import ServiceEvent
+from isocenter.app.service import Health, MessageRaised, QueueItem, ServiceEvent
 from isocenter.app.session import ScannerSession
 from isocenter.app.workers import PreparationPool
 from isocenter.domain.calibration import CalibrationValue, Quantity
@@ -140,10 +143,12 @@ class PrescanService:
         ScanAborted
             Stop was pressed.
         """
-        if not self._session.needs_frequency():
-            return
+        if self._session.needs_frequency():
+            self._search_frequency(exam, forced=FREQUENCY_STEPS[-1])
+
+    def _search_frequency(self, exam: Exam, forced: str) -> None:
         self._say("Prescan: finding the frequency")
-        if self._prescan_job.run(self._bench(exam), FREQUENCY_STEPS, forced=FREQUENCY_STEPS[-1]):
+        if self._prescan_job.run(self._bench(exam), FREQUENCY_STEPS, forced=forced):
             return
         if self._cancel.is_set():
             raise ScanAborted("Stopped.", "Press Start to go on.")
@@ -151,6 +156,48 @@ class PrescanService:
             step.result for step in self._prescan_job.steps if step.name in FREQUENCY_STEPS and not step.is_settled
         )
         raise AcquisitionError(failed.text, failed.remedy or "Open the Prescan page and measure again.")
+
+    def _prepared(self, item: QueueItem, exam: Exam) -> PreparedScan:
+        """A scan prepared with a frequency that was measured recently enough for what its images can bear.
+
+        Raises
+        ------
+        ConsoleError
+            No frequency can be told, or the scan cannot be played.
+        """
+        self._find_frequency(exam)
+        self._recentre(exam, math.inf)  # one that is old is measured anew whatever the scan is
+        self._say(f"Preparing {item.protocol.name}")
+        prepared = self._prepare_item(item, exam)
+        if self._recentre(exam, tolerance_hz(prepared.scan)):
+            prepared = self._prepare_item(item, exam)
+        return prepared
+
+    def _prepare_item(self, item: QueueItem, exam: Exam) -> PreparedScan:
+        session = self._session
+        situation = session.situation(exam, item.first_level)
+        return self._pool.prepare(item.protocol, session.scanner, session.calibration, exam.position, situation).result()
+
+    def _recentre(self, exam: Exam, limit_hz: float) -> bool:
+        """Measure the frequency once more when it may have moved by more than ``limit_hz``; True when it was measured."""
+        job = self._prescan_job
+        if job.newest(Quantity.LARMOR) is None and self._session.calibration_age_s < FRESH_S:
+            return False  # set by whoever made the session
+        history = job.history(Quantity.LARMOR)
+        step = Recentre(
+            limit_hz,
+            slope_hz_per_c=learn_drift(history, self._session.scanner.magnet).slope_hz_per_c,
+            rate_hz_per_s=recent_rate_hz_per_s(history),
+        )
+        bench = self._bench(exam)
+        if not step.why_skip(bench):
+            self._say("Measuring the frequency before the scan")
+        result = job.run_beside(bench, step)
+        if result.verdict is Verdict.FAIL:  # it may have gone far: look everywhere
+            self._search_frequency(exam, forced=FREQUENCY_STEPS[0])
+        elif result.verdict is Verdict.WARN:
+            self._emit(MessageRaised(health=Health.WARNING, problem=result.text, remedy=result.remedy))
+        return result.verdict is not Verdict.SKIPPED
 
     def _bench(self, exam: Exam) -> SessionBench:
         return SessionBench(
