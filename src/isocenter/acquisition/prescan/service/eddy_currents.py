@@ -27,7 +27,7 @@ from isocenter.acquisition.prescan.service.eddy import (
     unwrapped_from_end,
 )
 from isocenter.acquisition.prescan.service.gradient_scale import field_of_view_m
-from isocenter.acquisition.prescan.service.projections import projection
+from isocenter.acquisition.prescan.service.projections import projection, require_object
 from isocenter.domain.calibration import Quantity
 from isocenter.domain.errors import AcquisitionError
 from isocenter.domain.raw import RawScan
@@ -129,7 +129,7 @@ def find_left(raw: RawScan, sign: int = 1) -> Left:
         pulse_s=number(raw, "PulseLength"),
         ramp_s=number(raw, "Ramp"),
     )
-    frequency_hz, _ = projection(_line(raw, 0, 1), raw.dwell_s)
+    frequency_hz, _ = require_object(_line(raw, 0, 1), raw.dwell_s)
     place_m = frequency_hz / number(raw, "Gradient")
     rows = []
     for delay in range(len(timing.delays_s)):

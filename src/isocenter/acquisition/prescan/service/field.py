@@ -17,6 +17,7 @@ _LINEAR_IS_ENOUGH: Final = 0.85
 """Second order is named when it would leave less than this share of what the linear shim leaves."""
 _NOTABLE_HZ: Final = 50.0
 _ROUNDS: Final = 4
+_SMALLEST, _LARGEST = 0.6, 1.5  # of the phantom's diameter
 
 Floats = NDArray[np.float64]
 
@@ -120,6 +121,26 @@ def field_samples(raw: RawScan) -> FieldSamples:
     )
 
 
+def require_ball(samples: FieldSamples, diameter_m: float) -> None:
+    """Refuse a map of something else than a ball of a diameter: a tone makes a bright plane, for one.
+
+    Raises
+    ------
+    AcquisitionError
+        It is not as large along each axis as a ball would be.
+    """
+    centre_m = samples.position_m.mean(axis=0)
+    across_m = 2 * np.sqrt(5.0) * np.sqrt(((samples.position_m - centre_m) ** 2).mean(axis=0))
+    if np.all((across_m > _SMALLEST * diameter_m) & (across_m < _LARGEST * diameter_m)):
+        return
+    seen = " x ".join(f"{1e3 * size_m:.0f}" for size_m in across_m)
+    raise AcquisitionError(
+        f"What is seen measures {seen} mm; the phantom is a ball of {1e3 * diameter_m:.0f} mm.",
+        "Use the service phantom alone, find the frequency, and switch off chargers, lamps and supplies near the scanner; "
+        "then repeat.",
+    )
+
+
 def spread_hz(samples: FieldSamples) -> float:
     """Weighted standard deviation [Hz]."""
     return _deviation(samples.frequency_hz, samples.weight)
@@ -162,11 +183,13 @@ def fit_shim(samples: FieldSamples, low_hz_per_m: Floats, high_hz_per_m: Floats)
     left, gradient, table = value, np.zeros(3), np.concatenate([np.ones((n, 1)), place_m / reach_m], axis=1)
     bounds = np.array([np.append(-np.inf, low_hz_per_m * reach_m), np.append(np.inf, high_hz_per_m * reach_m)])
     stiff = np.sqrt(_STIFFNESS) * np.diag([0.0, 1.0, 1.0, 1.0])
-    for _ in range(_ROUNDS):
+    for is_last in (*[False] * _ROUNDS, True):  # what the limits leave over must not look like outliers
         root = np.sqrt(weight * robust / np.sum(weight * robust))
-        rows = np.concatenate([table * root[:, np.newaxis], stiff])
-        found = lsq_linear(rows, np.append(value * root, np.zeros(4)), bounds=bounds).x
-        gradient, left = found[1:] / reach_m, value - table @ found
+        rows, wanted = np.concatenate([table * root[:, np.newaxis], stiff]), np.append(value * root, np.zeros(4))
+        if is_last:
+            gradient = lsq_linear(rows, wanted, bounds=bounds).x[1:] / reach_m
+            break
+        left = value - table @ np.linalg.lstsq(rows, wanted, rcond=None)[0]
         allowed = 3 * 1.4826 * float(np.median(np.abs(left - np.median(left)))) + 1e-9
         robust = np.minimum(1, allowed / np.maximum(np.abs(left), 1e-12)) ** 2
     after = value - place_m @ gradient

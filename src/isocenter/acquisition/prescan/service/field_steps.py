@@ -15,6 +15,7 @@ from isocenter.acquisition.prescan.service.field import (
     ShimFit,
     field_samples,
     fit_shim,
+    require_ball,
     spread_hz,
 )
 from isocenter.domain.calibration import Quantity
@@ -63,6 +64,7 @@ class B0MapStep(ServiceStep):
 
         raw, path = measure(bench, "b0_map", map_parameters(self._phantom, self._averages))
         samples = field_samples(raw)
+        require_ball(samples, self._phantom.diameter_m)
         plots = (_plot({"field": samples}),)
         tell(self._result("Fitting", plots=plots))
         field = fit_field(samples.frequency_hz, samples.weight, samples.position_m, order=_ORDER)
@@ -109,6 +111,7 @@ class ShimByMapStep(ServiceStep):
         parameters = map_parameters(self._phantom, self._averages)
         raw, path = measure(bench, "b0_map", parameters)
         before = field_samples(raw)
+        require_ball(before, self._phantom.diameter_m)
         tell(self._result("Checking", plots=(_plot({"before": before}),)))
         scanner, old = bench.scanner, np.array(bench.calibration.shim_t_per_m)
         fit = fit_shim(before, *shim_room(scanner, old))
@@ -123,8 +126,9 @@ class ShimByMapStep(ServiceStep):
             )
         new = old - scanner.gradients.channel_from_device @ fit.gradient_hz_per_m / GAMMA_HZ_PER_T
         x, y, z = (float(value) for value in new)
-        raw, path = measure(bench, "b0_map", parameters, replace(bench.calibration, shim_t_per_m=(x, y, z)))
+        raw, _ = measure(bench, "b0_map", parameters, replace(bench.calibration, shim_t_per_m=(x, y, z)))
         after = field_samples(raw)
+        require_ball(after, self._phantom.diameter_m)
         after_hz = spread_hz(after)
         plots = (_plot({"before": before, "after": after}),)
         tell(self._result("Comparing", plots=plots))

@@ -17,7 +17,7 @@ from isocenter.acquisition.prescan.service.base import (
     number,
 )
 from isocenter.acquisition.prescan.service.gradient_scale import field_of_view_m, line
-from isocenter.acquisition.prescan.service.projections import echo_centre, fit_ball
+from isocenter.acquisition.prescan.service.projections import echo_centre, require_object
 from isocenter.domain.calibration import Quantity
 from isocenter.domain.errors import AcquisitionError
 from isocenter.domain.raw import RawScan
@@ -86,7 +86,7 @@ def find_delay(
     """
     middle = len(forward) // 2
     for each in (forward, backward):
-        fit_ball(each, dwell_s)  # refuses noise
+        require_object(each, dwell_s)
     pair = [each[np.newaxis].astype(np.complex64) for each in (forward, backward)]
     found = compare_polarities(pair[0], pair[1], dwell_s, float(middle), largest_delay=1.2 * MAX_DELAY_S / dwell_s)
     late, early = ((echo_centre(each) - middle) * dwell_s for each in (forward, backward))
@@ -138,7 +138,7 @@ class GradientDelayStep(ServiceStep):
         total_s = np.array(bench.calibration.gradient_delay_s) + delays_s
         x, y, z = (float(value) for value in total_s)
         at_echo = parameters | {"shift_s": 0.0}  # where an uneven main field has no say in where the echo is
-        again, path = measure(bench, "projections", at_echo, replace(bench.calibration, gradient_delay_s=(x, y, z)))
+        again, _ = measure(bench, "projections", at_echo, replace(bench.calibration, gradient_delay_s=(x, y, z)))
         left_s = np.array([each.delay_s for each in by_channel(again, bench.scanner)])
         if not np.all(np.abs(left_s) < MAX_RESIDUAL * raw.dwell_s):
             raise AcquisitionError(

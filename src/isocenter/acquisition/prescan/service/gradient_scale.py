@@ -59,7 +59,7 @@ class GradientScaleStep(ServiceStep):
             )
         total = used * found
         x, y, z = (float(value) for value in total)
-        raw, path = measure(bench, "projections", parameters, replace(bench.calibration, gradient_scale=(x, y, z)))
+        raw, _ = measure(bench, "projections", parameters, replace(bench.calibration, gradient_scale=(x, y, z)))
         left = np.array([each.scale for each in by_channel(raw, find_edges(raw), scanner, self._phantom.diameter_m / 2)[0]])
         if not np.all(np.abs(left - 1) < TOLERANCE):
             raise AcquisitionError(

@@ -14,6 +14,8 @@ MIN_SNR: Final = 20.0
 """Of the projection's peak; below that its edge cannot be told to a hundredth."""
 MAX_RESIDUAL: Final = 0.06
 """Largest rms deviation from a ball's projection, of its peak."""
+MIN_WIDTH: Final = 2.0
+"""Standard deviation of an object's projection, in points of its resolution; what is narrower may be a tone."""
 _FINE: Final = 16
 _QUIETEST: Final = 3.55  # rms of complex noise over that of its quietest 15 %
 _MIN_MARGIN_M: Final = 4e-3
@@ -54,6 +56,34 @@ def projection(line: Complex, dwell_s: float) -> tuple[Floats, Complex]:
     return np.fft.fftshift(np.fft.fftfreq(size, dwell_s)), spectrum
 
 
+def require_object(line: Complex, dwell_s: float) -> tuple[Floats, Floats]:
+    """Frequencies [Hz] and magnitude of a projection in which there is something that has a width.
+
+    Raises
+    ------
+    AcquisitionError
+        It is noise, or a tone.
+    """
+    frequency_hz, spectrum = projection(line, dwell_s)
+    magnitude = np.abs(spectrum)
+    noise, peak = _noise(magnitude), float(magnitude.max())
+    if not peak > MIN_SNR * noise:
+        raise AcquisitionError(
+            f"There is too little signal of a phantom: {peak / max(noise, 1e-30):.1f} times the noise, needed {MIN_SNR:g}.",
+            "Put the service phantom into the coil, find the frequency, then repeat with more averages.",
+        )
+    strong = np.where(magnitude > 0.1 * peak, magnitude, 0.0)
+    middle_hz = np.average(frequency_hz, weights=strong)
+    width_hz = float(np.sqrt(np.average((frequency_hz - middle_hz) ** 2, weights=strong)))
+    points = width_hz * len(line) * dwell_s
+    if points < MIN_WIDTH:
+        raise AcquisitionError(
+            f"What is seen is {points:.1f} points wide, which is no phantom; {MIN_WIDTH:g} are needed.",
+            "Use the service phantom, and switch off chargers, lamps and supplies near the scanner; then repeat.",
+        )
+    return frequency_hz, magnitude
+
+
 def fit_ball(line: Complex, dwell_s: float) -> BallEdges:
     """Fit a ball's projection, blurred as the line blurs it.
 
@@ -75,15 +105,8 @@ def fit_ball(line: Complex, dwell_s: float) -> BallEdges:
     """
     from scipy.optimize import least_squares
 
-    frequency_hz, spectrum = projection(line, dwell_s)
-    magnitude = np.abs(spectrum)
-    noise = _noise(magnitude)
+    frequency_hz, magnitude = require_object(line, dwell_s)
     peak = float(magnitude.max())
-    if not peak > MIN_SNR * noise:
-        raise AcquisitionError(
-            f"There is too little signal of a phantom: {peak / max(noise, 1e-30):.1f} times the noise, needed {MIN_SNR:g}.",
-            "Put the service phantom into the coil, find the frequency, then repeat with more averages.",
-        )
     inside = frequency_hz[magnitude > peak / 2]
     centre, radius = float(inside.mean()), float(np.ptp(inside)) / np.sqrt(2)
     start = np.array([centre, max(radius, 2 / (len(line) * dwell_s)), peak, 0.0, 0.0])
@@ -95,10 +118,10 @@ def fit_ball(line: Complex, dwell_s: float) -> BallEdges:
     found = least_squares(left, start / scale, method="lm", max_nfev=200)
     residual = float(np.sqrt(np.mean(found.fun**2)))
     values = found.x * scale
-    if not residual < MAX_RESIDUAL or not 0.3 * start[1] < values[1] < 3 * start[1]:
+    if not (residual < MAX_RESIDUAL and 0.3 * start[1] < values[1] < 3 * start[1]):
         raise AcquisitionError(
-            f"What is seen is no ball: it differs from one by {residual * 100:.0f} % of its strength, "
-            f"at most {MAX_RESIDUAL * 100:g} % is accepted.",
+            f"What is seen is no ball: it differs from one by {residual * 100:.1f} % of its strength; at most "
+            f"{MAX_RESIDUAL * 100:g} % is accepted.",
             "Use the ball, without anything else in the coil; make sure that the whole of it lies in the coil.",
         )
     near_singular = found.jac.T @ found.jac + 1e-12 * np.eye(len(values))
