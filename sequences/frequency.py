@@ -3,7 +3,8 @@
 
 An echo rather than a free induction decay: the receiver is deaf for some hundred microseconds after a pulse, which is most
 of a decay in an inhomogeneous low field, while the echo comes whole. Nothing is encoded; the only gradients are two equal
-crushers, which take away what the 180° pulse excites by itself. Sample ``n // 2`` is at the echo.
+crushers, which take away what the 180° pulse excites by itself, and spoilers behind each readout: what is left of one shot,
+or of an earlier scan, would turn the phase of the next. Sample ``n // 2`` is at the echo.
 """
 
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ CLINICAL = False
 
 PI = 3.141592653589793
 CRUSHER_PER_M = 400.0
+SPOILER_PER_M = 1500.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +36,7 @@ class Parameters:
         60e-6, "RF pulse length", unit="us", low=10e-6, high=1e-3, help="Of the 90° pulse; the 180° is twice that."
     )
     averages: int = integer(2, "Averages", low=1, high=64, help="Times that the echo is measured.")
+    dummy_shots: int = integer(0, "Dummy shots", low=0, high=20, help="Shots before the first measurement.")
 
 
 def build(p: Parameters, system: System) -> Any:
@@ -44,6 +47,9 @@ def build(p: Parameters, system: System) -> Any:
     crush_s = max(1e-3, up(system.lobe_s(CRUSHER_PER_M)))
     player = Player(system)
     crusher = player.once(system.lobe(CRUSHER_PER_M, crush_s).make("z", CRUSHER_PER_M))
+    spoil_s = max(3e-3, up(system.lobe_s(SPOILER_PER_M)))
+    lobe = system.lobe(SPOILER_PER_M, spoil_s)
+    spoilers = [player.once(lobe.make(axis, share * SPOILER_PER_M)) for axis, share in (("x", 1.0), ("y", -0.7), ("z", 0.5))]
     player.once(refocus.event)
 
     excites = [system.hard_pulse(PI / 2, p.rf_s, use="excitation", phase_rad=phase) for phase in (0.0, PI)]
@@ -62,7 +68,7 @@ def build(p: Parameters, system: System) -> Any:
     delay_s = round(te_s / 2 - refocus.after_s, 9)  # from the end of the 180° block to the echo
     adc_start_s = round(delay_s - (p.n_samples // 2 + 0.5) * dwell_s, 9)
     window_s = up(delay_s + (p.n_samples / 2 + 5) * dwell_s)
-    shot_s = round(excite.centre_s + te_s / 2 + refocus.after_s + window_s, 9)
+    shot_s = round(excite.centre_s + te_s / 2 + refocus.after_s + window_s + spoil_s, 9)
     tr_s = nearest(p.tr_s)
     if tr_s < shot_s - 1e-9:
         raise SequenceError(
@@ -70,7 +76,7 @@ def build(p: Parameters, system: System) -> Any:
             f"Set TR to {up(shot_s, 1e-4) * 1e3:.1f} ms or more.",
         )
     gap_s = round(te_s / 2 - excite.after_s - refocus.centre_s, 9)
-    for shot in range(p.averages):
+    for shot in range(-p.dummy_shots, p.averages):
         phase_rad = (0.0, PI)[shot % 2]
         adc = pp.make_adc(
             num_samples=p.n_samples, dwell=dwell_s, delay=adc_start_s, phase_offset=phase_rad, system=system.opts
@@ -79,7 +85,8 @@ def build(p: Parameters, system: System) -> Any:
         player.block(gap_s - crush_s)
         player.block(crush_s, crusher)
         player.block(refocus.block_s, refocus.event)
-        player.block(window_s + tr_s - shot_s, crusher, adc, *player.labels(AVG=shot))
+        player.block(window_s, crusher, *([adc, *player.labels(AVG=shot)] if shot >= 0 else []))
+        player.block(spoil_s + tr_s - shot_s, *spoilers)
     return player.define(
         RepetitionTime=tr_s,
         EffectiveEchoTime=te_s,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What one scanner is and may do. Built from a hardware file by ``config``; immutable; passed as an argument."""
 
+import math
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -124,6 +125,8 @@ class GradientSystem:
         Channels x, y, z.
     channel_from_device
         Signed permutation, shape (3, 3): ``channel = channel_from_device @ device``. How this magnet is wired.
+    board_full_scale_a
+        Current of a GPA-FHDO at full scale [A]; NaN when unknown: then its currents are not read back.
     """
 
     board: GradientBoard
@@ -131,6 +134,7 @@ class GradientSystem:
     update_interval_s: float
     axes: tuple[GradientAxis, GradientAxis, GradientAxis]
     channel_from_device: NDArray[np.float64]
+    board_full_scale_a: float = math.nan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +186,8 @@ class Receiver:
         Name of the coil as DICOM shows it, at most 16 characters.
     n_sensors
         Further inputs of the console at which an antenna hears interference only.
+    gain_db
+        Of everything between coil and console but the attenuator [dB], NaN when unknown.
     """
 
     oversampling: int
@@ -189,6 +195,7 @@ class Receiver:
     coil_bandwidth_hz: float
     coil_name: str
     n_sensors: int = 0
+    gain_db: float = math.nan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -88,6 +88,8 @@ class FrequencySearch:
             self._found = outcome
         elif candidate is None:
             self._candidate = outcome
+        elif self._is_mirrored(candidate, outcome):
+            self._refusals.insert(0, mirrored(candidate.larmor_hz))
         else:
             self._refusals.append(_disagree(candidate, outcome))
 
@@ -115,6 +117,13 @@ class FrequencySearch:
         doubt_hz = 3 * (first.sd_hz + second.sd_hz) + 0.1 * second.linewidth_hz
         return abs(first.larmor_hz - second.larmor_hz) <= self._tolerance_hz + doubt_hz
 
+    def _is_mirrored(self, first: Frequency, second: Frequency) -> bool:
+        """Higher taken for lower: moving to where the line seems to be doubles its offset."""
+        return (
+            abs(first.offset_hz) > 4 * self._tolerance_hz
+            and abs(second.offset_hz - 2 * first.offset_hz) < self._tolerance_hz + 0.1 * first.linewidth_hz
+        )
+
     def _look_closer(self, refusal: Refusal, lo_hz: float) -> None:
         """Go to a line at the edge of the band, and to one that changes from shot to shot.
 
@@ -135,6 +144,15 @@ def _outside(found: Frequency, start_hz: float, span_hz: float) -> Refusal:
         problem=f"A signal was found at {found.larmor_hz / 1e6:.4f} MHz, more than {span_hz / 1e3:.0f} kHz from "
         f"{start_hz / 1e6:.4f} MHz.",
         remedy="Check the magnet's temperature; if the field really has changed, set larmor_hz in the hardware file.",
+    )
+
+
+def mirrored(near_hz: float) -> Refusal:
+    """What is said of a receiver that takes higher frequencies for lower ones."""
+    return Refusal(
+        doubt=Doubt.INVERTED,
+        problem=f"The spectrum near {near_hz / 1e6:.4f} MHz is mirrored: the line moves with the oscillator.",
+        remedy="The receiver's two parts, I and Q, are exchanged. Call service: images would be mirrored too.",
     )
 
 

@@ -118,6 +118,15 @@ def read_sweep(raw: RawScan, spurs: NDArray[np.int64] | None = None) -> Sweep | 
     return Sweep(offset_t_per_m=offsets, peak=peak, snr=snr, width_hz=width_hz, spurs=found)
 
 
+def peak_and_width(raw: RawScan) -> tuple[float, float]:
+    """Height of the peak of a ``frequency`` scan's spectrum, and the width of its line [Hz]."""
+    echo = raw.samples[:, 0].astype(np.complex128).mean(axis=0)
+    n = len(echo)
+    window = np.exp(-0.5 * ((np.arange(n) - n // 2) / (n / 3)) ** 2)
+    power = np.abs(np.fft.fftshift(np.fft.fft(echo * window, _ZERO_FILL * n))) ** 2
+    return float(np.sqrt(power.max())), float(np.count_nonzero(power >= power.max() / 2)) / (_ZERO_FILL * n * raw.dwell_s)
+
+
 def find_spurs(spectra: NDArray[np.float64]) -> NDArray[np.int64]:
     """Bins of narrow lines that are the same at the worst values of a shim as at the best, shape ``(n,)``."""
     worst = np.minimum(spectra[0], spectra[-1])
