@@ -28,7 +28,7 @@ MAX_RESIDUAL: Final = 0.25
 """Of a sample, after correction. Source: reference domain.md 2, row 10."""
 MAX_DELAY_S: Final = 120e-6
 """As far as the readout's gradient is flat beyond the readout; a longer delay is no amplifier's."""
-SHIFT_S: Final = 2e-3
+SHIFT_S: Final = 0.5e-3
 """From the spin echo to the readout's middle: there a gradient that is always there shows."""
 _MIN_AGREEMENT: Final = 0.9
 _NOTABLE_T_PER_M: Final = 0.05e-3
