@@ -14,6 +14,7 @@ from isocenter.acquisition.control.supervisor import SEGMENT_MARGIN_S
 from isocenter.acquisition.hardware import HardwareThread
 from isocenter.acquisition.runner import ScanRunner
 from isocenter.app.control import ScannerControl
+from isocenter.devices.marcos.currents import ZERO_TOLERANCE
 from isocenter.devices.marcos.driver import MarcosConsole
 from isocenter.devices.protocols import Console, ConsoleIdentity, SafeReport
 from isocenter.domain.control import ScannerState
@@ -108,7 +109,9 @@ class ScannerLink:
         self.supervisor.segment_margin_s = self._margin_s(identity)
         self._compare(identity)
         if self.supervisor.state is not ScannerState.SAFE:
-            self.supervisor.console_zero(True)  # opening a console has brought it to zero and looked
+            safe = self._hardware.call(self._console.make_safe, timeout_s=_SAFE_TIMEOUT_S, doing="bring the outputs to zero")
+            self.judge_currents(safe)
+            self.supervisor.console_zero(safe.verified, detail=safe.messages[-1].text if safe.messages else "")
         return identity
 
     def _margin_s(self, identity: ConsoleIdentity) -> float:
@@ -212,8 +215,18 @@ class ScannerLink:
     def _make_safe(self) -> SafeReport:
         """In the hardware thread: zero everything, and tell the supervisor what was seen."""
         safe = self._console.make_safe()
+        self.judge_currents(safe)
         self.supervisor.console_stopped(safe)
         return safe
+
+    def judge_currents(self, safe: SafeReport) -> None:
+        """What still flows at zero: too much blocks clinical scans until the board is calibrated."""
+        shares = dict(zip("xyz", safe.zero_currents_share, strict=False))
+        if wrong := {name: share for name, share in shares.items() if abs(share) > ZERO_TOLERANCE}:
+            seen = ", ".join(f"{name} {share * 100:+.1f} %" for name, share in wrong.items())
+            self.supervisor.fault("gradient_uncalibrated", detail=f"At zero the board gives {seen} of full scale.")
+        elif shares:
+            self.supervisor.clear("gradient_uncalibrated")
 
     def _latch_unless_safe(self) -> None:
         try:

@@ -209,7 +209,7 @@ def _gradients(table: GradientsTable) -> GradientSystem:
     matrix = np.array(table.channel_from_device.value, dtype=np.float64)
     matrix.flags.writeable = False
     x, y, z = (_axis(axis) for axis in (table.x, table.y, table.z))
-    return GradientSystem(**(_values(table) | {"channel_from_device": matrix, "axes": (x, y, z)}))
+    return GradientSystem(**(_known(table) | {"channel_from_device": matrix, "axes": (x, y, z)}))
 
 
 def _receiver(table: ReceiverTable) -> Receiver:

@@ -168,6 +168,7 @@ class GradientsTable(Table):
     spi_divider: Annotated[Count, within(1, 63, "")]
     update_interval_s: Annotated[Quantity, within(1e-6, 1e-3, "s")]
     channel_from_device: Annotated[Wiring, AfterValidator(_signed_permutation)]
+    board_full_scale_a: Annotated[Quantity, within(0.1, 1000, "A", may_be_unknown=True)] | None = None
     x: AxisTable
     y: AxisTable
     z: AxisTable

@@ -100,10 +100,14 @@ class SafeReport:
         True only when the console confirmed that it is idle and took every zero.
     messages
         What happened, for the operator.
+    zero_currents_share
+        What the gradient board was seen to give at zero, of full scale, channels x, y, z; empty when it cannot be read or
+        nobody knows its full scale.
     """
 
     verified: bool
     messages: tuple[DeviceMessage, ...] = field(default=())
+    zero_currents_share: tuple[float, ...] = ()
 
 
 class Console(Protocol):

@@ -16,7 +16,7 @@ from isocenter.domain.control import FaultAction, ScannerState
 from isocenter.domain.device import DeviceRole
 from isocenter.domain.errors import ConsoleError, SamplesLost, WrongState
 from isocenter.domain.scan import EndReason
-from isocenter.domain.scenario import MagnetFaults
+from isocenter.domain.scenario import DeviceFaults, MagnetFaults
 from isocenter.storage.stored import open_scan, read_raw
 from isocenter.virtual.console.faults import Faults
 
@@ -249,6 +249,17 @@ def test_a_magnet_that_warms_ends_the_scan_until_the_frequency_is_measured_anew(
         assert not scene.session.needs_frequency()
 
 
+def test_a_gradient_board_that_does_not_give_zero_blocks_clinical_scans(tmp_path) -> None:
+    with serve_scene(tmp_path, devices=DeviceFaults(board_offset=(0.0, 0.031, 0.0))) as scene:
+        with pytest.raises(WrongState, match=r"At zero the board gives y \+3\.1 % of full scale"):
+            scene.measure()
+        assert scene.session.supervisor.state is ScannerState.READY, "a prescan may run, and mend it"
+        scene.server.machine.cores.set_board((1.0, 1.0, 1.0), (0.0, 0.01, 0.0))
+        scene.session.request_safe()
+        assert scene.session.wait_until_safe(10.0)
+        assert not scene.session.supervisor.faults
+
+
 def test_a_clock_that_is_set_is_told_and_nothing_else(scene: Scene) -> None:
     scene.start(1)
     scene.session.watch.wall_s = lambda: time.time() + 3600
@@ -261,6 +272,7 @@ def test_a_clock_that_is_set_is_told_and_nothing_else(scene: Scene) -> None:
 
 
 def test_a_console_of_another_kind_blocks_clinical_scans_and_both_are_named(scene: Scene) -> None:
+    scene.session.connect()
     scene.session.identity = None
     scene.server._commands._kind = "software"
     try:

@@ -51,7 +51,7 @@ def test_field_follows_from_the_frequency(name, field_t, board):
     assert scanner.name == name
 
 
-@pytest.mark.parametrize(("name", "count"), [("osii-mini", 43), ("osii-one", 49), ("physio-72mT", 37)])
+@pytest.mark.parametrize(("name", "count"), [("osii-mini", 44), ("osii-one", 50), ("physio-72mT", 37)])
 def test_every_number_carries_its_origin(name, count):
     scanner = load_scanner(name)
     assert len(scanner.origins) == count

@@ -29,12 +29,21 @@ class ScanGuard:
         the supervisor of faults.
     is_clinical
         False for a prescan, which may run while something blocks clinical scans.
+    on_zero
+        Told what bringing the console's outputs to zero led to, before the supervisor is.
     """
 
     def __init__(
-        self, supervisor: Supervisor, limits: RfLimits | None, look: Callable[[], None], *, is_clinical: bool = True
+        self,
+        supervisor: Supervisor,
+        limits: RfLimits | None,
+        look: Callable[[], None],
+        *,
+        is_clinical: bool = True,
+        on_zero: Callable[[SafeReport], None] = lambda _: None,
     ) -> None:
         self._supervisor, self._limits, self._look, self._is_clinical = supervisor, limits, look, is_clinical
+        self._on_zero = on_zero
 
     def require(self) -> None:
         """Raise WrongState when this scan may not begin now; the problem says why.
@@ -79,6 +88,7 @@ class ScanGuard:
 
     def console_stopped(self, safe: SafeReport) -> None:
         """Tell what bringing the console's outputs to zero led to."""
+        self._on_zero(safe)
         self._supervisor.console_stopped(safe)
 
     def disarm(self) -> None:

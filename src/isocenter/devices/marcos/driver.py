@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The MaRCoS console as a ``Console``: it plays segments, and leaves every output at zero."""
 
+import math
 import threading
 import time
 from dataclasses import dataclass
@@ -238,6 +239,7 @@ class MarcosConsole:
                     self._identity = self._identify()
                 self._outputs.halt()
                 self._outputs.zero()
+                shares = self._zero_currents()
             except DeviceError as error:
                 self._wire.close()
                 if attempt == attempts - 1:
@@ -245,7 +247,15 @@ class MarcosConsole:
             else:
                 break
         text = "The console is stopped; every output is at zero."
-        return SafeReport(verified=True, messages=(DeviceMessage(severity=Severity.INFO, text=text, original="idle"),))
+        message = DeviceMessage(severity=Severity.INFO, text=text, original="idle")
+        return SafeReport(verified=True, messages=(message,), zero_currents_share=shares)
+
+    def _zero_currents(self) -> tuple[float, ...]:
+        """What a GPA-FHDO gives at zero, of full scale; empty where that cannot be known."""
+        full_scale_a = self._gradients.board_full_scale_a
+        if self._gradients.board is not GradientBoard.GPA_FHDO or math.isnan(full_scale_a):
+            return ()
+        return BoardReader(self._outputs, full_scale_a).currents()
 
     def _claim(self) -> None:
         """The first thread to touch the device owns it."""
