@@ -214,7 +214,7 @@ class ScannerSession(ScannerLink):
         def look() -> None:
             self.watch.look(parent, at_frequency=is_clinical)
 
-        guard = ScanGuard(self.supervisor, limits, look, is_clinical=is_clinical)
+        guard = ScanGuard(self.supervisor, limits, look, is_clinical=is_clinical, on_zero=self.judge_currents)
         self._require_ready(guard, cancel)
         self._runner.guard = guard
         with self.exposure_log.scan(
