@@ -18,7 +18,7 @@ from isocenter.config.hardware import load_scanner
 from isocenter.domain.calibration import CalibrationValue, Quantity
 from isocenter.domain.geometry import Orientation, place
 from isocenter.domain.scanner import nominal_calibration
-from isocenter.domain.scenario import Scenario
+from isocenter.domain.scenario import ReceiverFaults, Scenario
 from isocenter.sequences.build import build
 from isocenter.virtual.physics.direct import simulate
 
@@ -26,7 +26,7 @@ SCANNER = load_scanner("osii-one")
 AXIAL = place(Orientation.AXIAL)
 NOW_S = 1_790_000_000.0
 LIMIT_HZ = 16.0
-HEAD = Scenario(phantom="head", n_spins=1_500)
+HEAD = Scenario(phantom="head", n_spins=1_500, receiver=ReceiverFaults(noise=1.0))
 EMPTY = replace(HEAD, coil=replace(HEAD.coil, transmit_scale=1e-6))
 
 
