@@ -12,6 +12,8 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 import pytest
 
+from isocenter.acquisition.prescan.steps import clinical_steps
+from isocenter.app import prescan_service
 from isocenter.app.exam_service import ExamService
 from isocenter.app.session import ScannerSession
 from isocenter.config.hardware import load_scanner
@@ -40,11 +42,17 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExamService]:
         host, port = server.address
         placed = replace(scanner, console=replace(scanner.console, host=host, port=port))
         session = ScannerSession(placed, is_virtual=True, pace="none")
-        made = ExamService(session, tmp_path_factory.mktemp("exams"))
+        with pytest.MonkeyPatch.context() as patch:  # those that take seconds; all of them run in tests/integration
+            patch.setattr(prescan_service, "clinical_steps", quick_steps)
+            made = ExamService(session, tmp_path_factory.mktemp("exams"))
         try:
             yield made
         finally:
             made.close()
+
+
+def quick_steps(scanner):
+    return tuple(step for step in clinical_steps(scanner) if step.name in ("noise", "coarse_frequency", "fine_frequency"))
 
 
 def wait_until(is_so: Callable[[], bool], timeout_s: float = 20.0) -> None:

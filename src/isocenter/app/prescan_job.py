@@ -84,10 +84,10 @@ class PrescanJob:
 
     @property
     def running_title(self) -> str:
-        """For the bar below, such as ``Prescan 2 of 8: Tune and match``."""
+        """For the bar below, such as ``Prescan 2 of 8: Tune and match``; empty while no step is measured."""
         current = self._status.current
         if current is None:
-            return "Prescan"
+            return ""
         steps = self._status.steps
         return f"Prescan {steps.index(current) + 1} of {len(steps)}: {current.result.title}"
 

@@ -11,12 +11,12 @@ from typing import Final, TypedDict
 
 from isocenter.acquisition.prescan.drift_model import learn_drift
 from isocenter.acquisition.prescan.recentre import FRESH_S, Recentre, recent_rate_hz_per_s, tolerance_hz
-from isocenter.acquisition.prescan.snapshot import snapshot
+from isocenter.acquisition.prescan.snapshot import Snapshot, snapshot
+from isocenter.acquisition.prescan.steps import clinical_steps
 from isocenter.app.prepare import PreparedScan
 from isocenter.app.prescan_bench import SessionBench, magnet_temperature_c
 from isocenter.app.prescan_job import FREQUENCY_STEPS, PrescanJob
 from isocenter.app.prescan_status import PrescanChanged, PrescanStatus, Verdict
-from isocenter.app.prescan_steps import prescan_steps
 from isocenter.app.service import Health, MessageRaised, QueueItem, ServiceEvent
 from isocenter.app.session import ScannerSession
 from isocenter.app.workers import PreparationPool
@@ -76,17 +76,24 @@ class PrescanService:
         if not self._begin(work):
             raise WrongState("A scan is running.", "Wait until it ends, or press Stop, then run the prescan.")
 
+    def _tell_prescan(self) -> None:
+        job = self._prescan_job
+        if job.running_title:
+            self._say(job.running_title)
+        self._emit(PrescanChanged(prescan=self.prescan))
+
     # --- begun anew -------------------------------------------------------------------------------------------------
 
     def _make_prescan(self, session: ScannerSession) -> None:
         """Steps for this session's scanner. A virtual scanner that starts is another magnet: nothing old holds for it."""
         self._prescan_job = PrescanJob(
-            prescan_steps(session.scanner),
+            clinical_steps(session.scanner),
             CalibrationStore(self._data_folder, session.scanner.name),
             since_s=time.time() if session.is_virtual else -math.inf,
             take=self._take_values,
-            tell=lambda: self._emit(PrescanChanged(prescan=self.prescan)),
+            tell=self._tell_prescan,
         )
+        session.used_calibrations = lambda: self._snapshot().used
 
         self._begin_prescan(None)
 
@@ -108,10 +115,15 @@ class PrescanService:
         larmor = next((value for value in values if value.quantity is Quantity.LARMOR), None)
         if larmor is not None:
             session.set_frequency(larmor.value[0])
-        found = snapshot(session.scanner, self._prescan_job.values, **self._conditions()).calibration
         session.calibration = replace(
-            found, larmor_hz=session.calibration.larmor_hz, measured_at=session.calibration.measured_at
+            self._snapshot().calibration,
+            larmor_hz=session.calibration.larmor_hz,
+            measured_at=session.calibration.measured_at,
         )
+
+    def _snapshot(self) -> Snapshot:
+        """What a scan that starts now uses, and why it does not use the rest."""
+        return snapshot(self._session.scanner, self._prescan_job.values, **self._conditions())
 
     def _conditions(self) -> "Conditions":
         exam, session = self._exam, self._session

@@ -24,6 +24,7 @@ from isocenter.app.prepare import PreparedScan
 from isocenter.app.service import Health
 from isocenter.compiler.check.exposure import Situation
 from isocenter.devices.protocols import ConsoleIdentity, DeviceMessage, Severity
+from isocenter.domain.calibration import UsedCalibration
 from isocenter.domain.errors import (
     DicomError,
     ReconError,
@@ -129,6 +130,7 @@ class ScannerSession(ScannerLink):
         self.watch = ComputerWatch(self.supervisor, scanner)
         self.exposures = Exposures(scanner, pace)
         self._is_prescan = False
+        self.used_calibrations: Callable[[], tuple[UsedCalibration, ...]] = tuple  # nothing is known of them here
 
     def forget_frequency(self) -> None:
         """The console was connected anew: whatever happened meanwhile, the frequency is measured again."""
@@ -248,6 +250,7 @@ class ScannerSession(ScannerLink):
             series_number=len(find_scans(parent)) + 1 if parent.is_dir() else 1,
             recon=prepared.info.recon,
             pipeline=prepared.info.pipeline,
+            calibration_values=() if self._is_prescan else self.used_calibrations(),
             console=f"{identity.family} {identity.version} ({identity.kind})",
             safety=playing.safety.to_record(),
         )

@@ -98,6 +98,8 @@ class ShellBinding(QObject):
 
     def _queue_text(self) -> str:
         exam = self._exam
+        if exam.running is None:
+            return translate("ScanBar", "Stop ends it; what was found so far is kept.")
         if not exam.waiting:
             return translate("ScanBar", "last of the queue")
         text = translate("ScanBar", "next: {0}").format(exam.waiting[0].protocol.name)

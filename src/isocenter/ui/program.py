@@ -17,7 +17,7 @@ from isocenter.ui.text import translate
 from isocenter.ui.viewmodels.exam import ExamViewModel
 from isocenter.ui.views.exam import ExamPlace
 from isocenter.ui.views.exposure import ExposureLight
-from isocenter.ui.views.prescan import PrescanPlace
+from isocenter.ui.views.prescan import PrescanButton, PrescanPlace
 from isocenter.ui.views.scanner import ScannerPlace
 from isocenter.ui.views.stopped import StopBanner
 
@@ -39,6 +39,9 @@ class Program(QObject):
         self.place = ExamPlace(self.exam, self.scenarios, self.actions)
         self.prescan = PrescanPlace(self.commands.prescan, self.actions)
         self.prescan.skip_wanted.connect(self.commands.skip_step)
+        way = PrescanButton(self.commands.prescan)
+        way.clicked.connect(lambda: self.commands.go_to(self.prescan))
+        self.place.queue.top.addWidget(way)
         self.scanner = ScannerPlace(self.exam, self.scenarios, self.commands.control, self.actions)
         self.window_actions = ActionSet(
             window_actions(self.commands, self.place, self.prescan, self.scanner), shell, lambda: shell.sheet is not None

@@ -90,6 +90,11 @@ QPushButton#place {{ background: transparent; border: 1px solid transparent; tex
 QPushButton#place:checked {{ background: {ACCENT_DARK}; color: {ACCENT}; }}
 QPushButton#place:focus {{ border: 2px solid {ACCENT}; }}
 QPushButton#row {{ text-align: left; padding: 9px 12px; }}
+QPushButton#row[health="good"] {{ color: {GOOD}; }}
+QPushButton#row[health="warning"] {{ color: {WARNING}; }}
+QPushButton#row[health="bad"] {{ color: {BAD}; }}
+QPushButton#row[health="running"] {{ color: {ACCENT}; }}
+QPushButton#row[health="unknown"] {{ color: {MUTED}; }}
 QPushButton#flat {{ background: transparent; border: 1px solid transparent; padding: 3px 8px; }}
 QPushButton#flat:focus {{ border: 2px solid {ACCENT}; padding: 2px 7px; }}
 QLineEdit, QComboBox {{

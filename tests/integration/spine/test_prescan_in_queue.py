@@ -6,12 +6,15 @@ from dataclasses import replace
 
 import pytest
 
+from isocenter.acquisition.prescan.steps import clinical_steps
+from isocenter.app import prescan_service
 from isocenter.app.exam_service import ExamService
 from isocenter.app.exams import phantom_patient
 from isocenter.app.prescan_job import FREQUENCY_STEPS
 from isocenter.app.prescan_status import PrescanChanged, StepState, Verdict
 from isocenter.app.service import ItemState
 from isocenter.app.session import ScannerSession
+from isocenter.app.virtual_service import VirtualService
 from isocenter.config.hardware import load_scanner
 from isocenter.domain.calibration import Quantity
 from isocenter.domain.control import ScannerState
@@ -19,7 +22,7 @@ from isocenter.domain.errors import WrongState
 from isocenter.domain.geometry import PatientPosition
 from isocenter.domain.scan import Protocol
 from isocenter.storage.calibrations import CalibrationStore
-from isocenter.storage.stored import find_scans
+from isocenter.storage.stored import find_scans, open_scan
 from isocenter.virtual.console.server import VirtualConsoleServer
 from isocenter.virtual.physics.model import BlochSignalModel
 from isocenter.virtual.physics.scenario import find_scenario
@@ -55,8 +58,13 @@ class Desk:
         return next(step for step in self.service.prescan.steps if step.name == name)
 
 
+def frequency_steps(scanner):
+    return tuple(step for step in clinical_steps(scanner) if step.name in FREQUENCY_STEPS)
+
+
 @pytest.fixture
-def desk(tmp_path):
+def desk(tmp_path, monkeypatch):
+    monkeypatch.setattr(prescan_service, "clinical_steps", frequency_steps)
     scanner = load_scanner("osii-one")
     scenario = replace(find_scenario("ideal-block"), n_spins=2000)
     model = BlochSignalModel(scanner, scenario)
@@ -74,7 +82,11 @@ def desk(tmp_path):
 
 
 def test_the_first_scan_finds_the_frequency_the_next_uses_it_and_an_old_one_is_measured_anew(desk):
-    assert desk.run().state is ItemState.DONE
+    first = desk.run()
+    assert first.state is ItemState.DONE
+    used = {one.quantity: one for one in open_scan(first.folder).record.request.calibration_values}
+    assert 0 <= used[Quantity.LARMOR].age_s < 60
+    assert used[Quantity.RF_SCALE].why_not == "never measured"
     found = desk.service._session.calibration.larmor_hz
     assert abs(found - desk.true_hz) < 200  # the block's field is that of the magnet
     assert desk.step().state is StepState.ENDED
@@ -154,3 +166,33 @@ def test_what_depends_on_the_patient_does_not_reach_the_next_one(desk):
     assert session.calibration.rf_scale == 0.8
     service.start_exam(phantom_patient(), PatientPosition.HFS, "HEAD")
     assert session.calibration.rf_scale == 1.0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(500)
+def test_one_press_runs_every_step_with_all_devices(tmp_path):
+    service = VirtualService("osii-one", "osii-one-brain", tmp_path)
+    try:
+        service.start_exam(phantom_patient(), PatientPosition.HFS, "HEAD")
+        desk = Desk(service, tmp_path, service.scanner.magnet.larmor_hz)
+        end_s = time.monotonic() + 30
+        while service.control.state is not ScannerState.READY:
+            assert time.monotonic() < end_s, service.control.why_not_ready
+            time.sleep(0.05)
+        service.run_prescan()
+        desk.wait(400)
+        verdicts = {step.name: (step.result.verdict, step.result.text) for step in service.prescan.steps}
+        assert service.prescan.is_done, (verdicts, service.prescan.problem)
+        assert len(verdicts) == 8
+        found = {used.value.quantity for used in service.prescan.values}
+        assert {Quantity.LARMOR, Quantity.RF_SCALE, Quantity.SHIM, Quantity.TUNING, Quantity.RECEIVE_GAIN} <= found
+        calibration = service._session.calibration
+        assert calibration.rf_scale == pytest.approx(1.0, abs=0.03)
+        service.run_prescan()  # warm: what holds is not measured again
+        desk.wait(100)
+        again = {step.name: step.result.verdict for step in service.prescan.steps}
+        assert again["coarse_frequency"] is Verdict.SKIPPED
+        assert again["transmit_power"] is Verdict.SKIPPED
+        assert again["linear_shim"] is Verdict.SKIPPED
+    finally:
+        service.close()

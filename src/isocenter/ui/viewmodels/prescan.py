@@ -120,6 +120,18 @@ class PrescanViewModel(QObject):
         return "unknown", self._why_not() or translate("Prescan", "Not measured yet. One press does all of it.")
 
     @property
+    def short(self) -> tuple[str, str]:
+        """The same in a few words, for the top of the queue."""
+        health, sentence = self.outcome
+        texts = {
+            "running": f"… {sentence}",
+            "good": translate("Prescan", "✓ done"),
+            "warning": translate("Prescan", "▲ done, look at it"),
+            "bad": translate("Prescan", "✕ not good enough"),
+        }
+        return health, texts.get(health, translate("Prescan", "○ not run yet"))
+
+    @property
     def person(self) -> str:
         """Who answered last, offered again."""
         return self._control.person

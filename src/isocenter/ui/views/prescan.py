@@ -29,6 +29,7 @@ _CARD_PX: Final = 284
 _SPACING_PX: Final = 8
 _MOST_COLUMNS: Final = 4
 _AGE_MS: Final = 5000
+_BUTTON_TEXT_PX: Final = 214
 
 
 class StepView(QFrame):
@@ -188,6 +189,30 @@ class ValueCell(QWidget):
         self._age.setText(age)
         self.setToolTip(f"{line.name}: {line.text}\n{age}")
         self.setAccessibleName(f"{line.name}: {line.text}, {age}")
+
+
+class PrescanButton(QPushButton):
+    """At the top of the queue: how the prescan stands, and the way to it."""
+
+    def __init__(self, model: PrescanViewModel) -> None:
+        super().__init__()
+        self.setObjectName("row")
+        self._model = model
+        model.changed.connect(self._sync)
+        self._sync()
+
+    @Slot()
+    def _sync(self) -> None:
+        health, words = self._model.short
+        text = translate("Prescan", "Prescan   {0}").format(words)
+        self.setText(self.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, _BUTTON_TEXT_PX))
+        self.setAccessibleName(text)
+        self.setToolTip(
+            translate("Prescan", "{0}\nStart measures the frequency by itself; power, gain and shim are found here.").format(
+                self._model.outcome[1]
+            )
+        )
+        set_health(self, health)
 
 
 class PrescanPlace(QWidget):

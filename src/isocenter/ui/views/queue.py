@@ -42,6 +42,8 @@ class QueuePanel(QFrame):
         self._left = styled(QLabel(), "muted")
         head.addWidget(self._left)
         column.addLayout(head)
+        self.top = QVBoxLayout()
+        column.addLayout(self.top)
         self.list = self._make_list()
         self._pages = QStackedWidget()
         self._pages.addWidget(self._make_empty())
