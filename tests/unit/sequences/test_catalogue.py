@@ -18,6 +18,7 @@ from isocenter.sequences.catalogue import catalogue, list_sequences, parameters
 SHIPPED = [
     "b0_map",
     "bssfp_3d",
+    "eddy_currents",
     "epi_2d",
     "fid",
     "frequency",
@@ -27,6 +28,7 @@ SHIPPED = [
     "noise",
     "nutation",
     "petra_3d",
+    "projections",
     "radial_2d",
     "shim_sweep",
     "spin_echo_2d",
