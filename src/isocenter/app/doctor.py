@@ -6,9 +6,9 @@ import platform
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from isocenter.app.finding import Finding
 from isocenter.app.lights import disk_light
 from isocenter.app.paths import at_address
 from isocenter.app.service import Health
@@ -20,18 +20,8 @@ _LIBRARIES = ("numpy", "scipy", "numba", "h5py", "ismrmrd", "pypulseq", "pydicom
 _BROKEN = (ImportError, OSError, RuntimeError, AttributeError, TypeError, ValueError)  # what a half-installed library raises
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One checked thing: what, how it is, in words, and what to do when it is not good."""
-
-    what: str
-    health: Health
-    text: str
-    remedy: str = ""
-
-
 def examine(scanner_name: str, data_folder: Path, *, with_console: bool, host: str = "", port: int = 0) -> Iterator[Finding]:
-    """Check computer, libraries, hardware file and, if asked, the console; yields findings as they come."""
+    """Check computer, libraries, hardware file and, if asked, the console and all devices; yields findings as they come."""
     yield Finding(
         what="Python",
         health=Health.GOOD if sys.version_info >= (3, 11) else Health.BAD,
@@ -54,7 +44,10 @@ def examine(scanner_name: str, data_folder: Path, *, with_console: bool, host: s
         return
     yield _hardware_finding(scanner)
     if with_console:
-        yield _console_finding(at_address(scanner, host, port))
+        from isocenter.app.doctor_devices import device_findings
+
+        yield from _console_findings(at_address(scanner, host, port))
+        yield from device_findings(scanner)
 
 
 def _attempt(what: str, work: Callable[[], str], remedy: str) -> Finding:
@@ -115,17 +108,27 @@ def _hardware_finding(scanner: Scanner) -> Finding:
     )
 
 
-def _console_finding(scanner: Scanner) -> Finding:
+def _console_findings(scanner: Scanner) -> Iterator[Finding]:
+    from isocenter.app.doctor_devices import board_finding
     from isocenter.devices.marcos.driver import MarcosConsole
 
     address = f"{scanner.console.host}, port {scanner.console.port}"
     console = MarcosConsole(scanner.console, scanner.gradients)
     try:
         identity = console.open()
+        safe = console.make_safe()
     except ConsoleError as error:
-        return Finding(what="Console", health=Health.BAD, text=error.problem, remedy=error.remedy)
+        yield Finding(what="Console", health=Health.BAD, text=error.problem, remedy=error.remedy)
+        return
     finally:
         console.close()
-    return Finding(
-        what="Console", health=Health.GOOD, text=f"{identity.kind} {identity.family} {identity.version} at {address}"
+    zero = "every output at zero, as confirmed" if safe.verified else "not confirmed that every output is at zero"
+    yield Finding(
+        what="Console",
+        health=Health.GOOD if safe.verified else Health.BAD,
+        text=f"{identity.kind} {identity.family} {identity.version} at {address}; {zero}",
+        remedy="Switch the amplifiers off by hand, then restart the console.",
     )
+    board = board_finding(scanner, safe)
+    if board is not None:
+        yield board

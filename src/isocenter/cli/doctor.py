@@ -13,13 +13,18 @@ _MARKS = {"good": "ok     ", "warning": "CAUTION", "bad": "PROBLEM", "unknown": 
 
 @click.command()
 @scanner_option
-@click.option("--console/--no-console", "with_console", default=False, help="Also connect to the scanner's console.")
+@click.option(
+    "--console/--no-console",
+    "with_console",
+    default=False,
+    help="Also ask the scanner's console and its devices; nothing is switched on.",
+)
 @host_option
 @port_option
 @json_option
 @click.pass_context
 def command(ctx: click.Context, scanner_name: str, with_console: bool, host: str, port: int, as_json: bool) -> None:
-    r"""Check this computer, its libraries, the hardware file and, with --console, the console.
+    r"""Check this computer, its libraries, the hardware file and, with --console, the console and every device.
 
     Exit code 1 when something is wrong; what it is and what to do is printed.
     """
