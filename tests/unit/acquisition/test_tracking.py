@@ -11,6 +11,7 @@ from isocenter.acquisition.prescan.tracking import FrequencyTracker
 from isocenter.compiler.interpret.scan import compile_scan
 from isocenter.compiler.pulseq.reader import read_pulseq
 from isocenter.config.hardware import load_scanner
+from isocenter.domain.errors import StorageError
 from isocenter.domain.geometry import Orientation, place
 from isocenter.domain.scanner import nominal_calibration
 from isocenter.domain.scenario import Scenario
@@ -166,6 +167,22 @@ def test_the_journal_gets_numbers():
     assert details["n_comparisons"] == len(tracker.changes)
     assert details["change_hz"] == pytest.approx(tracker.followed.newest[0], abs=0.01)
     assert 0 < details["at_s"] <= compiled("navigators").facts.duration_s
+
+
+def test_what_is_newly_known_is_noted_once_and_a_full_disk_disturbs_nobody():
+    scan, samples, notes = compiled("navigators"), measured("navigators", 0.05), []
+
+    def note(event, **details):
+        notes.append((event, details))
+        if len(notes) == 2:
+            raise StorageError("The disk is full.", "Free space.")
+
+    tracker = FrequencyTracker(scan, print, note=note)
+    for row in range(len(samples)):
+        tracker.add(scan.readouts.slice(row, row + 1), samples[row : row + 1])
+    assert {event for event, _ in notes} == {"frequency"}
+    assert [details["n_comparisons"] for _, details in notes] == list(range(1, len(tracker.changes) + 1))
+    assert notes[-1][1] == tracker.details
 
 
 def test_a_narrow_band_bears_less():

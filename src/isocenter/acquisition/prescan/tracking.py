@@ -17,6 +17,7 @@ Fourier transform of a real object.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -24,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isocenter.acquisition.prescan.tracking_pairs import NOBODY, Pairs, find_pairs
+from isocenter.domain.errors import StorageError
 from isocenter.domain.events import CompiledScan, Readouts
 from isocenter.recon.correct.drift import Differences, compare_readouts
 from isocenter.recon.receive import Samples
@@ -119,9 +121,14 @@ class FrequencyTracker:
         Told once, in the thread that feeds, when the frequency has changed by more than the limit.
     jump_hz
         The limit; less in a readout whose band is narrower than ten times that.
+    note
+        Writes into the scan's journal (``ScanSink.note``) what is newly known after each ``add``.
     """
 
-    def __init__(self, scan: CompiledScan, on_jump: OnJump, *, jump_hz: float = JUMP_HZ) -> None:
+    def __init__(
+        self, scan: CompiledScan, on_jump: OnJump, *, jump_hz: float = JUMP_HZ, note: Callable[..., None] | None = None
+    ) -> None:
+        self._note = note
         self._pairs: Pairs = find_pairs(scan)
         self._on_jump = on_jump
         self._kept: dict[int, NDArray[np.complex64]] = {}
@@ -166,12 +173,15 @@ class FrequencyTracker:
         }
 
     def add(self, readouts: Readouts, samples: Samples) -> None:
-        """The next readouts of the scan, in its order."""
-        first, pairs = self._n_seen, self._pairs
+        """The next readouts of the scan, in its order. Takes some milliseconds at most."""
+        first, pairs, n_before = self._n_seen, self._pairs, len(self._rows)
         self._n_seen += len(readouts)
         part = slice(first, self._n_seen)
         for row in np.flatnonzero(pairs.is_wanted[part] | (pairs.partner[part] != NOBODY)).tolist():
             self._take(first + row, np.atleast_2d(samples[row])[0])
+        if self._note is not None and len(self._rows) > n_before:
+            with suppress(StorageError):  # a full disk ends the scan by itself
+                self._note("frequency", **self.details)
         if (followed := self.followed) is not None and len(self._rows) >= _ENOUGH:
             change_hz, sd_hz = followed.newest
             # A drift of which no two readouts show enough; between pairs it is only inferred, so more is asked.
