@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Makes docs/screenshots/exam-*.png from the real program: ``python docs/make_screenshots.py [FOLDER]``.
 
-It drives the virtual scanner, takes about two minutes and needs no screen. Each picture is what a person would see;
+It drives the virtual scanner, takes about five minutes and needs no screen. Each picture is what a person would see;
 nothing in it is drawn by hand.
 """
 
@@ -102,6 +102,7 @@ def pictures(program: Program, save: Callable[[str], None]) -> None:  # noqa: PL
     )
     exam.register(patient, PatientPosition.HFS, "HEAD")
     save("registered")
+    prescan_pictures(program, save)
     brain = next(item for item in exam.programmes() if item.name == "Brain, routine")
     short = replace(brain.protocols[3], parameters={**brain.protocols[3].parameters, "n_slab": 18, "n_phase": 88})
     exam.add((*brain.protocols[:3], short, *brain.protocols[4:]))
@@ -117,6 +118,9 @@ def pictures(program: Program, save: Callable[[str], None]) -> None:  # noqa: PL
     exam.editor.commit()
     until(lambda: exam.items[3].check is not None)
     save("beyond-limits")
+    program.commands.show_exposure()
+    save("exposure")
+    shell.sheet.dismiss()
     exam.editor.reset()
     exam.editor.commit()
     exam.start()
@@ -129,8 +133,18 @@ def pictures(program: Program, save: Callable[[str], None]) -> None:  # noqa: PL
     save("closing")
     shell.sheet.dismiss()
     until(lambda: exam.items[3].state is ItemState.DONE)
+    until(lambda: exam.status.is_running and exam.items[4].state is ItemState.SCANNING)
     exam.stop()
-    until(lambda: not exam.status.is_running)
+    until(lambda: not exam.status.is_running and program.commands.control.verdict[0] != "unknown")
+    save("stopped")
+    program.commands.go_to(program.scanner)
+    save("scanner-stopped")
+    program.commands.make_ready()
+    save("make-ready")
+    shell.sheet.person.setText("A. Technologist")
+    shell.sheet.submit()
+    until(lambda: not program.commands.control.is_stopped)
+    program.commands.go_to(program.place)
     exam.select(exam.items[3].item_id)
     save("done-and-stopped")
     program.commands.export()
@@ -151,6 +165,18 @@ def pictures(program: Program, save: Callable[[str], None]) -> None:  # noqa: PL
         settle()
         exam.add(tuple(replace(item, name=f"{item.name} {'with a very long name ' * 3}") for item in brain.protocols[:2]))
         save(name)
+
+
+def prescan_pictures(program: Program, save: Callable[[str], None]) -> None:
+    """One button, all steps, on the scanner's devices."""
+    program.commands.go_to(program.prescan)
+    settle()
+    program.commands.prescan.run()
+    until(lambda: (step := program.commands.prescan.status.current) is not None and step.name == "transmit_power")
+    save("prescan-running")
+    until(lambda: not program.exam.status.is_running)
+    save("prescan")
+    program.commands.go_to(program.place)
 
 
 def add_denoising(folder: Path) -> None:

@@ -253,3 +253,27 @@ def test_stop_ends_a_prescan_like_a_scan(program, prescan, qtbot):
     qtbot.waitUntil(lambda: not service.status.is_running, timeout=30_000)
     assert not service.prescan.is_done
     assert [one.name for one in service.prescan.failed] or service.prescan.problem
+
+
+def test_the_queue_says_how_the_prescan_stands_and_leads_there_and_back(program, prescan, qtbot):
+    from PySide6.QtWidgets import QPushButton
+
+    program.commands.go_to(program.place)
+    way = program.place.queue.top.itemAt(0).widget()
+    assert isinstance(way, QPushButton)
+    for status, text, health in (
+        (PrescanStatus(), "○ not run yet", "unknown"),
+        (PrescanStatus(steps=(step("Noise", verdict=Verdict.PASS),)), "✓ done", "good"),
+        (PrescanStatus(steps=(step("Noise", verdict=Verdict.WARN),)), "▲ done, look at it", "warning"),
+        (MIXED, "✕ not good enough", "bad"),
+    ):
+        prescan(status)
+        assert way.text() == f"Prescan   {text}"
+        assert way.property("health") == health
+    way.click()
+    assert program.shell.places.currentWidget() is program.prescan
+    assert not program.prescan.go_on.isVisible()
+    prescan(PrescanStatus(steps=(step("Noise", verdict=Verdict.PASS),)))
+    assert program.prescan.go_on.isVisible()
+    program.prescan.go_on.click()
+    assert program.shell.places.currentWidget() is program.place

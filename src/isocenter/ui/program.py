@@ -39,15 +39,13 @@ class Program(QObject):
         self.place = ExamPlace(self.exam, self.scenarios, self.actions)
         self.prescan = PrescanPlace(self.commands.prescan, self.actions)
         self.prescan.skip_wanted.connect(self.commands.skip_step)
-        way = PrescanButton(self.commands.prescan)
-        way.clicked.connect(lambda: self.commands.go_to(self.prescan))
-        self.place.queue.top.addWidget(way)
         self.scanner = ScannerPlace(self.exam, self.scenarios, self.commands.control, self.actions)
         self.window_actions = ActionSet(
             window_actions(self.commands, self.place, self.prescan, self.scanner), shell, lambda: shell.sheet is not None
         )
         self.commands.table = (*self.actions.table, *self.window_actions.table)
         self._add_places()
+        self._link_places()
         self.exposure = ExposureLight(self.exam)
         shell.banner.buttons.addWidget(self.exposure)
         self._end = ActionButton(self.actions["exam.end"])
@@ -86,6 +84,13 @@ class Program(QObject):
             translate("Program", "State of the scanner, its devices and values (Ctrl+3)"),
             self.scanner,
         )
+
+    def _link_places(self) -> None:
+        """Ways from the exam to its prescan and back."""
+        way = PrescanButton(self.commands.prescan)
+        way.clicked.connect(lambda: self.commands.go_to(self.prescan))
+        self.place.queue.top.addWidget(way)
+        self.prescan.go_on.clicked.connect(lambda: self.commands.go_to(self.place))
 
     def _connect_actions(self) -> None:
         exam, commands = self.exam, self.commands

@@ -264,8 +264,11 @@ class PrescanPlace(QWidget):
         texts.addWidget(self.outcome)
         row.addLayout(texts, 1)
         self.run = ActionButton(actions["prescan.run"], "primary")
+        self.go_on = QPushButton(translate("Prescan", "Continue to the exam"))
+        self.go_on.setToolTip(translate("Prescan", "Queue, pictures and parameters (Ctrl+1)"))
         row.addWidget(ActionButton(actions["prescan.retry"]))
         row.addWidget(self.run)
+        row.addWidget(self.go_on)
         return head
 
     def _make_values(self) -> QWidget:
@@ -292,6 +295,7 @@ class PrescanPlace(QWidget):
         glyphs = {"running": "…"}
         self.outcome.setText(f"{glyphs[health]} {sentence}" if health in glyphs else state_text(health, sentence))
         set_health(self.outcome, health)
+        self.go_on.setVisible(health in ("good", "warning"))
         cards = self._model.cards
         while len(self.views) < len(cards):
             view = StepView(self._model)
