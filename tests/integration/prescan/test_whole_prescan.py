@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The whole prescan over the wire: it finds what is wrong within its tolerances, and fast enough."""
 
-
 import pytest
 
 from isocenter.acquisition.prescan.contract import Verdict

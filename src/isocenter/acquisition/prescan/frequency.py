@@ -140,7 +140,7 @@ def measure_frequency(raw: RawScan) -> Frequency | Refusal:
     resolution_hz = 1 / (raw.dwell_s * len(signal))
     if any(abs(line.peak_hz - spur_hz) < _BESIDE * resolution_hz for spur_hz in spurs):
         return _no_signal(line.snr, spurs, raw)  # what is left of a tone that wavers
-    return _judge(line, shots, spurs, raw)
+    return _judge(line, _each_without(shots, spurs, raw.dwell_s), spurs, raw)
 
 
 def _judge(line: _Line, shots: NDArray[np.complex128], spurs: list[float], raw: RawScan) -> Frequency | Refusal:
@@ -291,6 +291,14 @@ def _without(signal: NDArray[np.complex128], tones_hz: list[float], dwell_s: flo
             tones_hz[index] = _refine(alone, tone_hz, dwell_s)
             waves[:, index] = np.exp(2j * np.pi * tones_hz[index] * time_s)
     return np.asarray(signal - waves @ _amplitudes(waves, signal), dtype=np.complex128)
+
+
+def _each_without(shots: NDArray[np.complex128], tones_hz: list[float], dwell_s: float) -> NDArray[np.complex128]:
+    """Each shot less tones that are known; a strong one would make the shots of a signal beside it disagree."""
+    if not tones_hz:
+        return shots
+    waves = np.exp(2j * np.pi * np.array(tones_hz) * dwell_s * np.arange(shots.shape[1])[:, None])
+    return np.stack([shot - waves @ _amplitudes(waves, shot) for shot in shots])
 
 
 def _amplitudes(waves: NDArray[np.complex128], signal: NDArray[np.complex128]) -> NDArray[np.complex128]:

@@ -217,10 +217,22 @@ def _comb(lines: tuple[SpurLine, ...], resolution_hz: float) -> tuple[float, flo
         if trial_hz < 6 * resolution_hz:
             continue
         for middle_hz in places_hz[:5]:
-            steps = (places_hz - middle_hz) / trial_hz
-            fits = np.abs(steps - np.round(steps)) * trial_hz < 1.2 * resolution_hz
+            spacing_hz = _refined(places_hz - middle_hz, trial_hz, resolution_hz)
+            steps = (places_hz - middle_hz) / spacing_hz
+            fits = np.abs(steps - np.round(steps)) * spacing_hz < 1.2 * resolution_hz
             n_fit = int(np.unique(np.round(steps[fits])).size)
             by_chance = len(lines) * min(2.4 * resolution_hz / trial_hz, 1.0)
             if n_fit >= _MIN_TEETH and n_fit > 3 * by_chance and n_fit >= 0.5 * len(lines):
-                best = max(best, (n_fit, trial_hz, trial_hz, float(middle_hz)), key=lambda item: item[:2])
+                best = max(best, (n_fit, spacing_hz, spacing_hz, float(middle_hz)), key=lambda item: item[:2])
     return best[2], best[3]
+
+
+def _refined(from_middle_hz: NDArray[np.float64], trial_hz: float, resolution_hz: float) -> float:
+    """Distance of a comb's lines, better than the spectrum resolves, from those near its middle."""
+    steps = np.round(from_middle_hz / trial_hz)
+    off_hz = np.abs(from_middle_hz - steps * trial_hz)
+    near = (np.abs(steps) <= 8) & (steps != 0) & (off_hz < (1.2 + 0.5 * np.abs(steps)) * resolution_hz)
+    if not near.any():
+        return trial_hz
+    found_hz = float(from_middle_hz[near] @ steps[near] / (steps[near] @ steps[near]))
+    return found_hz if abs(found_hz - trial_hz) < resolution_hz else trial_hz

@@ -28,8 +28,7 @@ MAX_STEP_T_PER_M: Final = 0.5e-3
 _ZERO_FILL: Final = 4
 _SECOND: Final = 0.6  # of the higher maximum, what a second one must reach to be mentioned
 _VALLEY: Final = 0.85  # of the lower of two maxima, below which the peaks between them must fall
-_SPUR: Final = 10.0  # over the median of the spectrum that is blurred most
-_SPUR_CHANGE: Final = 0.5  # a line that changes less than so much from one shim to another belongs to no patient
+_LEAK: Final = 4  # resolutions to each side of a tone that are left out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,15 +43,12 @@ class Sweep:
         Of the highest.
     width_hz
         Full width at half of the power of the highest line.
-    spurs
-        Bins that are left out: lines that no shim changes.
     """
 
     offset_t_per_m: NDArray[np.float64]
     peak: NDArray[np.float64]
     snr: float
     width_hz: float
-    spurs: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,14 +74,8 @@ class Best:
     is_at_edge: bool
 
 
-def read_sweep(raw: RawScan, spurs: NDArray[np.int64] | None = None) -> Sweep | Refusal:
-    """Peaks of a ``shim_sweep`` scan.
-
-    Parameters
-    ----------
-    spurs
-        Bins to leave out, as found by an earlier sweep; None looks for them in this one, which must be wide.
-    """
+def read_sweep(raw: RawScan, tones_hz: tuple[float, ...] = ()) -> Sweep | Refusal:
+    """Peaks of a ``shim_sweep`` scan, without tones that are known to be interference."""
     offsets = np.array([float(text) for text in raw.definitions["Offsets"].split()])
     samples, at = raw.samples[:, 0].astype(np.complex128), raw.label("SET")
     if np.count_nonzero(np.abs(samples) >= 0.98) >= 3:
@@ -100,9 +90,8 @@ def read_sweep(raw: RawScan, spurs: NDArray[np.int64] | None = None) -> Sweep | 
     spectra = np.abs(np.fft.fftshift(np.fft.fft(echoes * window, _ZERO_FILL * n, axis=1), axes=1))
     order = np.argsort(offsets)
     offsets, spectra = offsets[order], spectra[order]
-    found = find_spurs(spectra) if spurs is None else spurs
-    if len(found):
-        spectra[:, found] = 0.0
+    if tones_hz:
+        spectra[:, bins_of(tones_hz, raw)] = 0.0
     level = np.sort(spectra, axis=1)[:, : 3 * spectra.shape[1] // 4]
     noise = float(np.median(level[level > 0])) / 0.83 if np.any(level > 0) else 1.0
     peak = spectra.max(axis=1)
@@ -115,33 +104,53 @@ def read_sweep(raw: RawScan, spurs: NDArray[np.int64] | None = None) -> Sweep | 
         )
     best = spectra[int(np.argmax(peak))] ** 2
     width_hz = float(np.count_nonzero(best >= best.max() / 2)) / (_ZERO_FILL * n * raw.dwell_s)
-    return Sweep(offset_t_per_m=offsets, peak=peak, snr=snr, width_hz=width_hz, spurs=found)
+    return Sweep(offset_t_per_m=offsets, peak=peak, snr=snr, width_hz=width_hz)
 
 
-def peak_and_width(raw: RawScan) -> tuple[float, float]:
-    """Height of the peak of a ``frequency`` scan's spectrum, and the width of its line [Hz]."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """The line of a ``frequency`` scan.
+
+    Attributes
+    ----------
+    peak
+        Height of the spectrum's peak.
+    width_hz
+        Full width at half of the power.
+    spread_hz
+        Part of the band that holds 80 % of the power: more than the width where a narrow peak stands on a wide foot.
+    """
+
+    peak: float
+    width_hz: float
+    spread_hz: float
+
+
+def read_line(raw: RawScan, tones_hz: tuple[float, ...] = ()) -> Line:
+    """The line of a ``frequency`` scan, without tones that are known to be interference."""
     echo = raw.samples[:, 0].astype(np.complex128).mean(axis=0)
     n = len(echo)
     window = np.exp(-0.5 * ((np.arange(n) - n // 2) / (n / 3)) ** 2)
     power = np.abs(np.fft.fftshift(np.fft.fft(echo * window, _ZERO_FILL * n))) ** 2
-    return float(np.sqrt(power.max())), float(np.count_nonzero(power >= power.max() / 2)) / (_ZERO_FILL * n * raw.dwell_s)
+    if tones_hz:
+        power[bins_of(tones_hz, raw)] = 0.0
+    bin_hz = 1 / (_ZERO_FILL * n * raw.dwell_s)
+    ranked = np.sort(np.maximum(power - 6 * np.median(power), 0.0))[::-1]
+    held = int(np.searchsorted(np.cumsum(ranked), 0.8 * ranked.sum())) + 1
+    return Line(
+        peak=float(np.sqrt(power.max())),
+        width_hz=float(np.count_nonzero(power >= power.max() / 2)) * bin_hz,
+        spread_hz=held * bin_hz,
+    )
 
 
-def find_spurs(spectra: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Bins of narrow lines that are the same at the worst values of a shim as at the best, shape ``(n,)``."""
-    worst = np.minimum(spectra[0], spectra[-1])
-    best = spectra[int(np.argmax(spectra.max(axis=1)))]
-    level = float(np.median(worst))
-    reach = 3 * _ZERO_FILL
-    places = np.flatnonzero(worst > _SPUR * level)
-    found: list[NDArray[np.int64]] = []
-    for place in places.tolist():
-        near = slice(max(place - reach, 0), place + reach + 1)
-        beside = np.r_[worst[max(place - 6 * reach, 0) : near.start], worst[near.stop : near.stop + 6 * reach]]
-        is_narrow = len(beside) and np.median(beside) < 0.3 * worst[place]
-        if worst[place] == worst[near].max() and is_narrow and abs(best[place] - worst[place]) < _SPUR_CHANGE * worst[place]:
-            found.append(np.arange(near.start, min(near.stop, len(worst))))
-    return np.unique(np.concatenate(found)) if found else np.zeros(0, dtype=np.int64)
+def bins_of(tones_hz: tuple[float, ...], raw: RawScan) -> NDArray[np.int64]:
+    """Bins of a sweep's spectra that hold some tones [Hz], with what leaks beside them."""
+    n = _ZERO_FILL * raw.samples.shape[2]
+    places = np.round((np.array(tones_hz) - raw.lo_hz) * n * raw.dwell_s).astype(np.int64) + n // 2
+    reach = np.arange(-_LEAK * _ZERO_FILL, _LEAK * _ZERO_FILL + 1)
+    bins = np.unique(places[:, None] + reach)
+    return np.asarray(bins[(bins >= 0) & (bins < n)], dtype=np.int64)
 
 
 def find_best(offset_t_per_m: NDArray[np.float64], peak: NDArray[np.float64]) -> Best:

@@ -140,7 +140,9 @@ class FineFrequency:
         )
         found: list[Frequency] = []
         for shift_hz in (0.0, SHIFT_HZ):
-            lo_hz = (found[0].larmor_hz if found else bench.calibration.larmor_hz) + shift_hz
+            lo_hz = bench.calibration.larmor_hz
+            if found:  # onwards from where the oscillator was, so that it moves in any case
+                lo_hz = found[0].larmor_hz + float(np.copysign(shift_hz, found[0].offset_hz))
             raw, path = bench.measure(protocol, replace(bench.calibration, larmor_hz=lo_hz))
             outcome = measure_frequency(raw)
             marks = {"found": outcome.offset_hz} if isinstance(outcome, Frequency) else {}
@@ -149,20 +151,22 @@ class FineFrequency:
             if isinstance(outcome, Refusal):
                 return outcome, result, path
             found.append(outcome)
-        return agree(found[0], found[1], SHIFT_HZ), result, path
+        return agree(found[0], found[1]), result, path
 
 
-def agree(first: Frequency, second: Frequency, shift_hz: float) -> Frequency | Refusal:
-    """Two measurements with the oscillator moved by ``shift_hz`` in between, as one.
+def agree(first: Frequency, second: Frequency) -> Frequency | Refusal:
+    """Two measurements, between which the oscillator was moved, as one.
 
-    A line of the patient stays where it is on the scale of true frequencies. In a mirrored spectrum it seems to run ahead of
-    the oscillator at twice its speed.
+    A line of the patient stays where it is on the scale of true frequencies. In a mirrored spectrum it seems to move
+    twice as far as the oscillator.
     """
     moved_hz = second.larmor_hz - first.larmor_hz
+    oscillator_hz = moved_hz - (second.offset_hz - first.offset_hz)
     doubt_hz = REPEAT_HZ + 3 * (first.sd_hz + second.sd_hz) + 0.1 * max(first.linewidth_hz, second.linewidth_hz)
-    if abs(moved_hz - 2 * shift_hz) < min(doubt_hz, 0.5 * shift_hz):
+    doubt_hz = min(doubt_hz, 0.5 * SHIFT_HZ)
+    if abs(oscillator_hz) > doubt_hz and abs(moved_hz - 2 * oscillator_hz) < doubt_hz:
         return mirrored(first.larmor_hz)
-    if abs(moved_hz) > min(doubt_hz, 0.5 * shift_hz):
+    if abs(moved_hz) > doubt_hz:
         return Refusal(
             doubt=Doubt.UNSTEADY,
             problem=f"The frequency moved by {moved_hz:+.0f} Hz from one measurement to the next; {REPEAT_HZ:.0f} Hz are "

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The step that shims with the gradients: one axis after the other, ever finer, and a proof that it helped."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isocenter.acquisition.prescan.contract import Bench, Curve, Plot, StepResult, Tell, Verdict
-from isocenter.acquisition.prescan.frequency import Doubt, Refusal
-from isocenter.acquisition.prescan.shim import Best, Sweep, find_best, limit_t_per_m, peak_and_width, read_sweep
+from isocenter.acquisition.prescan.frequency import Doubt, Frequency, Refusal, measure_frequency
+from isocenter.acquisition.prescan.shim import Best, Line, Sweep, find_best, limit_t_per_m, read_line, read_sweep
 from isocenter.acquisition.prescan.step_kit import age_text, echo_pulse_s, failed, make_value, spectrum_plot
 from isocenter.domain.calibration import Quantity
 from isocenter.domain.raw import RawScan
@@ -23,19 +23,14 @@ STEPS: Final = (9, 7, 7)
 TR_S: Final = 0.2
 GROWTH: Final = 1.03
 """The peak must be higher by this factor for the shim to have changed anything."""
-LOSS: Final = 0.97
+LOSS: Final = 0.8
+"""Below, something else has changed: the patient moved, or the sweeps were misled."""
 STILL_WIDE: Final = 8.0
 """Width of the line, in resolutions of the measurement, from which linear shims were not what limits it."""
+_SHIMMABLE: Final = frozenset({Doubt.SPLIT, Doubt.EDGE})  # what a bad shim may make of a line
 _AXES: Final = "xyz"
 _BAND_HZ: Final = 50e3
 _SAMPLES: Final = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class _Peak:
-    height: float
-    width_hz: float
-    raw: RawScan
 
 
 class _Refused(Exception):
@@ -74,21 +69,23 @@ class _Shimming:
         self._limits = np.array([limit_t_per_m(axis.full_scale_t_per_m) for axis in bench.scanner.gradients.axes])
         self._sd = np.full(3, float("nan"))
         self._channel_from_logical = np.eye(3)
-        self._spurs: list[NDArray[np.int64] | None] = [None, None, None]
+        self._tones_hz: tuple[float, ...] = ()
+        self._is_first = [True, True, True]
         self._twins: list[str] = []
         self._path = Path()
 
     def run(self) -> StepResult:
-        before = self._line(self._old)
+        before, raw = self._line(self._old)
         gradients = self._bench.scanner.gradients
-        self._channel_from_logical = gradients.channel_from_device @ before.raw.placement.device_from_logical
+        self._channel_from_logical = gradients.channel_from_device @ raw.placement.device_from_logical
         for half_t_per_m, steps in zip(HALF_RANGES_T_PER_M, STEPS, strict=True):
             for axis in range(3):
                 self._improve(axis, half_t_per_m, steps)
-        after = self._line(self._shim)
+        after, raw = self._line(self._shim)
+        self.result = replace(self.result, plots=(*self.result.plots, spectrum_plot(raw, {})))
         return self._judge(before, after)
 
-    def _line(self, shim_t_per_m: NDArray[np.float64]) -> _Peak:
+    def _line(self, shim_t_per_m: NDArray[np.float64]) -> tuple[Line, RawScan]:
         protocol = Protocol(
             name="Prescan shim check",
             sequence="frequency",
@@ -103,8 +100,12 @@ class _Shimming:
             },
         )
         raw, self._path = self._bench.measure(protocol, self._with(shim_t_per_m))
-        height, width_hz = peak_and_width(raw)
-        return _Peak(height, width_hz, raw)
+        found = measure_frequency(raw)
+        if isinstance(found, Frequency):
+            self._tones_hz = tuple(dict.fromkeys((*self._tones_hz, *found.spurs_hz)))
+        elif found.doubt not in _SHIMMABLE:
+            raise _Refused(found)
+        return read_line(raw, self._tones_hz), raw
 
     def _with(self, shim_t_per_m: NDArray[np.float64]) -> Calibration:
         x, y, z = shim_t_per_m.tolist()
@@ -115,8 +116,8 @@ class _Shimming:
         low, high = self._range(axis, half_t_per_m)
         sweep = self._sweep(axis, low, high, steps)
         best = find_best(sweep.offset_t_per_m, sweep.peak)
-        if self._spurs[axis] is None:
-            self._spurs[axis] = sweep.spurs
+        if self._is_first[axis]:
+            self._is_first[axis] = False
             if len(best.maxima_t_per_m) > 1:
                 best = self._better_of(axis, best, (high - low) / (steps - 1))
         self._shim = self._moved(axis, best.offset_t_per_m)
@@ -165,7 +166,7 @@ class _Shimming:
             },
         )
         raw, _ = self._bench.measure(protocol, self._with(self._shim))
-        sweep = read_sweep(raw, self._spurs[axis])
+        sweep = read_sweep(raw, self._tones_hz)
         if isinstance(sweep, Refusal):
             raise _Refused(sweep)
         return sweep
@@ -190,9 +191,9 @@ class _Shimming:
         self.result = replace(self.result, text=f"Line {sweep.width_hz:.0f} Hz wide", plots=(*others, plot))
         self._tell(self.result)
 
-    def _judge(self, before: _Peak, after: _Peak) -> StepResult:
-        growth = after.height / before.height if before.height > 0 else float("inf")
-        result = replace(self.result, plots=(*self.result.plots, spectrum_plot(after.raw, {})))
+    def _judge(self, before: Line, after: Line) -> StepResult:
+        growth = after.peak / before.peak if before.peak > 0 else float("inf")
+        result = self.result
         if growth < LOSS:
             return failed(
                 result,
@@ -210,7 +211,7 @@ class _Shimming:
         notes = list(self._twins)
         resolution_hz = _BAND_HZ / _SAMPLES
         is_limited = bool(np.any(np.abs(shim) > 0.98 * self._limits))
-        if after.width_hz > STILL_WIDE * resolution_hz:
+        if (after if growth > GROWTH else before).spread_hz > STILL_WIDE * resolution_hz:
             notes.append("what is left needs shims of higher order: linear ones are not the limit")
         remedy = ""
         if is_limited:
