@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
-from isocenter.acquisition.prescan.tracking import FrequencyTracker
+from isocenter.acquisition.prescan.tracking import FrequencyJump, FrequencyTracker
 from isocenter.compiler.interpret.scan import compile_scan
 from isocenter.compiler.pulseq.reader import read_pulseq
 from isocenter.config.hardware import load_scanner
@@ -106,6 +106,14 @@ def test_one_degree_is_told_once_and_not_before_it_is_there(name):
     assert jump.may_be_motion
     assert "the patient has moved" in jump.text
     assert f"{jump.change_hz:+.0f} Hz after" in jump.text
+
+
+def test_a_steady_temperature_says_that_the_patient_moved():
+    jump = FrequencyJump(change_hz=-800.0, time_s=30.0, limit_hz=500.0, may_be_motion=True)
+    assert jump.is_rather_motion(0.02, SLOPE_HZ_PER_C)
+    assert not jump.is_rather_motion(0.3, SLOPE_HZ_PER_C)
+    assert not jump.is_rather_motion(float("nan"), SLOPE_HZ_PER_C)
+    assert not replace(jump, may_be_motion=False).is_rather_motion(0.0, SLOPE_HZ_PER_C)
 
 
 @pytest.mark.parametrize("name", SCANS)

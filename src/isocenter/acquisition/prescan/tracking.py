@@ -42,6 +42,7 @@ _FOR_A_BEND: Final = 12
 _SD_FACTOR: Final = 1.6
 """Errors of comparisons over their formal deviation, as seen on the virtual scanner: readouts are not quite alike."""
 _FLOOR_HZ: Final = 2.0
+_STEADY: Final = 0.25  # of the limit
 _ALIKE: Final = 0.8
 """Least correlation of two lines; less when something moved, or they are no mirror images, or there is only noise."""
 
@@ -72,6 +73,18 @@ class FrequencyJump:
         """For the operator and the journal."""
         said = f"{self.change_hz:+.0f} Hz after {self.time_s:.0f} s, the limit is {self.limit_hz:.0f} Hz"
         return f"{said}; or the patient has moved" if self.may_be_motion else said
+
+    def is_rather_motion(self, warmer_c: float, slope_hz_per_c: float) -> bool:
+        """True when the magnet's temperature says that its frequency has hardly changed: then the patient moved.
+
+        Parameters
+        ----------
+        warmer_c
+            Than when the frequency was measured; NaN without a sensor, which tells nothing.
+        slope_hz_per_c
+            How the magnet follows its temperature.
+        """
+        return self.may_be_motion and abs(slope_hz_per_c * warmer_c) < _STEADY * self.limit_hz
 
 
 @dataclass(frozen=True, slots=True)
