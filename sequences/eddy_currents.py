@@ -6,7 +6,8 @@ A long gradient pulse, a delay, then a gradient echo along the same axis. Each d
 the excitation [s]. The phase between the two signs changes along the axis with what is left of the gradient and is equal
 everywhere for what shifts the whole field; all other gradients of the shot are the same and cancel.
 
-The excitations come at equal times whatever the delay, so that the magnetisation is always the same.
+The excitations come at equal times whatever the delay, so that the magnetisation is always the same. Every second average
+takes the signs in reverse order, so that a steady drift of the main field cancels.
 """
 
 from dataclasses import dataclass, replace
@@ -60,7 +61,7 @@ class Parameters:
     te_s: float = number(0.005, "TE", unit="ms", low=0.001, high=0.05, help="From the pulse to the echo.")
     tr_s: float = number(0.6, "TR", unit="ms", low=0.02, high=5.0, help="From one excitation to the next.")
     rf_s: float = number(60e-6, "RF pulse length", unit="us", low=10e-6, high=1e-3, help="Of the hard pulse.")
-    averages: int = integer(1, "Averages", low=1, high=32, help="Times that everything is measured.")
+    averages: int = integer(2, "Averages", low=1, high=32, help="Every second one with the signs in reverse order.")
     dummy_shots: int = integer(3, "Dummy shots", low=0, high=20, help="Shots before the first measurement.")
 
 
@@ -105,7 +106,7 @@ def build(p: Parameters, system: System) -> Any:
         shot(0, 1, -1)
     for average in range(p.averages):
         for number_of in range(p.n_delays):
-            for phase in range(len(SIGNS)):
+            for phase in range(len(SIGNS)) if average % 2 == 0 else reversed(range(len(SIGNS))):
                 shot(number_of, phase, average)
     return player.define(
         RepetitionTime=nearest(p.tr_s),

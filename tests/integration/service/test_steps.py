@@ -190,6 +190,13 @@ def test_no_eddy_currents_are_none(service_bench):
     assert "nothing that can be seen" in result.text
 
 
+def test_a_warming_magnet_is_no_eddy_current(service_bench):
+    """One degree in an hour: 0.6 Hz each second."""
+    result = service_bench(magnet=MagnetFaults(drift_c_per_s=1 / 3600)).run(EddyCurrentsStep())
+    assert result.verdict is Verdict.PASS, result.text
+    assert not value_of(result, Quantity.EDDY_B0).any(), result.text
+
+
 def test_a_shim_is_found_and_does_what_it_was_to_do(service_bench):
     linear = {"x": 400.0, "y": -250.0, "z": 150.0}
     bench = service_bench(magnet=MagnetFaults(harmonics_hz=linear | {"z2": 120.0}))

@@ -29,7 +29,7 @@ def test_projections_cross_the_middle_both_ways(kspace_of, scanner, shift_s):
 @pytest.mark.parametrize("scanner", SCANNERS)
 @pytest.mark.parametrize("axis", ["x", "y", "z"])
 def test_eddy_currents_are_asked_for_at_their_delays(read_back, scanner, axis):
-    values = {"axis": axis, "n_delays": 5, "n_read": 33, "dummy_shots": 1}
+    values = {"axis": axis, "n_delays": 5, "n_read": 33, "dummy_shots": 1, "averages": 1}
     built = build("eddy_currents", values, load_scanner(scanner))
     seq = read_back(built)
     delays_s = [float(word) for word in built.report["Delays"].strip("[]").replace(",", " ").split()]
@@ -53,6 +53,14 @@ def test_eddy_currents_are_asked_for_at_their_delays(read_back, scanner, axis):
         assert np.sign(heights[played]).max() == np.sign(heights[played]).min() == (1, 0, -1)[phase]
         end = times[np.flatnonzero(played)[-1] + 1] if np.flatnonzero(played)[-1] + 1 < len(times) else times[-1]
         assert excited_s[shot + 1] - end == pytest.approx(delays_s[number_of], abs=2e-6)
+
+
+def test_a_steady_drift_cancels_between_two_averages(read_back):
+    seq = read_back(build("eddy_currents", {"n_delays": 4, "n_read": 33}, load_scanner("osii-one")))
+    labels = seq.evaluate_labels(evolution="adc")
+    order = np.arange(len(labels["PHS"]))
+    mean = [[order[(labels["SET"] == d) & (labels["PHS"] == phase)].mean() for phase in range(3)] for d in range(4)]
+    assert np.ptp(np.array(mean), axis=1) == pytest.approx(0)
 
 
 @pytest.mark.parametrize(

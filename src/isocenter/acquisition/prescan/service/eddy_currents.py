@@ -66,7 +66,7 @@ class EddyCurrentsStep(ServiceStep):
     name = "eddy_currents"
     title = "Eddy currents"
 
-    def __init__(self, phantom: ServicePhantom | None = None, averages: int = 1) -> None:
+    def __init__(self, phantom: ServicePhantom | None = None, averages: int = 2) -> None:
         self._phantom = phantom or ServicePhantom()
         self._averages = averages
 
