@@ -59,14 +59,20 @@ def main(out: Path) -> None:
                 service.close()
             shell.may_close = True
             shell.close()
+    make_small(out)
 
 
 def save_to(out: Path, shell: Shell, name: str) -> None:
-    """Keep what is seen now."""
+    """Keep what is seen now; made small at the end, since a window that does not react for a second stops the scanner."""
     settle()
-    path = out / f"exam-{name}.png"
-    shell.grab().save(str(path))
-    Image.open(path).convert("RGB").quantize(256).save(path, optimize=True)
+    shell.grab().save(str(out / f"exam-{name}.png"), quality=100)  # 100: not compressed, which is fast
+    settle(20)
+
+
+def make_small(out: Path) -> None:
+    """Few colours and good compression."""
+    for path in sorted(out.glob("exam-*.png")):
+        Image.open(path).convert("RGB").quantize(256).save(path, optimize=True)
 
 
 def pictures(program: Program, save: Callable[[str], None]) -> None:  # noqa: PLR0915  one walk, step by step

@@ -34,6 +34,12 @@ def test_an_exposure_tells_value_limit_window_and_how_it_is_known(one, name, tex
     assert (line.name, line.text, line.share, line.label, line.health) == (name, text, share, label, health)
 
 
+def test_small_numbers_are_told_as_a_person_would():
+    assert exposure_line(replace(HEAD, value=5.9e-6)).text == "at most 0.001 of 3.2 W/kg"
+    assert exposure_line(replace(HEAD, value=5.9e-6, label=Label.MODEL)).text == "less than 0.001 of 3.2 W/kg"
+    assert exposure_line(replace(HEAD, value=0.0)).text == "at most 0 of 3.2 W/kg"
+
+
 def test_what_is_unknown_is_never_good_in_the_summary():
     assert summary((HEAD, WARM)) == (
         "unknown",

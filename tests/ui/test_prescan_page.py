@@ -136,7 +136,8 @@ def test_the_headline_says_where_it_stands(prescan):
     prescan(PrescanStatus(steps=(step("Noise", verdict=Verdict.PASS),)))
     assert model.outcome == ("good", "Ready to scan.")
     prescan(PrescanStatus(steps=(step("Noise", StepState.STOPPED),), problem="Stopped.", remedy="Press Run prescan."))
-    assert model.outcome == ("bad", "Stopped. What to do: Press Run prescan.")
+    assert model.outcome == ("warning", "Stopped. What to do: Press Run prescan.")
+    assert model.short == ("warning", "■ stopped")
 
 
 def test_nobody_on_the_table_says_so(program):

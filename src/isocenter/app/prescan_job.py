@@ -214,8 +214,8 @@ class PrescanJob:
             try:
                 result = self._run_one(bench, self._steps[name], is_forced=name == forced)
                 self._keep(result, bench)
-            except ScanAborted as stopped:
-                self._end_early(stopped)
+            except ScanAborted:
+                self._end_early(_stopped())
                 return False
             except ConsoleError as error:
                 self._end_early(error)
@@ -229,7 +229,7 @@ class PrescanJob:
 
     def _run_one(self, bench: Bench, step: Step, *, is_forced: bool) -> StepResult:
         if bench.cancel.is_set():
-            raise ScanAborted("The prescan was stopped.", "Press Run prescan to begin again.")
+            raise _stopped()
         if not is_forced and (reason := step.why_skip(bench)):
             return StepResult(step=step.name, title=step.title, verdict=Verdict.SKIPPED, text=_sentence(reason))
         empty = StepResult(step=step.name, title=step.title)
@@ -280,6 +280,13 @@ class PrescanJob:
             steps = tuple(step if other.name == step.name else other for other in self._status.steps)
             self._status = replace(self._status, steps=steps)
         self._tell()
+
+
+def _stopped() -> ScanAborted:
+    return ScanAborted(
+        "The prescan was stopped. What it found until then stays in use.",
+        "When the scanner is ready again, press Run prescan; only what is missing is measured.",
+    )
 
 
 def _waiting(step: Step) -> StepStatus:

@@ -170,7 +170,8 @@ def test_stop_ends_the_step_without_a_verdict(store):
     assert not desk.run()
     assert desk.states() == [StepState.STOPPED, StepState.WAITING]
     assert rest.n_runs == 0
-    assert desk.status.problem == "Stopped."
+    assert "The prescan was stopped" in desk.status.problem
+    assert "press Run prescan" in desk.status.remedy
     assert not desk.status.is_running
     assert desk.status.ended_at
     assert not [entry for entry in store.history() if isinstance(entry.content, RefusedCalibration)]

@@ -10,6 +10,7 @@ from isocenter.domain.exposure import Exposure, Label
 from isocenter.domain.limits import OperatingMode
 from isocenter.ui.text import translate
 
+_SMALL: Final = 0.001  # nobody needs more places
 _NEAR: Final = 0.8  # of a limit, from which it is worth a look
 
 
@@ -51,7 +52,7 @@ def exposure_line(one: Exposure) -> ExposureLine:
         if has_limit:
             text = translate("Exposure", "not known; limit {0}").format(f"{limit:.3g} {unit}".strip())
     else:
-        number = f"{value:.2g}" if value < 100 else f"{value:.0f}"
+        number = _number(value, is_bound=one.label is Label.BOUND)
         text = translate("Exposure", "{0} of {1}").format(number, f"{limit:.3g} {unit}".strip())
         if not has_limit:
             text = f"{number} {unit}".strip()
@@ -119,6 +120,12 @@ def mode_text(mode: OperatingMode) -> str:
     if mode is OperatingMode.NORMAL:
         return translate("Exposure", "normal mode")
     return translate("Exposure", "first level controlled mode")
+
+
+def _number(value: float, *, is_bound: bool) -> str:
+    if 0 < value < _SMALL:
+        return f"{_SMALL:g}" if is_bound else translate("Exposure", "less than {0}").format(f"{_SMALL:g}")
+    return f"{value:.2g}" if value < 100 else f"{value:.0f}"
 
 
 def _capital(text: str) -> str:

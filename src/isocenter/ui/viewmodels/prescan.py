@@ -109,7 +109,10 @@ class PrescanViewModel(QObject):
             number = status.steps.index(current) + 1
             return "running", translate("Prescan", "{0} of {1}: {2}").format(number, len(status.steps), current.result.title)
         if status.problem:
-            return "bad", f"{status.problem} {translate('Prescan', 'What to do: {0}').format(status.remedy)}"
+            return (
+                "warning" if self._was_stopped else "bad",
+                f"{status.problem} {translate('Prescan', 'What to do: {0}').format(status.remedy)}",
+            )
         if failed := status.failed:
             names = ", ".join(step.result.title for step in failed)
             return "bad", translate("Prescan", "Not good enough: {0}. Values found earlier stay in use.").format(names)
@@ -120,9 +123,15 @@ class PrescanViewModel(QObject):
         return "unknown", self._why_not() or translate("Prescan", "Not measured yet. One press does all of it.")
 
     @property
+    def _was_stopped(self) -> bool:
+        return any(step.state is StepState.STOPPED for step in self.status.steps)
+
+    @property
     def short(self) -> tuple[str, str]:
         """The same in a few words, for the top of the queue."""
         health, sentence = self.outcome
+        if self._was_stopped:
+            return health, translate("Prescan", "■ stopped")
         texts = {
             "running": f"… {sentence}",
             "good": translate("Prescan", "✓ done"),

@@ -295,7 +295,7 @@ class PrescanPlace(QWidget):
         glyphs = {"running": "…"}
         self.outcome.setText(f"{glyphs[health]} {sentence}" if health in glyphs else state_text(health, sentence))
         set_health(self.outcome, health)
-        self.go_on.setVisible(health in ("good", "warning"))
+        self.go_on.setVisible(self._model.status.is_done)
         cards = self._model.cards
         while len(self.views) < len(cards):
             view = StepView(self._model)
