@@ -35,6 +35,8 @@ from isocenter.recon.receive import ReceiveFilter
 LATE_TOLERANCE_S: Final = 0.02
 """A segment that starts later than this changes the contrast enough to be told [s]."""
 CLIP_LEVEL: Final = 0.999
+CLIPPED: Final = "samples at full scale on channel"
+"""In the original words of a message about clipping."""
 MIN_CLIPPED: Final = 3
 """So many raw samples at the receiver's full scale are no accident. Source: reference domain.md 2, step 8."""
 _COIL_CLIPPED: Final = (
@@ -294,7 +296,7 @@ class _Run:
                 continue
             self.clipped.add(channel)  # once a scan is enough
             text = _SENSOR_CLIPPED if channel else _COIL_CLIPPED
-            original = f"{n_clipped} samples at full scale on channel {channel}"
+            original = f"{n_clipped} {CLIPPED} {channel}"
             self._message(DeviceMessage(severity=Severity.WARNING, text=text, original=original))
 
     def _store(self, segment: Segment, raw: NDArray[np.complex64], filter_: ReceiveFilter) -> None:

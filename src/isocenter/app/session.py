@@ -13,6 +13,8 @@ from typing import Protocol
 from isocenter.acquisition.clock import Pace
 from isocenter.acquisition.contracts import Listeners, ScanResult
 from isocenter.acquisition.control.guard import ScanGuard
+from isocenter.acquisition.control.supervisor import Supervisor
+from isocenter.acquisition.runner import CLIPPED
 from isocenter.app.computer_watch import ComputerWatch
 from isocenter.app.control import rf_limits
 from isocenter.app.exposures import ExposureLog, Exposures, Playing, subject_for
@@ -73,8 +75,10 @@ def _both(first: LinesListener, second: LinesListener) -> LinesListener:
     return tell
 
 
-def _teller(on_message: MessageListener | None) -> Callable[[DeviceMessage], None]:
+def _teller(on_message: MessageListener | None, supervisor: Supervisor) -> Callable[[DeviceMessage], None]:
     def tell(message: DeviceMessage) -> None:
+        if CLIPPED in message.original:
+            supervisor.fault("receiver_clipped", detail=message.original)
         if on_message is not None and message.severity is not Severity.INFO:
             health = Health.BAD if message.severity is Severity.ERROR else Health.WARNING
             on_message(health, message.text, f"The console said: {message.original}")
@@ -226,7 +230,7 @@ class ScannerSession(ScannerLink):
             folder = ScanFolder.create(parent, request, prepared.scan, prepared.seq)
             if tap is not None:
                 tap.begin(request, prepared.scan)
-            listeners = Listeners(on_segment=playing.before_segment, on_message=_teller(on_message))
+            listeners = Listeners(on_segment=playing.before_segment, on_message=_teller(on_message, self.supervisor))
             if on_progress is not None:
                 listeners = replace(listeners, on_progress=on_progress)
             with LivePictures(prepared, on_volumes) as live:

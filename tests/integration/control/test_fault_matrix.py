@@ -16,7 +16,7 @@ from isocenter.domain.control import FaultAction, ScannerState
 from isocenter.domain.device import DeviceRole
 from isocenter.domain.errors import ConsoleError, SamplesLost, WrongState
 from isocenter.domain.scan import EndReason
-from isocenter.domain.scenario import DeviceFaults, MagnetFaults
+from isocenter.domain.scenario import DeviceFaults, MagnetFaults, ReceiverFaults
 from isocenter.storage.stored import open_scan, read_raw
 from isocenter.virtual.console.faults import Faults
 
@@ -247,6 +247,16 @@ def test_a_magnet_that_warms_ends_the_scan_until_the_frequency_is_measured_anew(
             scene.measure()
         scene.session.set_frequency(scene.session.calibration.larmor_hz)
         assert not scene.session.needs_frequency()
+
+
+def test_a_clipped_receiver_is_told_and_the_scan_goes_on(tmp_path) -> None:
+    with serve_scene(tmp_path, receiver=ReceiverFaults(adc_bits=14)) as scene:
+        scene.start(1)
+        scene.plant.change("somebody", attenuator_db=scene.plant.state.attenuator_db + 40)
+        assert scene.end()[1].reason is EndReason.COMPLETED
+        told = {fault.name: fault for fault in scene.session.supervisor.faults}
+        assert told["receiver_clipped"].action is FaultAction.WARN
+        assert "samples at full scale" in told["receiver_clipped"].detail
 
 
 def test_a_gradient_board_that_does_not_give_zero_blocks_clinical_scans(tmp_path) -> None:
