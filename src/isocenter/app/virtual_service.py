@@ -161,4 +161,5 @@ class VirtualService(ExamService):
                 self._scanner_runs, self._session = started, started.session
                 self._make_prescan(started.session)
                 self._scenario, self._is_exercise = started.scenario, is_exercise
+        unwanted.session.control.listen(lambda _: None)  # its end is no news of the scanner that is driven now
         unwanted.close()

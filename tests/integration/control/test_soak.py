@@ -61,6 +61,7 @@ def test_stop_at_three_random_moments(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(0)  # as long as it takes
 def test_stop_at_a_hundred_random_moments(tmp_path: Path) -> None:
     took_s = _stop_at_random_moments(tmp_path, 100, seed=1)
     print(f"worst {max(took_s) * 1e3:.1f} ms of {len(took_s)}")
@@ -81,6 +82,7 @@ def _resources() -> dict[str, int]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(0)  # as long as it takes
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="counts what a process holds as Linux tells it")
 def test_scans_back_to_back_leak_nothing(tmp_path: Path) -> None:
     with serve_scene(tmp_path, time_scale=0.0) as scene:
