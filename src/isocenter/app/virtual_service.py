@@ -157,9 +157,10 @@ class VirtualService(ExamService):
         with self._lock:
             unwanted = started if self._closing else self._scanner_runs
             if not self._closing:
-                self._begin_control(started.session)
                 self._scanner_runs, self._session = started, started.session
                 self._make_prescan(started.session)
                 self._scenario, self._is_exercise = started.scenario, is_exercise
+        if unwanted is not started:
+            self._begin_control(started.session)
         unwanted.session.control.listen(lambda _: None)  # its end is no news of the scanner that is driven now
         unwanted.close()
