@@ -197,6 +197,11 @@ def test_a_warming_magnet_is_no_eddy_current(service_bench):
     assert not value_of(result, Quantity.EDDY_B0).any(), result.text
 
 
+def test_a_drift_that_does_not_cancel_is_refused(service_bench):
+    result = service_bench(magnet=MagnetFaults(drift_c_per_s=1 / 3600)).run(EddyCurrentsStep(averages=1))
+    assert_refused(result, "No sum of up to 3 exponentials", "Repeat with more averages")
+
+
 def test_a_shim_is_found_and_does_what_it_was_to_do(service_bench):
     linear = {"x": 400.0, "y": -250.0, "z": 150.0}
     bench = service_bench(magnet=MagnetFaults(harmonics_hz=linear | {"z2": 120.0}))

@@ -15,7 +15,10 @@ NEEDED_SPAN: Final = 900.0
 MIN_SNR: Final = 20.0
 SIGNIFICANT: Final = 5.0
 """An amplitude below so many times its uncertainty is none."""
-_TAU_BOUNDS_S: Final = (3e-5, 1.0)
+MAX_SHARE: Final = 0.3
+"""Of a gradient, or in metres of a shift: what is more is no eddy current."""
+_SHORTEST_TAU_S: Final = 3e-5
+_APART: Final = 1.5
 _MAX_ODD: Final = 0.25
 _MAX_MISFIT: Final = 0.15
 _START_TAUS_S: Final = ((0.01,), (0.001, 0.03), (0.0003, 0.005, 0.08))
@@ -175,12 +178,12 @@ def fit_eddy(left: Floats, sd: float, per_share: float, timing: EddyTiming) -> E
     for n_terms in range(1, MAX_TERMS + 1):
         one, square = _fit(scaled, unit, timing, n_terms)
         score = len(scaled) * np.log(square + unit**2) + 2 * n_terms * np.log(len(scaled))
-        is_sure = np.all(np.abs(one.shares) > SIGNIFICANT * one.shares_sd)
-        if score < best_score and is_sure:
+        if score < best_score and _is_plausible(one, timing):
             best, best_score = one, score
     if best is None or np.sqrt(np.mean((best.fitted - scaled) ** 2)) > _MAX_MISFIT * np.sqrt(np.mean(scaled**2)) + 2 * unit:
         raise AcquisitionError(
-            f"No sum of up to {MAX_TERMS} exponentials explains what is left of the gradient.",
+            f"No sum of up to {MAX_TERMS} exponentials explains what is left of the gradient: {1e5 * scaled[0]:.3g} % ms after "
+            f"{1e3 * delays_s[0]:.3g} ms, {1e5 * scaled[-1]:.3g} % ms after {1e3 * delays_s[-1]:.3g} ms.",
             "Repeat with more averages; if it stays, look for an amplifier that rings or a loose coil.",
         )
     return EddyFit(
@@ -190,6 +193,22 @@ def fit_eddy(left: Floats, sd: float, per_share: float, timing: EddyTiming) -> E
         time_constants_sd_s=best.time_constants_sd_s,
         fitted=best.fitted * per_share,
     )
+
+
+def _is_plausible(fit: EddyFit, timing: EddyTiming) -> bool:
+    """False for terms that fight each other, lie beyond what was measured, or are no stronger than their errors."""
+    taus = fit.time_constants_s
+    return bool(
+        np.all(np.abs(fit.shares) > SIGNIFICANT * fit.shares_sd)
+        and np.all(np.abs(fit.shares) < MAX_SHARE)
+        and np.all(taus[1:] > _APART * taus[:-1])
+        and np.all((taus > 1.05 * _SHORTEST_TAU_S) & (taus < 0.95 * _longest_s(timing)))
+    )
+
+
+def _longest_s(timing: EddyTiming) -> float:
+    """Longest time constant that can be told from a constant [s]."""
+    return 2 * float(timing.delays_s.max())
 
 
 def response_s(timing: EddyTiming, time_constants_s: Floats) -> Floats:
@@ -204,7 +223,7 @@ def response_s(timing: EddyTiming, time_constants_s: Floats) -> Floats:
 def _fit(scaled: Floats, unit: float, timing: EddyTiming, n_terms: int) -> tuple[EddyFit, float]:
     from scipy.optimize import least_squares
 
-    low, high = np.log(_TAU_BOUNDS_S)
+    low, high = np.log(_SHORTEST_TAU_S), np.log(_longest_s(timing))
     sigma = np.sqrt(unit**2 + (0.002 * np.abs(scaled)) ** 2)
 
     def shares_at(log_tau: Floats) -> tuple[Floats, Floats]:

@@ -81,6 +81,14 @@ def test_what_rings_is_refused():
         fit_eddy(rings, SD, GRADIENT, TIMING)
 
 
+@pytest.mark.parametrize("left", [0.05, -2.0])
+def test_what_never_dies_out_is_refused(left):
+    """A drifting field between the signs looks like this; two huge terms of equal length would explain it."""
+    constant = left + np.random.default_rng(3).normal(0, SD, len(TIMING.delays_s))
+    with pytest.raises(AcquisitionError, match=r"No sum of up to 3 exponentials"):
+        fit_eddy(constant, SD, GRADIENT, TIMING)
+
+
 PLACE_M = np.linspace(-0.12, 0.12, 131)
 
 
