@@ -5,7 +5,7 @@ import contextlib
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Final
 
@@ -25,6 +25,15 @@ from isocenter.domain.scan import Protocol as ScanProtocol
 _LIVE_S: Final = 0.25  # what is shown live is computed no more often
 _ROUNDING_S: Final = 0.5
 _LONGEST_S: Final = 86_400.0
+_NEAR: Final = 0.95
+
+
+def _may_change(check: ProtocolCheck | None, played: Mapping[str, float]) -> bool:
+    """True when a check may end otherwise with what was played since. Few do: each takes the worker some seconds."""
+    if check is None:
+        return False
+    near = any(one.fraction + played.get(one.title, 0.0) > _NEAR for one in check.exposures)
+    return near or math.isfinite(check.wait_s)
 
 
 class CheckService:
@@ -88,9 +97,11 @@ class CheckService:
                 alarm.start()
 
     def _check_waiting(self, item_id: str = "") -> None:
-        """Check what still waits once more, with what was played by now: one entry, or all."""
+        """Check once more, with what was played by now: one entry, or all that wait and may have another answer."""
+        played = {one.title: one.fraction for one in self._live_exposures}
         for item in self._queue.items:
-            if item.state is ItemState.WAITING and item_id in ("", item.item_id) and not self._has_ended:
+            is_meant = item.item_id == item_id or (not item_id and _may_change(item.check, played))
+            if item.state is ItemState.WAITING and is_meant and not self._has_ended:
                 self._check_item(item.item_id, item.protocol, item.first_level)
 
     def _end_checks(self) -> None:

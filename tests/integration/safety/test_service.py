@@ -67,6 +67,8 @@ def test_the_queue_refuses_with_wait_shows_exposures_and_looks_again_when_the_wa
     assert max(shown) == pytest.approx(0.55, abs=0.03)
     assert min(shown) < 0.3, "it grows while the scan is played"
 
+    clock = service._session.exposure_log.clock
+    since_s = clock.now_s()
     second = service.add(desk.long)
     wait_for(service, lambda: entry(service, second).check is not None)
     check = entry(service, second).check
@@ -82,14 +84,31 @@ def test_the_queue_refuses_with_wait_shows_exposures_and_looks_again_when_the_wa
     assert "Wait " in entry(service, second).note
     wait_for(service, lambda: not service.status.is_running)
 
+    clock.pass_to(since_s + check.wait_s - 4)
     third = service.add(desk.long)
-    clock = service._session.exposure_log.clock
-    clock.pass_to(clock.now_s() + check.wait_s - 1)
     wait_for(service, lambda: entry(service, third).check is not None)
+    assert 0 < entry(service, third).check.wait_s < 10
     wait_for(service, lambda: entry(service, third).check is not None and entry(service, third).check.is_playable)
     service.start()
     wait_for(service, lambda: entry(service, third).state in (ItemState.DONE, ItemState.FAILED))
     assert entry(service, third).state is ItemState.DONE, entry(service, third).note
+
+
+def test_what_was_played_changes_the_checks_of_what_still_waits(desk, open_service):
+    service = open_service(desk)
+    hot, hotter, cool = desk.long, replace(desk.long, name="Second"), replace(desk.long, name="Third")
+    cool = replace(cool, parameters=dict(cool.parameters) | {"flip_rad": 0.05})
+    items = [service.add(protocol) for protocol in (hot, hotter, hot, cool)]
+    wait_for(service, lambda: all(item.check is not None for item in service.queue))
+    assert all(item.check.is_playable for item in service.queue), "each alone"
+    cool_check = entry(service, items[3]).check
+    service.start()
+    wait_for(service, lambda: entry(service, items[1]).state is ItemState.FAILED)
+    assert entry(service, items[0]).state is ItemState.DONE
+    assert "Wait " in entry(service, items[1]).note
+    wait_for(service, lambda: not entry(service, items[2]).check.is_playable)
+    assert entry(service, items[2]).check.wait_s < 360
+    assert entry(service, items[3]).check is cool_check, "nothing near a limit is computed again"
 
 
 def nerves_near_their_limit(scanner):
