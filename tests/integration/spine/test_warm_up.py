@@ -32,8 +32,8 @@ before = compiled()
 sizes = {"n_read": 16, "n_phase": 8, "n_slab": 2, "echo_train_length": 4}
 protocol = Protocol(name="x", sequence="tse_3d", parameters=sizes, prescription=Prescription())
 prepared_for = prepare(protocol, scanner, ScannerSession(scanner, is_virtual=True).calibration, PatientPosition.HFS)
-with app.serve(scanner, setup, "127.0.0.1", 0) as (host, port), tempfile.TemporaryDirectory() as folder:
-    link = replace(scanner.console, host=host, port=port)
+with app.serve(scanner, setup, "127.0.0.1", 0) as served, tempfile.TemporaryDirectory() as folder:
+    link = replace(scanner.console, host=served.host, port=served.port)
     session = ScannerSession(replace(scanner, console=link), is_virtual=True, pace="none")
     session.connect()
     session.measure(prepared_for, None, Path(folder), cancel=Event())
