@@ -58,7 +58,7 @@ class ControlJournal:
         self._tail.append(f"{now:%H:%M:%S} {event} {said}".rstrip())
         if self._folder is None or self._is_closed:
             return
-        entry: dict[str, Any] = {"at": now.isoformat(timespec="milliseconds"), "event": event, **plain}
+        entry: dict[str, Any] = {"at": now.isoformat(timespec="milliseconds"), "kind": event, **plain}
         self._queue.put(json.dumps(entry, ensure_ascii=False) + "\n")
         if self._thread is None:
             with self._lock:

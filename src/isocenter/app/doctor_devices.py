@@ -78,9 +78,11 @@ def _examine(link: DeviceLink, device: Peripheral) -> Finding:
         device.close()
     took_ms = 1e3 * (time.monotonic() - began_s)
     measured = ", ".join(f"{key} {value:.4g}" for key, value in reading.values.items() if not math.isnan(value))
-    said = f"; it said '{reading.said.strip()}'" if reading.said.strip() else "; it said nothing that could be shown"
-    text = (
-        f"connected at {address_of(link)}; {identity}; {reading.text}; answered at {datetime.now().astimezone():%H:%M:%S} "
-        f"within {took_ms:.0f} ms{said}{f'; {measured}' if measured else ''}"
+    said = reading.said.strip()
+    answered = (
+        f"answered at {datetime.now().astimezone():%H:%M:%S} within {took_ms:.0f} ms; it said '{said}'"
+        if said
+        else "the line is open; it says nothing before it is set"
     )
+    text = f"{address_of(link)}; {identity}; {reading.text}; {answered}{f'; {measured}' if measured else ''}"
     return Finding(what=what, health=_HEALTH[reading.condition], text=text, remedy=_LOOK)

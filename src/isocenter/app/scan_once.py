@@ -185,6 +185,8 @@ def scan_once(
             on_message=lambda _health, problem, remedy: say(f"Note: {problem} {remedy}"),
             tap=tap,
         )
+        if session.latch:
+            say(session.control.status.stop_report.text)
         if tap is None or outcome.reason is not EndReason.COMPLETED:
             return outcome, None
         say(f"Waiting for the images of {outside}")

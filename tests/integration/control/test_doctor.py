@@ -30,6 +30,7 @@ def test_every_box_is_shown_with_name_answer_and_words_and_nothing_is_switched()
     assert "Check its power and the cable" in found["SAR monitor"].remedy
     assert found["Attenuator"].health is Health.WARNING
     assert found["Tuner"].health is Health.UNKNOWN
+    assert "answered" not in found["Tuner"].text, "it has said nothing"
 
 
 def test_what_nobody_watches_is_unknown() -> None:

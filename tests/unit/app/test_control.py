@@ -38,7 +38,7 @@ def test_the_journal_has_every_entry_in_order_from_all_threads(tmp_path: Path) -
     assert len(entries) == 200
     for n in range(4):
         assert [entry["k"] for entry in entries if entry["n"] == n] == list(range(50))
-    assert all(entry["at"] for entry in entries)
+    assert all(entry["at"] and entry["kind"] == "x" for entry in entries)
     assert len(journal.tail) == 200
 
 
