@@ -213,7 +213,7 @@ def _gradients(table: GradientsTable) -> GradientSystem:
 
 
 def _receiver(table: ReceiverTable) -> Receiver:
-    values = _values(table)
+    values = _known(table)
     return Receiver(n_sensors=values.pop("sensors"), **values)
 
 

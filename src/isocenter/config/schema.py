@@ -199,6 +199,7 @@ class ReceiverTable(Table):
     coil_bandwidth_hz: Annotated[Quantity, within(10.0, 1e7, "Hz", may_be_unknown=True)]
     coil_name: Annotated[str, Strict(), StringConstraints(min_length=1, max_length=16, strip_whitespace=True)]
     sensors: Annotated[int, Strict(), AfterValidator(_sensors)] = 0
+    gain_db: Annotated[Quantity, within(-60.0, 140.0, "dB", may_be_unknown=True)] | None = None
 
 
 def _port(port: int) -> int:

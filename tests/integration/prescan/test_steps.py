@@ -184,3 +184,19 @@ def test_what_holds_is_not_measured_again(bench_of):
     bench.played_s -= 16 * 60
     bench.temperature_c += 0.2
     assert CoarseFrequency().why_skip(bench) == ""
+
+
+def test_a_receiver_without_any_noise_is_looked_at_and_the_prescan_goes_on(bench_of):
+    bench = bench_of("uniform", phantom="sphere")
+    result = run(NoiseStep(), bench)
+    assert result.verdict is Verdict.WARN
+    assert "nothing but zeros" in result.text
+    assert result.values == ()
+
+
+def test_a_raw_magnet_keeps_its_shim_and_says_that_linear_ones_are_not_the_limit(bench_of):
+    bench = bench_of("osii-mini-raw-magnet", hardware="osii-mini")
+    result = run(ShimStep(), bench)
+    assert result.verdict is Verdict.PASS, result.text
+    assert result.values[0].value == (0.0, 0.0, 0.0)
+    assert "linear ones are not the limit" in result.text

@@ -173,6 +173,12 @@ def test_a_file_may_say_that_a_sensor_is_connected(text, load):
     assert load(text.replace('coil_name = "', 'sensors = 1\ncoil_name = "', 1)).receiver.n_sensors == 1
 
 
+def test_the_gain_in_front_of_the_console_may_be_given(text, load):
+    assert np.isnan(load(text).receiver.gain_db)
+    gain = '[receiver]\ngain_db = { value = 43.5, evidence = "measured", source = "with a signal generator" }'
+    assert load(text.replace("[receiver]", gain, 1)).receiver.gain_db == 43.5
+
+
 @pytest.mark.parametrize("key", ["homogeneity_ppm", "coil_bandwidth_hz", "volts_per_unit"])
 def test_what_may_be_unknown_is_nan(key, text, load):
     scanner = load(re.sub(rf"{key} = {{ value = [^,]+,", f"{key} = {{ value = nan,", text))

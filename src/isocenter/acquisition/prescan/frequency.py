@@ -44,6 +44,7 @@ class Doubt(StrEnum):
     SPLIT = "split"
     UNSTEADY = "unsteady"
     INVERTED = "inverted"
+    SILENT = "silent"
     FLAT = "flat"
     RANGE = "range"
     POOR_FIT = "poor fit"

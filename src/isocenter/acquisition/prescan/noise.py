@@ -114,7 +114,7 @@ def measure_noise(raw: RawScan) -> NoiseFigures | Refusal:
     windows = np.asarray(samples[:, 0], dtype=np.complex128)
     if not np.all(np.any(windows, axis=1)):
         return Refusal(
-            doubt=Doubt.NO_SIGNAL,
+            doubt=Doubt.SILENT,
             problem="The receiver delivers nothing but zeros.",
             remedy="Switch the console off and on, then repeat. If it stays so, call service.",
         )

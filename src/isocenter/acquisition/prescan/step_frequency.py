@@ -107,8 +107,9 @@ class FineFrequency:
             assert outcome is not None
             return failed(result, outcome)
         value = make_frequency(bench, outcome.larmor_hz, outcome.sd_hz, path)
+        digits = 1 if outcome.sd_hz < 10 else 0
         text = (
-            f"{outcome.larmor_hz * 1e-6:.6f} MHz ± {outcome.sd_hz:.2g} Hz, line {outcome.linewidth_hz:.0f} Hz wide, "
+            f"{outcome.larmor_hz * 1e-6:.6f} MHz ± {outcome.sd_hz:.{digits}f} Hz, line {outcome.linewidth_hz:.0f} Hz wide, "
             f"signal to noise {outcome.snr:.0f}"
         )
         if outcome.sd_hz > REPEAT_HZ / 2:

@@ -23,6 +23,8 @@ STEPS: Final = (9, 7, 7)
 TR_S: Final = 0.2
 GROWTH: Final = 1.03
 """The peak must be higher by this factor for the shim to have changed anything."""
+GROWTH_AT_LIMIT: Final = 1.5
+"""The same for a shim at its limit, which heats its coil all the time for little."""
 LOSS: Final = 0.8
 """Below, something else has changed: the patient moved, or the sweeps were misled."""
 STILL_WIDE: Final = 8.0
@@ -203,20 +205,23 @@ class _Shimming:
                     remedy="Ask the patient to lie still, let the magnet's temperature settle, then repeat.",
                 ),
             )
-        shim = self._shim if growth > GROWTH else self._old
+        is_limited = bool(np.any(np.abs(self._shim) > 0.98 * self._limits))
+        is_worth_it = growth > (GROWTH_AT_LIMIT if is_limited else GROWTH)
+        shim = self._shim if is_worth_it else self._old
         values_mt = ", ".join(f"{_AXES[n]} {1e3 * value:+.3f}" for n, value in enumerate(shim.tolist()))
         text = f"{values_mt} mT/m; the peak grew to {100 * growth:.0f} %, line {after.width_hz:.0f} Hz wide"
-        if growth <= GROWTH:
+        if not is_worth_it:
             text = f"The shim was good already ({values_mt} mT/m), line {before.width_hz:.0f} Hz wide"
-        notes = list(self._twins)
+        if is_limited and not is_worth_it:
+            text += f"; all that the gradients can do would raise the peak to {100 * growth:.0f} % only"
+        notes = list(self._twins) if is_worth_it else []
         resolution_hz = _BAND_HZ / _SAMPLES
-        is_limited = bool(np.any(np.abs(shim) > 0.98 * self._limits))
-        if (after if growth > GROWTH else before).spread_hz > STILL_WIDE * resolution_hz:
+        if (after if is_worth_it else before).spread_hz > STILL_WIDE * resolution_hz:
             notes.append("what is left needs shims of higher order: linear ones are not the limit")
         remedy = ""
-        if is_limited:
+        if is_limited and is_worth_it:
             remedy = "The shim is at its limit: take metal out of the bore, or have the magnet shimmed by service."
-        elif self._twins:
+        elif self._twins and is_worth_it:
             remedy = "Look at the line: something beside the patient may give signal. You can scan."
         x, y, z = shim.tolist()
         sd_x, sd_y, sd_z = self._sd.tolist()

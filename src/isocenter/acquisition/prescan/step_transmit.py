@@ -151,7 +151,7 @@ class PowerStep:
         sd = scale * found.a90_sd / found.a90
         value = make_value(bench, Quantity.RF_SCALE, (scale,), (sd,), path)
         text = (
-            f"90° of {rf_s * 1e6:.0f} µs at {100 * found.a90:.1f} ± {100 * found.a90_sd:.1f} % of full scale: "
+            f"90° of {rf_s * 1e6:.0f} µs at {100 * found.a90:.2f} ± {100 * found.a90_sd:.2f} % of full scale: "
             f"{scale * bench.scanner.rf.full_scale_t * 1e6:.0f} µT at full scale, {scale:.2f} of the hardware file's; "
             f"R² {found.r2:.4f}"
         )
