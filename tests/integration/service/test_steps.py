@@ -198,7 +198,7 @@ def test_a_warming_magnet_is_no_eddy_current(service_bench):
 
 
 def test_a_drift_that_does_not_cancel_is_refused(service_bench):
-    result = service_bench(magnet=MagnetFaults(drift_c_per_s=1 / 3600)).run(EddyCurrentsStep(averages=1))
+    result = service_bench(magnet=MagnetFaults(drift_c_per_s=5 / 3600)).run(EddyCurrentsStep(averages=1))
     assert_refused(result, "No sum of up to 3 exponentials", "Repeat with more averages")
 
 

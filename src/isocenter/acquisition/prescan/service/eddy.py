@@ -132,7 +132,7 @@ def unwrapped_from_end(turns: Floats) -> Floats:
     return np.asarray(np.unwrap(turns[::-1], period=0.5)[::-1])
 
 
-def fit_eddy(left: Floats, sd: float, per_share: float, timing: EddyTiming) -> EddyFit:
+def fit_eddy(left: Floats, sd: float, per_share: float, timing: EddyTiming, *, least: float = 0.0) -> EddyFit:
     """Exponentials behind what was left.
 
     Parameters
@@ -145,6 +145,8 @@ def fit_eddy(left: Floats, sd: float, per_share: float, timing: EddyTiming) -> E
         What a share of one of the gradient makes [turns per metre and second, or turns per metre and second times metres].
     timing
         When it was measured.
+    least
+        Shares that do not matter.
 
     Returns
     -------
@@ -168,11 +170,8 @@ def fit_eddy(left: Floats, sd: float, per_share: float, timing: EddyTiming) -> E
             "Measure at least 8 delays from 0.15 to 150 ms.",
         )
     scaled, unit = left / per_share, sd / abs(per_share)
-    if np.sqrt(np.mean(scaled**2)) < 2 * unit:
-        nothing = np.zeros(0)
-        return EddyFit(
-            shares=nothing, time_constants_s=nothing, shares_sd=nothing, time_constants_sd_s=nothing, fitted=0 * left
-        )
+    if np.sqrt(np.mean(scaled**2)) < 2 * unit or np.abs(scaled).max() < least * timing.te_s:
+        return _nothing(len(left))
     best: EddyFit | None = None
     best_score = len(scaled) * np.log(np.mean(scaled**2) + unit**2)
     for n_terms in range(1, MAX_TERMS + 1):
@@ -182,10 +181,12 @@ def fit_eddy(left: Floats, sd: float, per_share: float, timing: EddyTiming) -> E
             best, best_score = one, score
     if best is None or np.sqrt(np.mean((best.fitted - scaled) ** 2)) > _MAX_MISFIT * np.sqrt(np.mean(scaled**2)) + 2 * unit:
         raise AcquisitionError(
-            f"No sum of up to {MAX_TERMS} exponentials explains what is left of the gradient: {1e5 * scaled[0]:.3g} % ms after "
-            f"{1e3 * delays_s[0]:.3g} ms, {1e5 * scaled[-1]:.3g} % ms after {1e3 * delays_s[-1]:.3g} ms.",
+            f"No sum of up to {MAX_TERMS} exponentials explains what is left of the gradient: {1e5 * scaled[0]:.3g} % ms "
+            f"after {1e3 * delays_s[0]:.3g} ms, {1e5 * scaled[-1]:.3g} % ms after {1e3 * delays_s[-1]:.3g} ms.",
             "Repeat with more averages; if it stays, look for an amplifier that rings or a loose coil.",
         )
+    if np.abs(best.shares).max() < least:
+        return _nothing(len(left))
     return EddyFit(
         shares=best.shares,
         time_constants_s=best.time_constants_s,
@@ -193,6 +194,11 @@ def fit_eddy(left: Floats, sd: float, per_share: float, timing: EddyTiming) -> E
         time_constants_sd_s=best.time_constants_sd_s,
         fitted=best.fitted * per_share,
     )
+
+
+def _nothing(n: int) -> EddyFit:
+    none = np.zeros(0)
+    return EddyFit(shares=none, time_constants_s=none, shares_sd=none, time_constants_sd_s=none, fitted=np.zeros(n))
 
 
 def _is_plausible(fit: EddyFit, timing: EddyTiming) -> bool:

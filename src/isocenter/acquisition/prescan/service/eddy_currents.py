@@ -34,6 +34,10 @@ from isocenter.domain.raw import RawScan
 
 NOTABLE: Final = 0.01
 """A share above this is worth a look at the magnet's shields."""
+LEAST_SHARE: Final = 1e-4
+"""Less is left alone."""
+LEAST_SHIFT_M: Final = 1e-5
+"""Shift over gradient that is left alone: 4 Hz for 10 mT/m."""
 _STRENGTH: Final = 0.5
 """Of the largest gradient that may be used, shim included."""
 _RMS_SHARE: Final = 0.7
@@ -141,8 +145,8 @@ def find_left(raw: RawScan, sign: int = 1) -> Left:
     test = number(raw, "TestGradient")
     return Left(
         delays_s=timing.delays_s,
-        gradient=fit_eddy(moment, turns_sd / size_m, test, timing),
-        shift=fit_eddy(turns, turns_sd, sign * test, timing),
+        gradient=fit_eddy(moment, turns_sd / size_m, test, timing, least=LEAST_SHARE),
+        shift=fit_eddy(turns, turns_sd, sign * test, timing, least=LEAST_SHIFT_M),
         moment_per_m=moment,
         turns=turns,
     )

@@ -129,8 +129,8 @@ def require_ball(samples: FieldSamples, diameter_m: float) -> None:
     AcquisitionError
         It is not as large along each axis as a ball would be.
     """
-    centre_m = samples.position_m.mean(axis=0)
-    across_m = 2 * np.sqrt(5.0) * np.sqrt(((samples.position_m - centre_m) ** 2).mean(axis=0))
+    weight = samples.weight / samples.weight.sum()
+    across_m = 2 * np.sqrt(5.0 * (weight @ (samples.position_m - weight @ samples.position_m) ** 2))
     if np.all((across_m > _SMALLEST * diameter_m) & (across_m < _LARGEST * diameter_m)):
         return
     seen = " x ".join(f"{1e3 * size_m:.0f}" for size_m in across_m)

@@ -75,6 +75,12 @@ def test_less_than_three_decades_is_refused(low, high, n):
     assert "from 0.15 to 150 ms" in caught.value.remedy
 
 
+def test_what_does_not_matter_is_left_alone():
+    small = measured([(-0.00005, 10e-3)], sd=1e-5)
+    assert len(fit_eddy(small, 1e-5, GRADIENT, TIMING).shares) == 1
+    assert len(fit_eddy(small, 1e-5, GRADIENT, TIMING, least=1e-4).shares) == 0
+
+
 def test_what_rings_is_refused():
     rings = 30 * np.cos(40 * np.log(TIMING.delays_s))
     with pytest.raises(AcquisitionError, match=r"No sum of up to 3 exponentials"):
