@@ -265,3 +265,22 @@ def test_the_window_feeds_the_supervisor(program, qtbot):
     signs = program.exam.service._session.supervisor.signs
     qtbot.wait(400)
     assert not signs.missing()
+
+
+@pytest.mark.parametrize("place", ["place", "prescan", "scanner"])
+def test_the_window_stays_small_with_a_banner_and_messages(program, control, qtbot, quick, place):
+    program.exam.register_phantom()
+    program.exam.add((quick,))
+    qtbot.waitUntil(lambda: program.exam.items[0].check is not None, timeout=60_000)
+    program.commands.go_to(getattr(program, place))
+    outputs = (OFF, MUTE, replace(OFF, name="Console"), replace(OFF, name="interlock"), replace(MUTE, name="SAR monitor"))
+    control(stopped(*outputs, cause=DOOR, faults=(DOOR,)))
+    for text in ("first", "second", "third"):
+        program.shell.messages.show_message("bad", f"The {text} thing went wrong.", "Look at it.")
+    control(stopped(*outputs, cause=DOOR, faults=(DOOR,)))
+    qtbot.wait(80)
+    assert program.shell.minimumSizeHint().height() <= 768
+    assert (program.shell.width(), program.shell.height()) == (1366, 768)
+    assert len(program.shell.messages.texts) == 3  # none is lost
+    control(ControlStatus(state=ScannerState.READY, devices=(device(),)))
+    program.shell.messages.clear()

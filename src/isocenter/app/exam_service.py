@@ -313,7 +313,10 @@ class ExamService(CheckService, PrescanService, NoScenarios):
             self._change(item.item_id, state=ItemState.STOPPED, note=str(stopped), progress=None)
             return False
         except ConsoleError as error:
-            self._fail(item, error.problem, error.remedy)
+            if self._cancel.is_set() and self.control.is_stopped and self.control.cause is None:  # by a person
+                self._change(item.item_id, state=ItemState.STOPPED, note=str(error), progress=None)
+            else:
+                self._fail(item, error.problem, error.remedy)
             return False
         except Exception as error:  # noqa: BLE001  the job boundary: the operator must learn of anything
             _log.exception("Scan %s failed", item.protocol.name)

@@ -81,7 +81,7 @@ def _teller(on_message: MessageListener | None, supervisor: Supervisor) -> Calla
             supervisor.fault("receiver_clipped", detail=message.original)
         if on_message is not None and message.severity is not Severity.INFO:
             health = Health.BAD if message.severity is Severity.ERROR else Health.WARNING
-            on_message(health, message.text, f"The console said: {message.original}")
+            on_message(health, f"{message.text} (The console said: {message.original})", "")
 
     return tell
 

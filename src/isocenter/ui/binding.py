@@ -40,6 +40,7 @@ class ShellBinding(QObject):
     def _on_control(self) -> None:
         health, word, meaning = self._control.state
         self._shell.bar.set_state(health, word, meaning)
+        self._shell.messages.set_room(1 if self._control.is_stopped else 3)  # the banner of a stop needs room too
 
     @Slot()
     def _on_scanner(self) -> None:

@@ -119,11 +119,9 @@ class ParameterPanel(QFrame):
         self._warning = _wrapped()
         column.addWidget(self._title)
         column.addWidget(self._state)
-        column.addLayout(self._facts)
-        column.addWidget(self._warning)
         self.exposure = ExposureStrip(exam, actions)
-        column.addWidget(self.exposure)
         self._scroll = QScrollArea()
+        self._content = self._make_content()
         self._scroll.setWidgetResizable(True)
         self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -143,6 +141,19 @@ class ParameterPanel(QFrame):
         exam.status_changed.connect(self._sync)
         self._build()
 
+    def _make_content(self) -> QVBoxLayout:
+        """What scrolls where the window is low: facts, exposure, and the form below them."""
+        content, self._form = QWidget(), QWidget()
+        column = QVBoxLayout(content)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(6)
+        column.addLayout(self._facts)
+        column.addWidget(self._warning)
+        column.addWidget(self.exposure)
+        column.addWidget(self._form, 1)
+        self._scroll.setWidget(content)
+        return column
+
     def add_picture_button(self, button: QWidget) -> None:
         """Add something to do with the pictures of a scan that has run."""
         self._picture_row.addWidget(button)
@@ -150,7 +161,7 @@ class ParameterPanel(QFrame):
     @Slot()
     def _build(self) -> None:
         self.rows = {}
-        form = QWidget()
+        old, form = self._form, QWidget()
         column = QVBoxLayout(form)
         column.setContentsMargins(0, 4, 8, 4)
         column.setSpacing(5)
@@ -164,7 +175,10 @@ class ParameterPanel(QFrame):
             self.rows[field.parameter.name] = row
             column.addWidget(row)
         column.addStretch(1)
-        self._scroll.setWidget(form)
+        self._content.removeWidget(old)
+        old.deleteLater()
+        self._form = form
+        self._content.addWidget(form, 1)
         self._sync()
 
     @Slot(str)

@@ -22,6 +22,7 @@ class MessageBar(QWidget):
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setSpacing(6)
         self._frames: list[tuple[str, QFrame]] = []
+        self._room = _MOST
         self.setVisible(False)
 
     @property
@@ -34,12 +35,14 @@ class MessageBar(QWidget):
         text = f"{problem}\n{remedy}".strip()
         if text in self.texts:
             return
+        for _, older in self._frames[self._room - 1 :]:
+            older.hide()
         frame = self._frame(health, problem, remedy)
         self._layout.insertWidget(0, frame)
         self._frames.insert(0, (text, frame))
         while len(self._frames) > _MOST:
             self._put_away(self._frames[-1][1])
-        self.setVisible(True)
+        self._arrange()
         if health == "good":
             QTimer.singleShot(_GOOD_NEWS_MS, frame, lambda: self._put_away(frame))
 
@@ -61,7 +64,19 @@ class MessageBar(QWidget):
             self._layout.removeWidget(frame)
             frame.hide()
             frame.deleteLater()
-            self.setVisible(bool(kept))
+            self._arrange()
+
+    def set_room(self, most: int) -> None:
+        """Show so many at most, the newest; the others come back when these are put away or there is more room."""
+        self._room = max(1, min(most, _MOST))
+        self._arrange()
+
+    def _arrange(self) -> None:
+        for _, frame in self._frames[self._room :]:
+            frame.hide()  # before others are shown: a window that has grown does not shrink by itself
+        for _, frame in self._frames[: self._room]:
+            frame.show()
+        self.setVisible(bool(self._frames))
 
     def _frame(self, health: str, problem: str, remedy: str) -> QFrame:
         frame = QFrame()
