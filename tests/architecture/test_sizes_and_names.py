@@ -30,6 +30,8 @@ DIMENSIONLESS = {
     "value", "limit", "absorbed_share", "advised",  # of an exposure or advice: the unit is a field beside them; a ratio
     "a1", "a2", "a3", "g_scale",  # of the SAFE model of nerves: ratios
     "tolerance", "damping", "weighting",  # of least squares: ratios
+    "peak", "rms", "broadband_rms", "floor", "sigma", "a90", "a90_sd", "ratio", "ratio_sd", "r2", "b1_spread",
+    "saturation", "cost", "criterion",  # of the prescan: shares of full scale, in the unit of what was given, or ratios
     "agreement", "mean_scale", "scale_sd", "spread_sd", "background_share",  # of service calibrations: ratios
 }  # fmt: skip
 
