@@ -127,8 +127,10 @@ class Scene:
         return max(path for path in self.out.iterdir() if path.is_dir())
 
 
-def make_session(scanner: Scanner, **options: object) -> ScannerSession:
-    session = ScannerSession(scanner, is_virtual=True, pace="wall", segment_margin_s=0.25, **options)  # type: ignore[arg-type]
+def make_session(scanner: Scanner, *, is_real_time: bool = True) -> ScannerSession:
+    """Watches as on a real console in real time; as fast as it goes no segment is ever overdue."""
+    margin_s = 0.25 if is_real_time else None
+    session = ScannerSession(scanner, is_virtual=True, pace="wall" if is_real_time else "none", segment_margin_s=margin_s)
     session.set_frequency(scanner.magnet.larmor_hz)
     return session
 
@@ -159,7 +161,7 @@ def serve_scene(
     with boxes, server:
         host, port = server.address
         placed = replace(scanner, console=replace(scanner.console, host=host, port=port), devices=boxes.links)
-        session = make_session(placed)
+        session = make_session(placed, is_real_time=time_scale == 1.0)
         try:
             yield Scene(session, boxes, server, out)
         finally:

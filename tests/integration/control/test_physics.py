@@ -31,7 +31,6 @@ def _signal(scene: Scene) -> np.ndarray:
     prepared = prepare(protocol, session.scanner, session.calibration, PatientPosition.HFS)
     exam = new_exam(phantom_patient(), PatientPosition.HFS, "HEAD")
     scene.server.pass_time(20.0)  # in equilibrium again
-    session.supervisor.segment_margin_s = float("inf")
     path, _ = session.measure(prepared, exam, scene.out, cancel=threading.Event())
     return np.asarray(read_raw(path).samples)
 

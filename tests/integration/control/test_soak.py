@@ -86,7 +86,6 @@ def _resources() -> dict[str, int]:
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="counts what a process holds as Linux tells it")
 def test_scans_back_to_back_leak_nothing(tmp_path: Path) -> None:
     with serve_scene(tmp_path, time_scale=0.0) as scene:
-        scene.session.supervisor.segment_margin_s = float("inf")
         scene.prepared = scene.prepare({"n_slab": 16, "n_phase": 64}, max_segment_s=4.9)
         per_scan_s = scene.prepared.scan.facts.duration_s
         for _ in range(5):  # caches fill

@@ -211,12 +211,13 @@ class DeviceThread:
         return device.poll()
 
     def _answered(self, owned: _Owned, reading: DeviceReading) -> None:
+        now = datetime.now().astimezone().isoformat(timespec="seconds")
         owned.status = replace(
             owned.status,
             link=LinkState.CONNECTED,
             reading=reading,
             answered_s=time.monotonic(),
-            answered_at=datetime.now().astimezone().isoformat(timespec="seconds"),
+            answered_at=now if reading.said else owned.status.answered_at,  # some say nothing until they are set
             problem="",
             remedy="",
         )
