@@ -158,6 +158,12 @@ def test_a_gradient_that_is_always_there_is_no_delay(service_bench):
     assert background == pytest.approx(4000, rel=0.05)
 
 
+def test_the_phase_of_the_coil_is_no_gradient(service_bench):
+    result = service_bench(coil=CoilFaults(b1_fall_db=4.0)).run(GradientDelayStep())
+    assert result.verdict is Verdict.PASS, result.text
+    assert value_of(result) == pytest.approx([0, 0, 0], abs=0.3e-6)
+
+
 def test_a_delay_of_no_amplifier_is_refused(service_bench):
     result = service_bench(gradients=GradientFaults(delay_s=(0.0, 160e-6, 0.0))).run(GradientDelayStep())
     assert result.verdict is Verdict.FAIL
@@ -266,6 +272,11 @@ def test_a_b1_map_shows_mean_and_spread(service_bench):
 @pytest.mark.parametrize("step", MEASURING, ids=lambda step: step.name)
 def test_without_a_phantom_nothing_is_believed(service_bench, step):
     assert_refused(service_bench(coil=CoilFaults(is_disconnected=True)).run(step))
+
+
+@pytest.mark.parametrize("step", [ShimByMapStep(), B0MapStep()], ids=lambda step: step.name)
+def test_a_map_that_is_mostly_noise_is_refused(service_bench, step):
+    assert_refused(service_bench(receiver=ReceiverFaults(noise=10.0, adc_bits=16)).run(step), "The map is rough", "averages")
 
 
 @pytest.mark.parametrize("step", MEASURING, ids=lambda step: step.name)

@@ -2,7 +2,7 @@
 """Service steps on the main field: its map, and the linear shim that follows from it."""
 
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from isocenter.domain.calibration import Quantity
 from isocenter.domain.errors import AcquisitionError
 from isocenter.domain.scanner import Scanner
 from isocenter.domain.units import GAMMA_HZ_PER_T
+
+if TYPE_CHECKING:
+    from isocenter.recon.correct.harmonics import HarmonicField
 
 MAX_SHIM_SHARE: Final = 0.1
 """Of a channel's full scale. Source: reference domain.md 2, row 5: shims heat coils all the time."""
@@ -60,20 +63,12 @@ class B0MapStep(ServiceStep):
         self._averages = averages
 
     def _run(self, bench: Bench, tell: Tell) -> StepResult:
-        from isocenter.recon.correct.harmonics import fit_field
-
         raw, path = measure(bench, "b0_map", map_parameters(self._phantom, self._averages))
         samples = field_samples(raw)
         require_ball(samples, self._phantom.diameter_m)
         plots = (_plot({"field": samples}),)
         tell(self._result("Fitting", plots=plots))
-        field = fit_field(samples.frequency_hz, samples.weight, samples.position_m, order=_ORDER)
-        spread = spread_hz(samples)
-        if field.rms_hz > max(MAX_ROUGHNESS * spread, _ROUGH_HZ):
-            raise AcquisitionError(
-                f"The map is rough: {field.rms_hz:.0f} Hz are no smooth field, of a spread of {spread:.0f} Hz.",
-                "Repeat with more averages, or a shorter time step where the field is very uneven.",
-            )
+        field, spread = smooth_field(samples), spread_hz(samples)
         wanted_m = bench.scanner.magnet.imaging_diameter_m / 2
         radius_m = min(wanted_m, self._phantom.diameter_m / 2)
         centre_m = np.array(self._phantom.centre_device_m) if radius_m < wanted_m else np.zeros(3)
@@ -114,6 +109,7 @@ class ShimByMapStep(ServiceStep):
         require_ball(before, self._phantom.diameter_m)
         tell(self._result("Checking", plots=(_plot({"before": before}),)))
         scanner, old = bench.scanner, np.array(bench.calibration.shim_t_per_m)
+        smooth_field(before)
         fit = fit_shim(before, *shim_room(scanner, old))
         advice = second_order_text(fit)
         if fit.gain < MIN_GAIN:
@@ -149,6 +145,25 @@ class ShimByMapStep(ServiceStep):
             values=(calibrated(bench, Quantity.SHIM, new, sd, path),),
             plots=plots,
         )
+
+
+def smooth_field(samples: FieldSamples) -> "HarmonicField":
+    """Solid harmonics through a map.
+
+    Raises
+    ------
+    AcquisitionError
+        The map is rough, as noise and wrapped phases are.
+    """
+    from isocenter.recon.correct.harmonics import fit_field
+
+    field, spread = fit_field(samples.frequency_hz, samples.weight, samples.position_m, order=_ORDER), spread_hz(samples)
+    if field.rms_hz > max(MAX_ROUGHNESS * spread, _ROUGH_HZ):
+        raise AcquisitionError(
+            f"The map is rough: {field.rms_hz:.0f} Hz are no smooth field, of a spread of {spread:.0f} Hz.",
+            "Repeat with more averages, or a shorter time step where the field is very uneven.",
+        )
+    return field
 
 
 def shim_room(scanner: Scanner, shim_t_per_m: Floats) -> tuple[Floats, Floats]:

@@ -29,7 +29,8 @@ MAX_RESIDUAL: Final = 0.25
 MAX_DELAY_S: Final = 120e-6
 """As far as the readout's gradient is flat beyond the readout; a longer delay is no amplifier's."""
 SHIFT_S: Final = 0.5e-3
-"""From the spin echo to the readout's middle: there a gradient that is always there shows."""
+"""From the spin echo to the readout's middle: there a gradient that is always there shows. What parts the echoes at the spin
+echo too, such as the phase of the receive coil, is taken away."""
 _MIN_AGREEMENT: Final = 0.9
 _NOTABLE_T_PER_M: Final = 0.05e-3
 _BANDWIDTH_HZ: Final = 40e3
@@ -44,24 +45,19 @@ class ChannelDelay:
     ----------
     delay_s
         Half of the sum of both echoes' lateness [s].
-    background_hz_per_m
-        Gradient that is always there, from half of their difference, along the channel's positive direction [Hz/m].
+    apart_s
+        Half of their difference, along the channel's positive direction [s].
     agreement
         Of the two readouts once the delay is taken away, 0 ... 1.
-    echoes_s
-        How late each echo is [s].
     """
 
     delay_s: float
-    background_hz_per_m: float
+    apart_s: float
     agreement: float
-    echoes_s: tuple[float, float]
 
 
-def find_delay(
-    forward: NDArray[np.complex128], backward: NDArray[np.complex128], dwell_s: float, *, shift_s: float, gradient: float
-) -> ChannelDelay:
-    """Delay and background of one gradient.
+def find_delay(forward: NDArray[np.complex128], backward: NDArray[np.complex128], dwell_s: float) -> ChannelDelay:
+    """Delay of one gradient.
 
     Parameters
     ----------
@@ -69,10 +65,6 @@ def find_delay(
         complex, shape ``(n,)``, n odd: the same projection with opposite gradients, nominal k = 0 in the middle.
     dwell_s
         Sample spacing [s].
-    shift_s
-        From the spin echo to the nominal middle [s].
-    gradient
-        Of the readout [Hz/m].
 
     Raises
     ------
@@ -96,14 +88,7 @@ def find_delay(
             f"their shapes say {found.delay_s * 1e6:.1f} us (agreement {found.agreement[0]:.0%}).",
             "Shim, use the ball alone, and see that it does not move; then repeat.",
         )
-    ratio = -(late - early) / 2 / (shift_s + found.delay_s) if shift_s else 0.0
-    background = gradient * ratio / (1 + ratio**2) if shift_s else float("nan")
-    return ChannelDelay(
-        delay_s=found.delay_s,
-        background_hz_per_m=background,
-        agreement=found.agreement[0],
-        echoes_s=(float(late), float(early)),
-    )
+    return ChannelDelay(delay_s=found.delay_s, apart_s=float(early - late) / 2, agreement=found.agreement[0])
 
 
 class GradientDelayStep(ServiceStep):
@@ -139,7 +124,8 @@ class GradientDelayStep(ServiceStep):
         x, y, z = (float(value) for value in total_s)
         at_echo = parameters | {"shift_s": 0.0}  # where an uneven main field has no say in where the echo is
         again, _ = measure(bench, "projections", at_echo, replace(bench.calibration, gradient_delay_s=(x, y, z)))
-        left_s = np.array([each.delay_s for each in by_channel(again, bench.scanner)])
+        second = by_channel(again, bench.scanner)
+        left_s = np.array([each.delay_s for each in second])
         if not np.all(np.abs(left_s) < MAX_RESIDUAL * raw.dwell_s):
             raise AcquisitionError(
                 f"With the new delays the echoes are still {np.abs(left_s).max() * 1e6:.1f} us off; less than "
@@ -147,7 +133,8 @@ class GradientDelayStep(ServiceStep):
                 "Shim, and see that the gradient amplifiers are warm and stable; then repeat.",
             )
         total_s = total_s + left_s
-        background = np.array([each.background_hz_per_m for each in first])
+        apart_s = np.array([one.apart_s - other.apart_s for one, other in zip(first, second, strict=True)])
+        background = number(raw, "Gradient") * apart_s / number(raw, "Shift")
         verdict, remedy = _judge(background)
         return self._result(
             f"Beyond the hardware file's: {_us(total_s)}; two measurements differ by {_us(left_s)}. "
@@ -162,11 +149,10 @@ class GradientDelayStep(ServiceStep):
 def by_channel(raw: RawScan, scanner: Scanner) -> list[ChannelDelay]:
     """Of channels x, y, z."""
     found: dict[int, ChannelDelay] = {}
-    gradient, shift_s = number(raw, "Gradient"), number(raw, "Shift")
     for axis in range(3):
         channel, sign = channel_of_axis(raw, scanner.gradients.channel_from_device, axis)
-        one = find_delay(line(raw, axis, 0), line(raw, axis, 1), raw.dwell_s, shift_s=shift_s, gradient=gradient)
-        found[channel] = replace(one, background_hz_per_m=sign * one.background_hz_per_m)
+        one = find_delay(line(raw, axis, 0), line(raw, axis, 1), raw.dwell_s)
+        found[channel] = replace(one, apart_s=sign * one.apart_s)
     return [found[channel] for channel in range(3)]
 
 
