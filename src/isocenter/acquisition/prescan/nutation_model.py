@@ -241,7 +241,8 @@ def _solve(problem: _Problem, weight: Floats, start: float, shape: _Shape) -> _F
 
     low, high = shape.bounds()
     best = None
-    for log_a90 in (np.log(start), np.log(start) + 0.12, np.log(start) - 0.12):
+    shifts = (0.0, 0.12, -0.12) if shape == PLAIN or shape.has_compression else (0.0, 0.12) if shape.saturation else (0.0,)
+    for log_a90 in np.log(start) + np.array(shifts):
         found = least_squares(
             left,
             np.array([log_a90, *shape.start()]),

@@ -121,7 +121,7 @@ def test_too_short_a_tr_is_seen_or_refused_never_believed(seen, recovery, a90):
 @pytest.mark.parametrize("n", [7, 9, 12, 16])
 def test_noise_alone_is_refused(seen, n):
     x = np.arange(1, n + 1) / n
-    for seed in range(12):
+    for seed in range(6):
         assert isinstance(fit_nutation(x, seen(noise(n, 1.0, seed))), Refusal)
 
 
