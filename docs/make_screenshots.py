@@ -129,6 +129,7 @@ def pictures(program: Program, save: Callable[[str], None]) -> None:  # noqa: PL
     shell.sheet.dismiss()
     exam.editor.reset()
     exam.editor.commit()
+    until(lambda: not exam.why_not_start())
     exam.start()
     until(lambda: exam.items[3].state is ItemState.SCANNING and fraction(program) > 0.5)
     save("scanning")
