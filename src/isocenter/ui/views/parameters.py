@@ -145,7 +145,7 @@ class ParameterPanel(QFrame):
         """What scrolls where the window is low: facts, exposure, and the form below them."""
         content, self._form = QWidget(), QWidget()
         column = QVBoxLayout(content)
-        column.setContentsMargins(0, 0, 0, 0)
+        column.setContentsMargins(0, 0, 8, 0)
         column.setSpacing(6)
         column.addLayout(self._facts)
         column.addWidget(self._warning)
@@ -163,7 +163,7 @@ class ParameterPanel(QFrame):
         self.rows = {}
         old, form = self._form, QWidget()
         column = QVBoxLayout(form)
-        column.setContentsMargins(0, 4, 8, 4)
+        column.setContentsMargins(0, 4, 0, 4)
         column.setSpacing(5)
         group = ""
         for field in self._editor.fields:
