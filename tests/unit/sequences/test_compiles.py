@@ -17,7 +17,7 @@ from isocenter.sequences.catalogue import list_sequences, parameters
 
 SCANNERS = ("osii-one", "physio-72mT", "osii-mini")
 NAMES = [info.name for info in list_sequences()]
-ONE_LINE, SEVERAL_LINES = ("eddy_currents",), ("projections",)
+ONE_LINE, SEVERAL_LINES = ("eddy_currents",), ("projections", "shim_sweep")
 """Read under a gradient, but are no image."""
 SMALL = {
     "n_phase": 16,
