@@ -268,7 +268,7 @@ class GradientCores:
         self._memory = _fresh(needs_init=needs_init)
 
     def set_board(self, gain: tuple[float, float, float], offset: tuple[float, float, float]) -> None:
-        """Channels x, y, z of a GPA-FHDO give other currents than told: times ``gain``, and ``offset`` of full scale at 0."""
+        """Channels x, y, z of a GPA-FHDO give other currents than told: gain times it, plus offset of full scale."""
         for channel in range(3):
             self._memory[_GAIN + channel] = round(gain[channel] * 1e6)
             self._memory[_OFFSET + channel] = round(offset[channel] * 32_768)
