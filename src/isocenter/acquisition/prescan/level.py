@@ -72,4 +72,6 @@ def best_gain_db(gains_db: Sequence[float], now_db: float, peak: float) -> float
     room_db = 20 * float(np.log10(HIGHEST / peak))
     wanted_db = now_db + 20 * float(np.log10(TARGET / peak))
     allowed = [gain_db for gain_db in gains_db if gain_db <= now_db + room_db] or [min(gains_db)]
-    return min(allowed, key=lambda gain_db: abs(gain_db - wanted_db))
+    least_db = now_db + 20 * float(np.log10(LOWEST / peak))
+    enough = [gain_db for gain_db in allowed if gain_db >= least_db - 0.1] or allowed
+    return min(enough, key=lambda gain_db: abs(gain_db - wanted_db))

@@ -114,6 +114,8 @@ def test_the_gain_brings_the_peak_near_the_target_and_never_beyond():
     assert best_gain_db(gains, 30.0, 0.2) == 42.0  # 0.80
     assert best_gain_db(gains, 30.0, 0.25) == 36.0  # 0.5; the next would be 0.995
     assert best_gain_db(gains, 36.0, 1.0) == 30.0
+    fine = tuple(range(30, 60))
+    assert best_gain_db(fine, 30.0, 0.1) == 45.0, "0.56 leaves room for a subject that is stronger than this echo"
 
 
 def frequency(larmor_hz, offset_hz):
