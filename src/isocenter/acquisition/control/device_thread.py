@@ -17,6 +17,10 @@ from isocenter.domain.errors import ConnectError, DeviceError, DeviceTimeout, Wr
 
 POLL_EVERY_S: Final = 0.15
 """So often each device is asked how it is [s]."""
+QUIET: Final = frozenset({DeviceRole.NETWORK_ANALYSER, DeviceRole.TUNER, DeviceRole.ATTENUATOR})
+"""Asked seldom, and never while the scanner is armed: they hang beside the receive coil, which hears their lines, and a
+NanoVNA that is asked all the time stops answering after some minutes (NanoVNA-H issue 92)."""
+QUIET_POLL_S: Final = 5.0
 RETRIES: Final = 1
 """A question without an answer is asked once more; then the line is lost."""
 _BACKOFF_S: Final = (0.3, 0.6, 1.2, 2.5, 5.0)  # between attempts to open a lost line
@@ -40,6 +44,7 @@ class _Owned:
     is_open: bool = False
     failures: int = 0
     retry_at_s: float = 0.0
+    poll_at_s: float = 0.0
 
 
 class DeviceThread:
@@ -52,7 +57,8 @@ class DeviceThread:
     on_status
         Told in this thread after each poll, and as soon as a line is lost.
     may_beat
-        Asked before each heartbeat; while it says no, the interlock gets none and will blank by itself.
+        Asked before each heartbeat; while it says no, the interlock gets none and will blank by itself. While it says yes
+        the scanner is armed, and quiet devices are left alone.
     poll_every_s
         Time between polls [s].
     """
@@ -183,6 +189,10 @@ class DeviceThread:
             owned.status = replace(owned.status, identity=identity)
 
     def _poll(self, owned: _Owned) -> None:
+        if owned.device.role in QUIET and owned.is_open:
+            if time.monotonic() < owned.poll_at_s or self._may_beat():
+                return
+            owned.poll_at_s = time.monotonic() + QUIET_POLL_S
         if not owned.is_open:
             if time.monotonic() < owned.retry_at_s:
                 return

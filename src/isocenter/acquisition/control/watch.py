@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Who must show signs of life while power can reach the bore."""
 
+import math
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from isocenter.acquisition.control.device_thread import QUIET
 from isocenter.acquisition.control.stopping import SWITCHED
 from isocenter.domain.device import DeviceRole
 
@@ -18,7 +20,9 @@ _STALE_MEASURING_S: Final = 6.0  # a sweep or a search of relays is not a lost l
 
 
 def stale_s(role: DeviceRole) -> float:
-    """How long a device may be silent while power can reach the bore [s]."""
+    """How long a device may be silent while power can reach the bore [s]; those that are not asked then, for ever."""
+    if role in QUIET:
+        return math.inf
     return STALE_S if role in SWITCHED else _STALE_MEASURING_S
 
 

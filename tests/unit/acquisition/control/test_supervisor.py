@@ -7,6 +7,7 @@ from threading import Event
 
 import pytest
 
+from isocenter.acquisition.control.device_thread import DeviceThread
 from isocenter.acquisition.control.faults import MATRIX, FaultRow
 from isocenter.acquisition.control.states import TRANSITIONS
 from isocenter.acquisition.control.stopping import SWITCHED
@@ -247,3 +248,19 @@ def test_the_matrix_speaks_in_sentences():
             assert sentence.endswith("."), name
         if row.action is FaultAction.TRIP and name not in ("reflected", "console_not_zero"):
             assert "atient" in row.remedy, f"{name}: the patient comes first"
+
+
+def test_what_hangs_beside_the_coil_is_asked_seldom_and_never_during_a_scan(rig):
+    tuner = type(rig.devices[RF])(DeviceRole.TUNER)
+    asked = []
+    poll = tuner.poll
+    tuner.poll = lambda: (asked.append(time.monotonic()), poll())[1]
+    line = DeviceThread([(tuner, "tuner", "memory")], rig.supervisor.on_status, rig.supervisor.may_beat, poll_every_s=0.01)
+    rig.lines.append(line)
+    rig.connect()
+    rig.wait_for(lambda: line.status(DeviceRole.TUNER).link is LinkState.CONNECTED)
+    rig.supervisor.arm(Event())
+    rig.supervisor.signs.refresh()
+    time.sleep(0.3)
+    assert len(asked) <= 2, "thirty polls would have been due"
+    assert rig.supervisor.is_live
