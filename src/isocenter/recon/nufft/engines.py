@@ -6,6 +6,7 @@ forward ``s_j = sum_p image[p] exp(+2 pi i k_j . p)``, adjoint ``image[p] = sum_
 """
 
 import importlib.util
+from abc import ABC, abstractmethod
 from typing import Any, Final, Protocol, cast
 
 import numpy as np
@@ -43,14 +44,16 @@ class Engine(Protocol):
         ...
 
 
-class _OneByOne:
+class _OneByOne(ABC):
     """What an engine does that has no better way for many images."""
 
+    @abstractmethod
     def forward(self, image: Complex) -> Complex:
-        raise NotImplementedError
+        """See ``Engine``."""
 
+    @abstractmethod
     def adjoint(self, samples: Complex) -> Complex:
-        raise NotImplementedError
+        """See ``Engine``."""
 
     def forward_many(self, images: Complex, samples: Complex) -> None:
         """Samples of each image, shape ``(many, n)``."""

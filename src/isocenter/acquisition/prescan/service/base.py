@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What all service calibrations have in common: a phantom, a refusal in words, a value with its conditions."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,7 @@ class ServicePhantom:
     centre_device_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
-class ServiceStep:
+class ServiceStep(ABC):
     """A service calibration: refuses what it cannot trust.
 
     Attributes
@@ -78,8 +79,9 @@ class ServiceStep:
                 error.problem, verdict=Verdict.FAIL, remedy=f"{error.remedy} {OLD_STAYS}", plots=shown[-1].plots
             )
 
+    @abstractmethod
     def _run(self, bench: Bench, tell: Tell) -> StepResult:
-        raise NotImplementedError
+        """Measure and judge; a ConsoleError that is raised becomes FAIL without a value."""
 
     def _result(
         self,
