@@ -10,7 +10,7 @@ or of an earlier scan, would turn the phase of the next. Sample ``n // 2`` is at
 from dataclasses import dataclass
 from typing import Any
 
-from isocenter.sequences.kit import Player, SequenceError, System, dwell_for, integer, nearest, number, pp, show, up
+from isocenter.sequences.kit import Player, SequenceError, System, dwell_for, integer, nearest, number, pp, show, up, usual
 
 TITLE = "Frequency"
 SUMMARY = "Spectrum of the whole coil from a spin echo: where the scanner's frequency is."
@@ -26,10 +26,8 @@ SPOILER_PER_M = 1500.0
 class Parameters:
     """What can be chosen."""
 
-    bandwidth_hz: float = number(
-        100e3, "Bandwidth", unit="kHz", low=5e3, high=500e3, help="Width of the window of frequencies."
-    )
-    n_samples: int = integer(1024, "Samples", low=64, high=8192, help="Of one echo; more resolve finer.")
+    bandwidth_hz: float = usual.spectrum_window(100e3)
+    n_samples: int = usual.echo_samples()
     te_s: float = number(0.016, "TE", unit="ms", low=0.002, high=1.0, help="From the pulse to the echo.")
     tr_s: float = number(0.5, "TR", unit="ms", low=0.01, high=20.0, help="From one pulse to the next.")
     rf_s: float = number(

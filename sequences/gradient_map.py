@@ -31,6 +31,7 @@ from isocenter.sequences.kit import (
     number,
     show,
     up,
+    usual,
 )
 
 TITLE = "Gradient map"
@@ -58,8 +59,8 @@ class Parameters:
     n_read: int = integer(
         65, "Matrix, read", low=9, high=255, help="Samples of a line; the next odd number is taken.", group="Geometry"
     )
-    n_phase: int = integer(64, "Matrix, phase", low=8, high=256, help="Lines.", group="Geometry")
-    n_slab: int = integer(64, "Partitions", low=1, high=256, help="Second phase encoding.", group="Geometry")
+    n_phase: int = usual.n_phase(64, low=8)
+    n_slab: int = usual.n_slab(64)
     tr_s: float = number(0.3, "TR", unit="ms", low=0.01, high=5.0, help="From one excitation to the next.", group="Contrast")
     echo_spacing_s: float = number(
         0.008, "Echo spacing", unit="ms", low=0.001, high=0.1, help="From one spin echo to the next.", group="Contrast"
@@ -67,17 +68,11 @@ class Parameters:
     echo_train_length: int = integer(
         16, "Echo train length", low=1, high=128, help="Spin echoes after one excitation.", group="Contrast"
     )
-    bandwidth_hz: float = number(
-        40e3,
-        "Bandwidth",
-        unit="kHz",
-        low=2e3,
-        high=250e3,
-        help="Over the field of view in read. Balls may move by less than half their distance.",
-        group="Readout",
+    bandwidth_hz: float = usual.bandwidth(
+        40e3, text="Over the field of view in read. Balls may move by less than half their distance."
     )
     dummy_shots: int = integer(2, "Dummy shots", low=0, high=20, help="Shots before the first measurement.", group="Readout")
-    averages: int = integer(1, "Averages", low=1, high=64, help="Times that everything is measured.", group="Readout")
+    averages: int = usual.averages()
     rf_s: float = number(
         80e-6, "RF pulse length", unit="us", low=10e-6, high=1e-3, help="Of the 90° pulse; the 180° takes twice.", group="RF"
     )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from isocenter.sequences.echo import plan_echo
-from isocenter.sequences.kit import Player, System, dwell_for, integer, number, pp, up
+from isocenter.sequences.kit import Player, System, dwell_for, integer, number, pp, up, usual
 
 TITLE = "Nutation"
 SUMMARY = "Signal against the strength of the excitation: how much field the transmitter makes."
@@ -37,9 +37,7 @@ class Parameters:
     refocus_rad: float = number(
         PI, "Refocusing angle", unit="deg", low=0.2, high=2 * PI, help="As it is thought to be; it need not be 180°."
     )
-    bandwidth_hz: float = number(
-        50e3, "Bandwidth", unit="kHz", low=5e3, high=500e3, help="Width of the window of frequencies."
-    )
+    bandwidth_hz: float = usual.spectrum_window(50e3)
     n_samples: int = integer(512, "Samples", low=32, high=8192, help="Of one echo.")
     te_s: float = number(0.016, "TE", unit="ms", low=0.002, high=1.0, help="From the pulse to the echo.")
     tr_s: float = number(0.6, "TR", unit="ms", low=0.05, high=20.0, help="From one excitation to the next.")

@@ -21,6 +21,7 @@ from isocenter.sequences.kit import (
     pp,
     show,
     up,
+    usual,
 )
 
 TITLE = "Shim sweep"
@@ -41,10 +42,8 @@ class Parameters:
     low_t_per_m: float = number(-0.1e-3, "From", unit="mT/m", low=-5e-3, high=5e-3, help="First value.")
     high_t_per_m: float = number(0.1e-3, "To", unit="mT/m", low=-5e-3, high=5e-3, help="Last value.")
     steps: int = integer(9, "Steps", low=2, high=65, help="Values, evenly spaced.")
-    bandwidth_hz: float = number(
-        50e3, "Bandwidth", unit="kHz", low=5e3, high=500e3, help="Width of the window of frequencies."
-    )
-    n_samples: int = integer(1024, "Samples", low=64, high=8192, help="Of one echo; more resolve finer.")
+    bandwidth_hz: float = usual.spectrum_window(50e3)
+    n_samples: int = usual.echo_samples()
     te_s: float = number(0.03, "TE", unit="ms", low=0.002, high=1.0, help="From the pulse to the echo.")
     tr_s: float = number(0.25, "TR", unit="ms", low=0.01, high=20.0, help="From one excitation to the next.")
     rf_s: float = number(
@@ -58,11 +57,13 @@ def build(p: Parameters, system: System) -> Any:
     """Sequence for one scanner."""
     player, dwell_s = Player(system), dwell_for(p.bandwidth_hz)
     offsets = [p.low_t_per_m + (p.high_t_per_m - p.low_t_per_m) * step / (p.steps - 1) for step in range(p.steps)]
-    strongest = max(abs(offset) for offset in offsets)
-    if strongest * GAMMA_HZ_PER_T > system.max_grad_hz_per_m / 4:
+    named = (("From", "low_t_per_m", p.low_t_per_m), ("To", "high_t_per_m", p.high_t_per_m))
+    label, name, strongest = max(named, key=lambda one: abs(one[2]))
+    if abs(strongest) * GAMMA_HZ_PER_T > system.max_grad_hz_per_m / 4:
+        most = show(system.max_grad_hz_per_m / 4 / GAMMA_HZ_PER_T, "mT/m")
         raise SequenceError(
-            f"A shim gradient of {show(strongest, 'mT/m')} is more than a quarter of what this scanner gives.",
-            f"Sweep up to {show(system.max_grad_hz_per_m / 4 / GAMMA_HZ_PER_T, 'mT/m')}.",
+            f"{label} ({name}) {show(strongest, 'mT/m')} is more than a quarter of what this scanner gives.",
+            f"Set From and To between -{most} and {most}.",
         )
     excites = [system.hard_pulse(PI / 2, p.rf_s, use="excitation", phase_rad=phase) for phase in (0.0, PI)]
     refocus = system.hard_pulse(PI, p.rf_s, times=2, use="refocusing", phase_rad=PI / 2)

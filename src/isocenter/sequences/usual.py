@@ -127,3 +127,13 @@ def elliptical() -> Any:
 def selective_rf(default_s: float = 2e-3, *, high_s: float = 5e-3, text: str = "Longer pulses need less gradient.") -> Any:
     """Declare ``rf_s`` of slice-selective pulses."""
     return number(default_s, "RF pulse length", unit="us", low=0.5e-3, high=high_s, help=text, group="RF")
+
+
+def spectrum_window(default_hz: float) -> Any:
+    """Declare ``bandwidth_hz`` of a spectrum."""
+    return number(default_hz, "Bandwidth", unit="kHz", low=5e3, high=500e3, help="Width of the window of frequencies.")
+
+
+def echo_samples() -> Any:
+    """Declare ``n_samples`` of an echo whose spectrum is looked at."""
+    return integer(1024, "Samples", low=64, high=8192, help="Of one echo; more resolve finer.")
