@@ -34,7 +34,10 @@ SMALL = {
     "shots": 1,
     "averages": 1,
 }
-ALSO = {"petra_3d": {"bandwidth_hz": 8e3}}  # few points of the centre lie within the dead time
+ALSO = {
+    "petra_3d": {"bandwidth_hz": 8e3},  # few points of the centre lie within the dead time
+    "gradient_map": {"n_phase": 8},  # fewer lines are not allowed
+}
 OBLIQUE = place(
     Orientation.SAGITTAL,
     PatientPosition.FFDL,

@@ -16,7 +16,7 @@ from isocenter.virtual.phantoms.catalogue import PHANTOMS
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 TEXT = (DOCS / "virtual-scanner.md").read_text(encoding="utf-8")
 SECTIONS = {found[1]: found[2] for found in re.finditer(r"(?ms)^##+ (.+?)\n(.*?)(?=^##|\Z)", TEXT)}
-PARTS = ("magnet", "gradients", "coil", "receiver", "motion")
+PARTS = ("magnet", "gradients", "coil", "receiver", "motion", "devices")
 
 
 def defaults():
