@@ -134,7 +134,11 @@ class ExamService(CheckService, PrescanService, NoScenarios):
 
     def make_ready(self, person: str) -> "Future[None]":
         """A person says that the cause of a stop is gone; the future fails with a ConsoleError while it is not."""
-        return in_thread("make ready", partial(self._session.make_ready, person))
+        return in_thread("make ready", partial(self._make_ready, person))
+
+    def _make_ready(self, person: str) -> None:
+        self._session.make_ready(person)
+        self._publish()
 
     def feed(self) -> None:
         """The window reacts."""
@@ -295,6 +299,9 @@ class ExamService(CheckService, PrescanService, NoScenarios):
                 self._running = False
                 self._activity = "Stopped" if self._cancel.is_set() else "Idle"
             self._publish()
+            session = self._session
+            if session.identity is None and not session.latch and not self._closing:  # a scan failed with its link
+                self._connect()
             self._check_waiting()  # what was played counts for what comes
 
     def _work_off(self) -> None:

@@ -194,6 +194,9 @@ class ScannerLink:
                 "Look after the patient, switch the amplifiers off by hand, restart the console, then press Make ready.",
             )
         self.supervisor.reset(person)
+        if self.identity is None:  # the scan that was stopped failed with its link
+            with contextlib.suppress(ConsoleError):  # the console's light says why; Start tries again
+                self.connect()
 
     def request_safe(self) -> None:
         """While nothing runs: everything off and to zero as soon as it can be; returns at once, latches only a failure."""

@@ -11,7 +11,7 @@ from tests.integration.control.conftest import GRE, wait_for
 from isocenter.app.control_journal import FILE
 from isocenter.app.exam_service import ExamService
 from isocenter.app.exams import phantom_patient
-from isocenter.app.service import ControlChanged, ItemState
+from isocenter.app.service import ControlChanged, Health, ItemState, ServiceStatus, StatusChanged
 from isocenter.app.session import ScannerSession
 from isocenter.app.virtual_scanner import VirtualSetup, virtual_scanner
 from isocenter.config.hardware import load_scanner
@@ -30,6 +30,8 @@ def test_stop_and_make_ready_through_the_service(tmp_path: Path) -> None:
         session.set_frequency(scanner.magnet.larmor_hz)
         service = ExamService(session, tmp_path)
         seen: list[ScannerState] = []
+        told: list[ServiceStatus] = []
+        service.listen(lambda event: told.append(event.status) if isinstance(event, StatusChanged) else None)
         service.listen(lambda event: seen.append(event.control.state) if isinstance(event, ControlChanged) else None)
         try:
             wait_for(lambda: service.control.state is ScannerState.READY)
@@ -58,6 +60,7 @@ def test_stop_and_make_ready_through_the_service(tmp_path: Path) -> None:
                 service.make_ready("").result(20)
             service.make_ready("A. Operator").result(20)
             wait_for(lambda: service.control.state is ScannerState.READY)
+            wait_for(lambda: told[-1].lights[0].health is Health.GOOD)  # as the window shows it, without another scan
             assert {ScannerState.READY, ScannerState.ARMED, ScannerState.SCANNING, ScannerState.SAFE} <= set(seen)
         finally:
             service.close()

@@ -8,7 +8,7 @@ import pytest
 
 from isocenter.app.exam_service import ExamService
 from isocenter.app.exams import phantom_patient
-from isocenter.app.service import ItemState, QueueChanged
+from isocenter.app.service import Health, ItemState, QueueChanged, StatusChanged
 from isocenter.app.session import ScannerSession
 from isocenter.config.hardware import load_scanner
 from isocenter.domain.errors import WrongState
@@ -60,6 +60,21 @@ def wait_for(service, item_id, *states):
     return found[0]
 
 
+def wait_for_light(service, health):
+    """The console is shown so."""
+    there = threading.Event()
+
+    def look(event):
+        if isinstance(event, StatusChanged) and event.status.lights[0].health is health:
+            there.set()
+
+    forget = service.listen(look)
+    if service.status.lights[0].health is health:
+        there.set()
+    assert there.wait(30), service.status.lights[0]
+    forget()
+
+
 def wait_until_idle(service):
     """The worker has put the last entry away."""
     idle = threading.Event()
@@ -80,8 +95,21 @@ def test_after_a_failed_scan_the_next_start_scans(desk):
     assert "are kept in" in failed.note
     wait_until_idle(service)
     assert [item.state for item in service.queue][1] is ItemState.WAITING, "the queue does not go on by itself"
+    wait_for_light(service, Health.GOOD)  # also before anything else is started
     service.start()
     assert wait_for(service, second.item_id, ItemState.DONE, ItemState.FAILED).state is ItemState.DONE
+
+
+def test_after_a_console_that_failed_and_make_ready_its_light_says_that_it_is_connected(desk):
+    service, server = desk
+    server.faults = Faults(at_run=2, drops_link=True)
+    item = service.add(GRE)
+    service.start()
+    wait_for(service, item.item_id, ItemState.FAILED)
+    wait_until_idle(service)
+    assert service.status.lights[0].health is Health.BAD
+    service.make_ready("tester").result(30)
+    wait_for_light(service, Health.GOOD)
 
 
 def test_stop_while_a_scan_is_prepared_plays_nothing_and_start_goes_on_after_make_ready(desk):
