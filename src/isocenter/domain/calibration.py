@@ -60,6 +60,9 @@ class CalibrationValue:
         Folder of the data behind it, relative to the data folder; empty for none.
     holds_s, holds_c
         It holds for so long, and while the temperature stays within so much; infinite for until it is replaced.
+    phantom
+        What lay in the magnet for a service calibration, for people to read; empty where that was nobody's to say. Unlike
+        ``subject`` it does not limit for whom the value holds.
     """
 
     quantity: Quantity
@@ -72,6 +75,7 @@ class CalibrationValue:
     raw: str = ""
     holds_s: float = math.inf
     holds_c: float = math.inf
+    phantom: str = ""
 
     def why_not(self, *, now_s: float, temperature_c: float, coil: str, subject: str) -> str:
         """Why it does not hold any more, in words; empty when it does. Unknown temperatures are not held against it."""
