@@ -51,6 +51,8 @@ _WORDS: Final[dict[str, Callable[[Any], str]]] = {
     "magnet.temperature_c": lambda value: f"The magnet begins at {value:.3g} °C.",
     "magnet.drift_c_per_s": lambda value: f"Its temperature changes by {value * 60:+.2g} °C each minute.",
     "magnet.drift_settling_s": lambda value: f"That change dies out within about {value:.0f} s.",
+    "magnet.jump_c": lambda value: f"Its temperature jumps by {value:+.3g} °C.",
+    "magnet.jump_s": lambda value: f"That jump comes after {value:.0f} s.",
     "magnet.has_concomitant": lambda _: "The gradients bring along transverse (concomitant) fields.",
     "magnet.field_axis": lambda value: f"The main field points along {value}.",
     "gradients.delay_s": lambda value: f"The gradients come late: {_axes(value, 1e6, 'µs')}.",

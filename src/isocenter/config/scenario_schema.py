@@ -55,6 +55,8 @@ class MagnetTable(Table):
     temperature_c: Annotated[Number, between(-20, 60, "degrees C")] = 25.0
     drift_c_per_s: Annotated[Number, between(-1, 1, "K/s")] = 0.0
     drift_settling_s: Annotated[Number, between(0, 1e6, "s")] = 0.0
+    jump_c: Annotated[Number, between(-10, 10, "K")] = 0.0
+    jump_s: Annotated[Number, between(0, 1e6, "s")] = 0.0
     has_concomitant: Switch = False
     field_axis: Literal["x", "y", "z"] = "x"
 

@@ -30,6 +30,8 @@ class MagnetFaults:
         Magnet temperature at the start [degree C] and how it changes [K/s]; the hardware file says how much field that is.
     drift_settling_s
         Time constant with which the change dies out [s]; 0: it goes on for ever.
+    jump_c, jump_s
+        A sudden change of temperature [K] and when it comes, on the scanner's clock [s].
     has_concomitant
         Maxwell terms of the gradients, for a field along ``field_axis``.
     field_axis
@@ -43,6 +45,8 @@ class MagnetFaults:
     temperature_c: float = 25.0
     drift_c_per_s: float = 0.0
     drift_settling_s: float = 0.0
+    jump_c: float = 0.0
+    jump_s: float = 0.0
     has_concomitant: bool = False
     field_axis: str = "x"
 

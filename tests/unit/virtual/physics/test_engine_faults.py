@@ -194,6 +194,18 @@ def test_drift_of_a_magnet_follows_its_temperature():
     assert temperature_c(faults, 1e6) == pytest.approx(20.6)
 
 
+def test_a_jump_of_the_temperature_moves_the_frequency_at_once_and_for_good():
+    faults = MagnetFaults(temperature_c=20.0, drift_c_per_s=0.01, jump_c=-0.4, jump_s=30.0)
+    drift = magnet_drift(make_scanner().magnet, faults)
+    assert temperature_c(faults, 29.9) == pytest.approx(20.299)
+    assert temperature_c(faults, 30.0) == pytest.approx(19.9)
+    for start_s, length_s in ((0.0, 10.0), (29.0, 2.0), (40.0, 3.0), (31.0, -2.0)):
+        time = np.linspace(start_s, start_s + length_s, 400_001)
+        offset = np.array([-2000.0 * (0.01 * t - 0.4 * (t >= 30.0)) for t in time])
+        turns = np.sum((offset[1:] + offset[:-1]) / 2 * np.diff(time))
+        assert drift.turns(start_s, np.array([length_s]))[0] == pytest.approx(turns, abs=0.01)
+
+
 def test_bent_gradients():
     rng = np.random.default_rng(11)
     spins, scanner = random_spins(rng, 12), make_scanner(channel_from_device=TURNED)
