@@ -215,3 +215,56 @@ def test_several_channels_and_rows_of_different_length_are_taken():
     rows[3] = rows[3][:, :20]  # cut short
     tracker.add(scan.readouts, rows)
     assert tracker.followed.newest == pytest.approx(follow("navigators", samples)[0].followed.newest, rel=0.05)
+
+
+def test_a_jump_says_from_where_on_lines_are_spoilt():
+    scan, samples = compiled("navigators"), measured("navigators")
+    spoilt = len(samples) // 2
+    frequency_hz = np.where(np.arange(len(samples)) >= spoilt, 800.0, 0.0)
+    _, (jump,) = follow("navigators", turned("navigators", samples, frequency_hz))
+    navigators = np.flatnonzero(scan.readouts.label("NAV"))
+    last_good = navigators[navigators < spoilt][-1]
+    assert jump.sure_until == last_good + 1
+    assert spoilt - 12 < jump.sure_until <= spoilt
+
+
+@pytest.mark.parametrize("name", ["navigators", "twice"])
+def test_a_scan_goes_on_at_the_new_frequency_and_is_followed_from_there(name):
+    """Lines from the jump on are measured again at the new frequency; a second jump is told, and what is no jump is not."""
+    scan, samples = compiled(name), measured(name)
+    n, jumps = len(samples), []
+    tracker = FrequencyTracker(scan, jumps.append)
+    first, second = (n // 2, 3 * n // 4) if name == "navigators" else (n // 2, 400)  # where its lines are strong
+    magnet_hz = np.where(np.arange(n) >= first, 800.0, 0.0) + np.where(np.arange(n) >= second, 900.0, 0.0)
+
+    def feed(start, shift_hz):
+        lines = turned(name, samples, np.maximum(magnet_hz, shift_hz) - shift_hz)  # time has passed
+        for at in range(start, n, 40):
+            tracker.add(scan.readouts.slice(at, min(at + 40, n)), lines[at : at + 40])
+            if tracker.jump is not None:
+                return
+
+    feed(0, 0.0)
+    assert [jump.change_hz for jump in jumps] == [pytest.approx(800, abs=30)]
+    tracker.resume(jumps[0].sure_until, 800.0)
+    feed(jumps[0].sure_until, 800.0)
+    assert [jump.change_hz for jump in jumps] == [pytest.approx(800, abs=30), pytest.approx(900, abs=30)]
+    assert jumps[1].sure_until > jumps[0].sure_until
+    tracker.resume(jumps[1].sure_until, 1700.0)
+    feed(jumps[1].sure_until, 1700.0)
+    assert len(jumps) == 2
+    assert tracker.changes.change_hz[-1] == pytest.approx(1700.0, abs=40.0)
+
+
+def test_a_patient_who_moved_is_told_once_and_the_frequency_followed_on():
+    scan, samples = compiled("navigators"), measured("navigators")
+    n, jumps = len(samples), []
+    tracker = FrequencyTracker(scan, jumps.append)
+    moved = np.arange(n) >= n // 3
+    later = np.arange(n) >= 2 * n // 3
+    lines = turned("navigators", samples, np.where(moved, -700.0, 0.0) + np.where(later, 800.0, 0.0))
+    for at in range(0, n, 40):
+        tracker.add(scan.readouts.slice(at, min(at + 40, n)), lines[at : at + 40])
+        if tracker.jump is not None:
+            tracker.moved()
+    assert [jump.change_hz for jump in jumps] == [pytest.approx(-700, abs=30), pytest.approx(800, abs=30)]

@@ -5,10 +5,11 @@ Navigators tell best: each is compared with the first. A scan without them tells
 more than once, and pairs of lines at opposite places of k-space, of which one is the other's mirror image in spin echoes
 (complex conjugate, reversed in time), whatever lies in the scanner, as long as it does not move.
 
-What is found is a difference of frequencies between two moments. The oscillator stays where it is while a scan runs: what
-drifts slowly is taken out by the reconstruction's drift step, exactly, as long as it stays within the band of the readout;
-a new oscillator frequency in the middle would put a step into what that step sees as smooth. What drifts farther than the
-limit displaces slices and cannot be mended afterwards: then somebody is told, and the scan ends or pauses there.
+What is found is a difference of frequencies between two moments. What drifts slowly is taken out by the reconstruction's
+drift step, exactly, as long as it stays within the band of the readout; so the oscillator stays. What drifts farther than
+the limit displaces slices and cannot be mended afterwards: then somebody is told, the scan pauses, and goes on with the
+oscillator at a frequency that was measured anew. Lines from before and after that are compared as they are, each at its
+own oscillator: what counts is how far the magnet is from it.
 
 Source
 ------
@@ -61,12 +62,15 @@ class FrequencyJump:
         That was passed.
     may_be_motion
         True when the readouts that show it are encoded: a patient who moved along their direction looks the same.
+    sure_until
+        All readouts before this one were measured within the limit, as far as anybody can tell.
     """
 
     change_hz: float
     time_s: float
     limit_hz: float
     may_be_motion: bool
+    sure_until: int = 0
 
     @property
     def text(self) -> str:
@@ -121,6 +125,8 @@ class Followed:
 
 
 OnJump: TypeAlias = Callable[[FrequencyJump], None]
+_Row: TypeAlias = tuple[float, float, float, float, int, int]
+"""Earlier and later time, change of the magnet's frequency, its deviation; earlier and later readout."""
 
 
 class FrequencyTracker:
@@ -145,7 +151,9 @@ class FrequencyTracker:
         self._pairs: Pairs = find_pairs(scan)
         self._on_jump = on_jump
         self._kept: dict[int, NDArray[np.complex64]] = {}
-        self._rows: list[tuple[float, float, float, float]] = []
+        self._rows: list[_Row] = []
+        self._shifts: list[tuple[int, float]] = []  # from which readout on the oscillator stands elsewhere, and how far
+        self._moves: list[tuple[int, float]] = []  # from which readout on the patient lies elsewhere, and how that looks
         self._followed: Followed | None = None
         self._recent: list[float] = []
         self._n_seen = 0
@@ -162,12 +170,12 @@ class FrequencyTracker:
     @property
     def changes(self) -> Differences:
         """All comparisons so far, as the reconstruction's drift step takes them."""
-        table = np.array(self._rows, dtype=np.float64).reshape(-1, 4)
+        table = np.array([row[:4] for row in self._rows], dtype=np.float64).reshape(-1, 4)
         return Differences(earlier_s=table[:, 0], later_s=table[:, 1], change_hz=table[:, 2], sd_hz=table[:, 3])
 
     @property
     def followed(self) -> Followed | None:
-        """Frequency since the start of the scan; None before anything was compared."""
+        """The magnet's frequency since the start of the scan; None before anything was compared."""
         if self._followed is None and self._rows:
             self._followed = _follow(self.changes, self._end_s, is_absolute=self._pairs.are_navigators)
         return self._followed
@@ -195,12 +203,36 @@ class FrequencyTracker:
         if self._note is not None and len(self._rows) > n_before:
             with suppress(StorageError):  # a full disk ends the scan by itself
                 self._note("frequency", **self.details)
-        if (followed := self.followed) is not None and len(self._rows) >= _ENOUGH:
+        if len(self._rows) > n_before and (followed := self.followed) is not None and len(self._rows) >= _ENOUGH:
             change_hz, sd_hz = followed.newest
+            change_hz -= _stands(self._shifts, self._rows[-1][5])
             # A drift of which no two readouts show enough; between pairs it is only inferred, so more is asked.
             needed_hz = self.limit_hz * (1 if pairs.are_navigators else 2) + 3 * sd_hz
             if abs(change_hz) > needed_hz and followed.spread < _CONSISTENT:
                 self._tell(change_hz, followed.newest_s)
+
+    def resume(self, first: int, shift_hz: float) -> None:
+        """The oscillator was moved. What is added next are the readouts from ``first`` on, be it for the second time.
+
+        Parameters
+        ----------
+        shift_hz
+            Oscillator minus where it was at the start of the scan [Hz].
+        """
+        self._n_seen = min(first, self._n_seen)
+        self._shifts = [*((row, hz) for row, hz in self._shifts if row < first), (first, shift_hz)]
+        self._rows = [row for row in self._rows if row[5] < first]
+        self._kept = {row: line for row, line in self._kept.items() if row < first}
+        self._recent, self._followed, self.jump = [], None, None
+
+    def moved(self) -> None:
+        """What was told was the patient: from there on it is no change any more."""
+        if self.jump is None:
+            return
+        step = [(self.jump.sure_until, self.jump.change_hz)]
+        self._rows = [(*row[:2], row[2] - (_stands(step, row[5]) - _stands(step, row[4])), *row[3:]) for row in self._rows]
+        self._moves.append((step[0][0], _stands(self._moves, step[0][0]) + step[0][1]))
+        self._recent, self._followed, self.jump = [], None, None
 
     def _take(self, index: int, line: NDArray[np.complex64]) -> None:
         """One readout; only the coil's channel, which is the first."""
@@ -216,8 +248,11 @@ class FrequencyTracker:
         change_hz, sd_hz = compare_readouts(line[np.newaxis], earlier[np.newaxis], float(pairs.dwell_s[index]))
         if not np.isfinite(sd_hz) or _likeness(line, earlier, change_hz * pairs.dwell_s[index]) < _ALIKE:
             return
-        earlier_s, later_s = float(pairs.time_s[pairs.partner[index]]), float(pairs.time_s[index])
-        self._rows.append((earlier_s, later_s, change_hz, sd_hz))
+        partner = int(pairs.partner[index])
+        earlier_s, later_s = float(pairs.time_s[partner]), float(pairs.time_s[index])
+        change_hz -= _stands(self._moves, index) - _stands(self._moves, partner)
+        oscillator_hz = _stands(self._shifts, index) - _stands(self._shifts, partner)
+        self._rows.append((earlier_s, later_s, change_hz + oscillator_hz, sd_hz, partner, index))
         self._followed = None
         if sd_hz < _SURE * self.limit_hz:
             self._judge(change_hz, index)
@@ -233,8 +268,32 @@ class FrequencyTracker:
         if self.jump is not None:
             return
         is_encoded = self._pairs.is_encoded
-        self.jump = FrequencyJump(change_hz=change_hz, time_s=time_s, limit_hz=self.limit_hz, may_be_motion=is_encoded)
+        self.jump = FrequencyJump(
+            change_hz=change_hz,
+            time_s=time_s,
+            limit_hz=self.limit_hz,
+            may_be_motion=is_encoded,
+            sure_until=self._sure_until(),
+        )
         self._on_jump(self.jump)
+
+    def _sure_until(self) -> int:
+        """The first readout that may have been measured beyond the limit.
+
+        It lies behind the last pair that is within, and behind the earlier readout of each pair that is not.
+        """
+        known = 0
+        for row in reversed(self._rows):
+            residual_hz = row[2] - (_stands(self._shifts, row[5]) - _stands(self._shifts, row[4]))
+            if abs(residual_hz) <= self.limit_hz:
+                return max(known, row[5] + 1)
+            known = max(known, row[4] + 1)
+        return known
+
+
+def _stands(steps: list[tuple[int, float]], index: int) -> float:
+    """Value of a staircase at a readout; 0 before its first step."""
+    return next((value for first, value in reversed(steps) if first <= index), 0.0)
 
 
 def _likeness(later: NDArray[np.complex64], earlier: NDArray[np.complex64], turns: float) -> float:
