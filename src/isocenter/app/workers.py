@@ -3,10 +3,13 @@
 
 import contextlib
 import multiprocessing
+import os
+import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.context import SpawnProcess
 from typing import TypeVar
 
 from isocenter.app.prepare import PreparedScan, check, prepare
@@ -37,16 +40,35 @@ def in_thread(name: str, work: Callable[[], T]) -> "Future[T]":
 
 
 class PreparationPool:
-    """One worker process; replaced by a new one when a sequence takes it down."""
+    """One worker process; replaced by a new one when a sequence takes it down.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    also
+        What ``warm_up`` has done besides, in a process of its own; must survive pickling.
+    """
+
+    def __init__(self, also: Callable[[], None] | None = None) -> None:
         self._lock = threading.Lock()
         self._pool: ProcessPoolExecutor | None = None
+        self._also = also or _warm_reconstruction
+        self._beside: SpawnProcess | None = None
+        self._is_closed = False
 
     def warm_up(self) -> None:
-        """Start the process and let it import what it will need; then compile what reconstruction will need."""
-        self._submit(_warm)
-        self._submit(_warm_reconstruction)
+        """Start the process and let it import what it will need; then compile what reconstruction will need.
+
+        That takes a minute on a new machine that is busy, so it has a process of its own: no check waits for it.
+        """
+        self._submit(_warm).add_done_callback(lambda _: self._warm_beside())
+
+    def _warm_beside(self) -> None:
+        with self._lock:
+            if self._is_closed:
+                return
+            context = multiprocessing.get_context("spawn")
+            self._beside = context.Process(target=_gently, args=(self._also,), name="warm up", daemon=True)
+            self._beside.start()
 
     def check(
         self,
@@ -71,11 +93,16 @@ class PreparationPool:
         return self._submit(prepare, protocol, scanner, calibration, position, situation)
 
     def close(self) -> None:
-        """End the process."""
+        """End the processes."""
         with self._lock:
-            if self._pool is not None:
-                self._pool.shutdown(wait=True, cancel_futures=True)
-                self._pool = None
+            self._is_closed = True
+            pool, self._pool, beside, self._beside = self._pool, None, self._beside, None
+        if beside is not None:
+            beside.terminate()
+            beside.join()
+            beside.close()
+        if pool is not None:
+            pool.shutdown(wait=True, cancel_futures=True)
 
     def _submit(self, work: Callable[..., T], *arguments: object) -> "Future[T]":
         with self._lock:
@@ -102,6 +129,14 @@ def _warm() -> None:
         protocol = Protocol(name="warm up", sequence="gre_3d", parameters={"n_read": 16, "n_phase": 4, "n_slab": 2})
         situation = Situation(subject=Subject(body_part="HEAD", weight_kg=70.0))
         check(protocol, scanner, nominal_calibration(scanner), PatientPosition.HFS, situation)
+
+
+def _gently(work: Callable[[], None]) -> None:
+    """Do something in a process of its own while others have the right of way."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides when this ends
+    if hasattr(os, "nice"):
+        os.nice(10)
+    work()
 
 
 def _warm_reconstruction() -> None:

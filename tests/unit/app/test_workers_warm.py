@@ -1,8 +1,17 @@
 # SPDX-License-Identifier: MIT
 """What the worker does before anybody waits is enough: no protocol that follows compiles a loop."""
 
+import functools
+import multiprocessing
 import subprocess
 import sys
+import time
+
+from isocenter.app.workers import PreparationPool
+from isocenter.config.hardware import load_scanner
+from isocenter.domain.geometry import PatientPosition
+from isocenter.domain.scan import Protocol
+from isocenter.domain.scanner import nominal_calibration
 
 SCRIPT = """
 import gc
@@ -36,3 +45,20 @@ def test_after_the_warm_up_no_check_compiles_anything():
     run = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=110, check=False)
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip() == "late: {}"
+
+
+def test_no_check_waits_for_what_reconstruction_compiles():
+    pool = PreparationPool(also=functools.partial(time.sleep, 600))
+    try:
+        pool.warm_up()
+        scanner = load_scanner("osii-one")
+        protocol = Protocol(name="x", sequence="noise")
+        for _ in range(2):  # the second begins when the other process has
+            answer = pool.check(protocol, scanner, nominal_calibration(scanner), PatientPosition.HFS).result(100)
+            assert answer.is_playable, answer.problem
+        assert "warm up" in [child.name for child in multiprocessing.active_children()]
+    finally:
+        began_s = time.monotonic()
+        pool.close()
+    assert time.monotonic() - began_s < 20
+    assert multiprocessing.active_children() == []
