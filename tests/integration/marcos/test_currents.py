@@ -11,6 +11,7 @@ from isocenter.devices.marcos import MarcosConsole
 from isocenter.domain.currents import SLOPE_RANGE
 from isocenter.domain.errors import AcquisitionError, CompileError, ConfigError, ScanAborted
 from isocenter.domain.scanner import ConsoleLink, GradientBoard
+from isocenter.virtual.console.machine import Machine
 from isocenter.virtual.console.server import VirtualConsoleServer
 
 FULL_A = 6.25
@@ -78,6 +79,23 @@ def test_the_calibration_is_in_what_is_played(console, server):
         largest = max((code for output, code in events if output == 4 + channel), key=abs)
         seen.append(largest / 32768 * GAIN[channel] + OFFSET[channel])
     assert seen == pytest.approx(np.array(wanted) / 32767, abs=3e-4)
+
+
+@pytest.mark.parametrize("is_linked_anew", [False, True], ids=["same link", "new link"])
+def test_no_current_flows_in_channels_that_the_first_segment_leaves_alone(console, server, monkeypatch, is_linked_anew):
+    console.set_currents(console.calibrate_currents(FULL_A, 5.0, Event()))
+    if is_linked_anew:
+        console.close()
+    begin, seen = Machine.begin, []
+
+    def look_first(*arguments):
+        seen.append(flowing(server))
+        return begin(*arguments)
+
+    monkeypatch.setattr(Machine, "begin", look_first)
+    console.play(console.prepare(segment({"leds": track([4000, 90_000], [1, 0])}, ((10_000, 100, 4),)), 2e6), Event())
+    assert len(seen) == 1
+    assert seen[0] == pytest.approx([0, 0, 0], abs=2e-4)
 
 
 def test_a_segment_prepared_before_a_new_calibration_is_not_played(console):

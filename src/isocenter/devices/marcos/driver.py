@@ -304,6 +304,7 @@ class MarcosConsole:
         """Disable both gradient cores, whose enable would make the initial writes look like lost data; drain old samples."""
         if self._outputs.status()[Register.EXEC] >> 24 != isa.STATE_IDLE:
             self._outputs.halt()
+        self._outputs.rest()
         self._outputs.direct(Buffer.GRAD_CTRL, 0)
         reply = self._call({"read_rx": 0})
         n_stale = sum(map(len, parse_samples(reply.results["read_rx"])))

@@ -32,6 +32,7 @@ class Outputs:
     def __init__(self, call: Callable[[dict[str, Any]], Reply], gradients: GradientSystem, gradient_s: float) -> None:
         self._call, self._gradients, self._gradient_s = call, gradients, gradient_s
         self.zero_codes = (0, 0, 0)  # at which no current flows
+        self._resting_codes: tuple[int, int, int] | None = None  # as last written, by whatever calibration held then
 
     def halt(self) -> None:
         """Stop the sequencer; DeviceFault if it does not become idle."""
@@ -71,9 +72,13 @@ class Outputs:
         """Write zero to every output, wait for the serial line, verify that the console was and is idle."""
         self.verify_idle()
         self.zero_digital()
-        board, divider = self._gradients.board, self._gradients.spi_divider
-        self._send_gradients(boards.zero_controls(board, divider), boards.zero_words(board, self.zero_codes))
+        self._zero_gradients()
         self.verify_idle()
+
+    def rest(self) -> None:
+        """Gradients to zero if they rest at another calibration's: what a segment leaves alone stays where it is."""
+        if self._resting_codes != self.zero_codes:
+            self._zero_gradients()
 
     def zero_digital(self) -> None:
         """Transmitters, gates, LEDs and receivers to zero."""
@@ -85,6 +90,8 @@ class Outputs:
         board, divider = self._gradients.board, self._gradients.spi_divider
         self.direct(Buffer.GRAD_CTRL, 0)
         self._send_gradients(boards.start_controls(board, divider), boards.start_words(board))
+        self._resting_codes = (0, 0, 0)
+        self.rest()
 
     def exchange(self, divider: int, word: int) -> int:
         """One word on the gradient board's line at a given divider; the STATUS register after it has gone."""
@@ -96,6 +103,12 @@ class Outputs:
         answer = self.status()[Register.STATUS]
         self.direct(Buffer.GRAD_CTRL, 0)
         return answer
+
+    def _zero_gradients(self) -> None:
+        board, divider, codes = self._gradients.board, self._gradients.spi_divider, self.zero_codes
+        self._resting_codes = None
+        self._send_gradients(boards.zero_controls(board, divider), boards.zero_words(board, codes))
+        self._resting_codes = codes
 
     def _send_gradients(self, controls: tuple[int, ...], words: tuple[int, ...]) -> None:
         """Words on the serial line, each when the one before is through, then the board's enable off again."""
