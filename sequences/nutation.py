@@ -49,11 +49,13 @@ def build(p: Parameters, system: System) -> Any:
     player, dwell_s = Player(system), dwell_for(p.bandwidth_hz)
     full_hz = system.scanner.rf.full_scale_hz
     amplitudes = [p.max_amplitude * (step + 1) / p.steps for step in range(p.steps)]
-    refocus = system.hard_pulse(p.refocus_rad, p.rf_s, use="refocusing", phase_rad=PI / 2)
+    refocus = system.hard_pulse(p.refocus_rad, p.rf_s, use="refocusing", phase_rad=PI / 2, is_fixed=True)
     player.once(refocus.event)
     excites = [
         [
-            system.hard_pulse(2 * PI * full_hz * amplitude * p.rf_s, p.rf_s, use="excitation", phase_rad=phase)
+            system.hard_pulse(
+                2 * PI * full_hz * amplitude * p.rf_s, p.rf_s, use="excitation", phase_rad=phase, is_fixed=True
+            )
             for phase in (0.0, PI)
         ]
         for amplitude in amplitudes
@@ -62,7 +64,7 @@ def build(p: Parameters, system: System) -> Any:
     crusher = player.once(system.lobe(CRUSHER_PER_M, crush_s).make("z", CRUSHER_PER_M))
     destroy = [
         (
-            system.hard_pulse(degrees / 180 * PI, p.rf_s, use="saturation", phase_rad=number_of * PI / 2),
+            system.hard_pulse(degrees / 180 * PI, p.rf_s, use="saturation", phase_rad=number_of * PI / 2, is_fixed=True),
             up(system.lobe_s(area)),
             "xyz"[number_of % 3],
             area,

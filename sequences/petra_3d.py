@@ -183,6 +183,14 @@ def _plan(p: Parameters, system: System) -> Plan:
     line = system.readout(p.fov_m, p.n_matrix, dwell_s * OVERSAMPLING, bandwidth_name="bandwidth_hz", fov_name="fov_m")
     pulse = system.hard_pulse(p.flip_rad, p.rf_s, use="excitation")
     length_s = pulse.event.shape_dur
+    if bandwidth_hz * length_s > SELECTIVE and length_s > p.rf_s + RF_RASTER_S:
+        smaller_deg = math.floor(math.degrees(p.flip_rad) * SELECTIVE / (bandwidth_hz * length_s))
+        raise SequenceError(
+            f"The pulse has to last {show(length_s, 'us', 4)}, which is too long for a bandwidth of "
+            f"{show(bandwidth_hz, 'kHz', 4)}: with the gradient on, the edge of the field of view would not be excited.",
+            f"Lower the flip angle to {smaller_deg}° or less, or the bandwidth to "
+            f"{int(SELECTIVE / length_s / 10) / 100:.2f} kHz or less.",
+        )
     if bandwidth_hz * length_s > SELECTIVE:
         raise SequenceError(
             f"The pulse of {show(length_s, 'us', 4)} (rf_s) is too long for a bandwidth of {show(bandwidth_hz, 'kHz', 4)}: "

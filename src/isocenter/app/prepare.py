@@ -3,7 +3,7 @@
 
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -79,11 +79,12 @@ def _compile(
 ) -> PreparedScan:
     """A scan with what the last gate says of it."""
     info = catalogue.find(protocol.sequence)
-    seq, report = _sequence_text(protocol, scanner)
+    seq, report, notes = _sequence_text(protocol, scanner, calibration)
     wanted = protocol.prescription
     _check_prescription(wanted, scanner)
     placement = place(wanted.orientation, position, wanted.centre_lps_m, wanted.tilt_rad, wanted.swap_read_phase)
     scan = compile_scan(read_pulseq(seq, name=info.name), scanner, calibration, placement)
+    scan = replace(scan, warnings=(*notes, *scan.warnings))
     safety = check_scan(
         scan,
         scanner,
@@ -184,16 +185,19 @@ def _check_prescription(wanted: Prescription, scanner: Scanner) -> None:
             )
 
 
-def _sequence_text(protocol: Protocol, scanner: Scanner) -> tuple[bytes, dict[str, str | float]]:
+def _sequence_text(
+    protocol: Protocol, scanner: Scanner, calibration: Calibration
+) -> tuple[bytes, dict[str, str | float], tuple[str, ...]]:
+    """Pulseq text, what the sequence reports, and how it differs from what was asked for."""
     if not catalogue.is_file(protocol.sequence):
-        built = build_sequence(protocol.sequence, protocol.parameters, scanner)
-        return built.seq, dict(built.report)
+        built = build_sequence(protocol.sequence, protocol.parameters, scanner, calibration)
+        return built.seq, dict(built.report), built.notes
     if protocol.parameters:
         raise SequenceError(
             "A .seq file has no parameters.", "Leave the parameters away, or use one of the named sequences."
         )
     try:
-        return Path(protocol.sequence).read_bytes(), {}
+        return Path(protocol.sequence).read_bytes(), {}, ()
     except OSError as error:
         raise SequenceError(
             f"The file '{protocol.sequence}' cannot be read: {error.strerror}.", "Check the path and its permissions."

@@ -10,7 +10,7 @@ from typing import Any
 from isocenter.domain.errors import SequenceError
 from isocenter.domain.parameters import make_parameters
 from isocenter.domain.scan import SequenceInfo
-from isocenter.domain.scanner import Scanner
+from isocenter.domain.scanner import Calibration, Scanner
 from isocenter.sequences.catalogue import UserCode, get_sequence
 from isocenter.sequences.loads import check_loads
 from isocenter.sequences.system import System
@@ -29,14 +29,19 @@ class BuiltSequence:
         ``EchoTrainLength``, ``TotalDuration``, ``Bandwidth`` ...
     info
         The sequence.
+    notes
+        How it differs from what was asked for, as plain sentences; empty when it does not.
     """
 
     seq: bytes
     report: dict[str, str | float]
     info: SequenceInfo
+    notes: tuple[str, ...] = ()
 
 
-def build(name: str, values: Mapping[str, object], scanner: Scanner) -> BuiltSequence:
+def build(
+    name: str, values: Mapping[str, object], scanner: Scanner, calibration: Calibration | None = None
+) -> BuiltSequence:
     """Build a sequence for a scanner.
 
     Parameters
@@ -47,6 +52,8 @@ def build(name: str, values: Mapping[str, object], scanner: Scanner) -> BuiltSeq
         SI values of parameters that differ from their defaults.
     scanner
         Its limits and delays shape the sequence.
+    calibration
+        As it was measured: of a weak transmitter pulses are longer. None for as its hardware file says.
 
     Raises
     ------
@@ -58,17 +65,32 @@ def build(name: str, values: Mapping[str, object], scanner: Scanner) -> BuiltSeq
     """
     sequence = get_sequence(name)
     chosen = make_parameters(sequence.declaration, values)
+    system = System(scanner, calibration)
     with UserCode(Path(sequence.info.path), "it is built"):
-        built = sequence.build(chosen, System(scanner))
+        try:
+            built = sequence.build(chosen, system)
+        except SequenceError as error:
+            raise _explained(error, system) from None
         if not hasattr(built, "block_events") or not built.block_events:
             raise SequenceError(
                 f"The sequence '{name}' has no blocks.",
                 "Correct the file so that build returns a pypulseq sequence with blocks.",
             )
         built.set_definition("Name", name)
-        check_loads(built, scanner)
+        if lengthened := system.transmitter.lengthened:
+            built.set_definition("LongerPulses", ", ".join(map(str, lengthened)))
+        try:
+            check_loads(built, scanner, system.transmitter.rf_scale)
+        except SequenceError as error:
+            raise _explained(error, system) from None
         text = _write(built)
-    return BuiltSequence(seq=text, report=_report(built), info=sequence.info)
+    return BuiltSequence(seq=text, report=_report(built), info=sequence.info, notes=system.transmitter.notes)
+
+
+def _explained(error: SequenceError, system: System) -> SequenceError:
+    """A refusal that also says that the pulses are longer than asked for, where this may be the reason."""
+    notes = system.transmitter.notes
+    return type(error)(f"{error.problem} {notes[0]}", error.remedy) if notes else error
 
 
 def _write(built: Any) -> bytes:

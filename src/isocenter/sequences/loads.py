@@ -4,13 +4,14 @@
 This is the early word to the person at the form. The last gate, on the compiled table, is the one that protects.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isocenter.domain.errors import LimitError
-from isocenter.domain.scanner import Scanner
+from isocenter.domain.scanner import RfSystem, Scanner
 from isocenter.domain.units import GAMMA_HZ_PER_T, show
 
 _WINDOW_S = 1.0
@@ -20,8 +21,13 @@ _RF, _GRADIENTS = 1, (2, 3, 4)
 Floats = NDArray[np.float64]
 
 
-def check_loads(built: Any, scanner: Scanner) -> None:
+def check_loads(built: Any, scanner: Scanner, rf_scale: float = 1.0) -> None:
     """Refuse a pypulseq sequence that any axis or the RF amplifier could not stand.
+
+    Parameters
+    ----------
+    rf_scale
+        Measured B1+ at full scale over the hardware file's.
 
     Raises
     ------
@@ -31,7 +37,7 @@ def check_loads(built: Any, scanner: Scanner) -> None:
     blocks = np.array(list(built.block_events.values()), dtype=np.int64)
     durations_s = np.array(list(built.block_durations.values()))
     _check_gradients(built, blocks, durations_s, scanner)
-    _check_rf(built, blocks, durations_s, scanner)
+    _check_rf(built, blocks, durations_s, replace(scanner.rf, full_scale_t=scanner.rf.full_scale_t * rf_scale))
 
 
 def _check_gradients(built: Any, blocks: NDArray[np.int64], durations_s: Floats, scanner: Scanner) -> None:
@@ -93,8 +99,8 @@ def _free_shape(built: Any, blocks: NDArray[np.int64], event: int) -> tuple[Floa
     return times[keep], values[keep]
 
 
-def _check_rf(built: Any, blocks: NDArray[np.int64], durations_s: Floats, scanner: Scanner) -> None:
-    data, rf = built.rf_library.data, scanner.rf
+def _check_rf(built: Any, blocks: NDArray[np.int64], durations_s: Floats, rf: RfSystem) -> None:
+    data = built.rf_library.data
     length_s, peak_hz = np.zeros(max(data, default=0) + 1), 0.0
     shapes: dict[tuple[Any, ...], float] = {}
     for block, event in zip(built.block_events, blocks[:, _RF], strict=True):

@@ -10,6 +10,7 @@ from isocenter.domain.units import show
 from isocenter.sequences.lazy import pp
 from isocenter.sequences.ordering import interleaved, spoil_phase_deg
 from isocenter.sequences.system import RASTER_S, SHORTEST_RAMP_S, Pulse, System, nearest, up
+from isocenter.sequences.transmit import Lengthened
 
 TIME_BANDWIDTH: Final = 4.0
 _APODIZATION: Final = 0.46
@@ -46,15 +47,25 @@ class Selective:
 def selective_pulse(
     system: System, flip_rad: float, *, rf_s: float, thickness_m: float, use: str, phase_rad: float = 0.0
 ) -> Selective:
-    """Sinc pulse with its slice gradient.
+    """Sinc pulse with its slice gradient; longer, with a weaker gradient, when the transmitter is weak.
 
     Raises
     ------
     SequenceError
         When it needs more gradient or B1 than there is; says which ``thickness_m`` or ``rf_s`` would do.
     """
-    duration_s = nearest(rf_s, 2 * RASTER_S)
-    system.check_length(duration_s)
+    asked_s = nearest(rf_s, 2 * RASTER_S)
+    system.check_length(asked_s)
+    peak_hz = _peak_hz(flip_rad, asked_s)
+    duration_s = max(asked_s, system.transmitter.needed_s(peak_hz, asked_s, 2 * RASTER_S))
+    if duration_s > asked_s:
+        if not system.transmitter.could_be(peak_hz):
+            raise SequenceError(
+                f"The {flip_rad / _TURN_RAD * 360:.0f}° pulse of {show(asked_s, 'us', 4)} (rf_s) needs "
+                f"{peak_hz / system.max_b1_hz:.2f} times what this scanner's transmitter gives.",
+                f"Set the RF pulse length to {duration_s * 1e6:.0f} us or more.",
+            )
+        system.transmitter.lengthen(Lengthened(use=use, flip_rad=flip_rad, asked_s=asked_s, given_s=duration_s))
     amplitude = TIME_BANDWIDTH / duration_s / thickness_m
     if amplitude > system.max_grad_hz_per_m:
         longer_s = up(TIME_BANDWIDTH / (system.max_grad_hz_per_m * thickness_m), 2 * RASTER_S)
@@ -77,19 +88,20 @@ def selective_pulse(
         system=system.opts,
         use=use,
     )
-    peak = float(abs(event.signal).max())
-    if peak > system.max_b1_hz:
-        raise SequenceError(
-            f"The {flip_rad / _TURN_RAD * 360:.0f}° pulse of {show(duration_s, 'us', 4)} (rf_s) needs "
-            f"{peak / system.max_b1_hz:.2f} times what this scanner's transmitter gives.",
-            f"Set the RF pulse length to {up(duration_s * peak / system.max_b1_hz, 2 * RASTER_S) * 1e6:.0f} us or more.",
-        )
     gradient = pp.make_trapezoid(
         channel="z", amplitude=amplitude, rise_time=rise_s, flat_time=duration_s, fall_time=rise_s, system=system.opts
     )
     half_s = rise_s + duration_s / 2
     pulse = Pulse(event=event, centre_s=round(half_s, 9), block_s=round(2 * half_s, 9))
     return Selective(pulse=pulse, gradient=gradient, half_area_per_m=amplitude * (duration_s + rise_s) / 2)
+
+
+def _peak_hz(flip_rad: float, duration_s: float) -> float:
+    """Largest B1 of such a pulse, as a nutation frequency [Hz]."""
+    shape = pp.make_sinc_pulse(
+        flip_angle=flip_rad, duration=duration_s, apodization=_APODIZATION, time_bw_product=TIME_BANDWIDTH, use="excitation"
+    )
+    return float(abs(shape.signal).max())
 
 
 def slice_positions(slices: int, thickness_m: float, gap_m: float) -> list[float]:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from isocenter.domain.errors import SequenceError
-from isocenter.domain.scanner import Scanner
+from isocenter.domain.scanner import Calibration, Scanner
 from isocenter.domain.units import GAMMA_HZ_PER_T, show
 from isocenter.sequences.lazy import pp
+from isocenter.sequences.transmit import Lengthened, Transmitter, hard_band_hz
 
 RASTER_S: Final = 10e-6
 """Raster of gradients and blocks."""
@@ -22,7 +23,6 @@ one for the decimator."""
 # A sequence may be turned to any scanner axis, so the weakest channel counts; what is left is for shim and calibration.
 AMPLITUDE_MARGIN: Final = 0.9
 SLEW_MARGIN: Final = 0.8
-RF_MARGIN: Final = 0.95
 DUTY_MARGIN: Final = 0.8
 SHORTEST_RAMP_S: Final = 100e-6
 
@@ -152,14 +152,17 @@ class System:
     Attributes
     ----------
     scanner
-        The scanner.
+        The scanner, as its hardware file says.
+    transmitter
+        How strong it is as it was measured last, and which pulses had to be longer.
     max_grad_hz_per_m, max_slew_hz_per_m_s
         What a sequence may use on any logical axis [Hz/m, Hz/m/s].
     """
 
-    def __init__(self, scanner: Scanner) -> None:
+    def __init__(self, scanner: Scanner, calibration: Calibration | None = None) -> None:
         axes = scanner.gradients.axes
         self.scanner = scanner
+        self.transmitter = Transmitter(scanner, calibration.rf_scale if calibration is not None else 1.0)
         self.max_grad_hz_per_m = AMPLITUDE_MARGIN * GAMMA_HZ_PER_T * min(axis.max_t_per_m for axis in axes)
         self.max_slew_hz_per_m_s = SLEW_MARGIN * GAMMA_HZ_PER_T * min(axis.max_slew_t_per_m_s for axis in axes)
         self.warmup_s = up(scanner.rf.warmup_s, RF_RASTER_S)
@@ -235,24 +238,29 @@ class System:
             amplitude_hz_per_m=amplitude,
         )
 
-    def hard_pulse(self, flip_rad: float, rf_s: float, *, use: str, times: int = 1, phase_rad: float = 0.0) -> Pulse:
-        """Rectangular pulse that lasts ``times`` the sequence's parameter ``rf_s``.
+    def hard_pulse(
+        self,
+        flip_rad: float,
+        rf_s: float,
+        *,
+        use: str,
+        times: int = 1,
+        phase_rad: float = 0.0,
+        is_fixed: bool = False,
+    ) -> Pulse:
+        """Rectangular pulse that lasts ``times`` the sequence's parameter ``rf_s``, or longer when the transmitter is weak.
+
+        Parameters
+        ----------
+        is_fixed
+            Its length is what the sequence is about: it is refused rather than lengthened.
 
         Raises
         ------
         SequenceError
             When it needs more B1 than the transmitter gives; says how long ``rf_s`` must be.
         """
-        duration_s = nearest(times * rf_s, 2 * RF_RASTER_S)
-        shortest_s = up(flip_rad / (2 * math.pi) / self.max_b1_hz, 2 * RF_RASTER_S)
-        if duration_s < shortest_s:
-            raise SequenceError(
-                f"The {show(flip_rad, 'deg')} pulse of {show(duration_s, 'us', 4)} (rf_s) needs "
-                f"{self._ut(flip_rad / (2 * math.pi) / duration_s)}; this scanner's transmitter gives "
-                f"{self._ut(self.max_b1_hz)}.",
-                f"Set the RF pulse length to {show(up(shortest_s / times, 2 * RF_RASTER_S), 'us', 4)} or more, or lower the "
-                "flip angle.",
-            )
+        duration_s = self._hard_length_s(flip_rad, nearest(times * rf_s, 2 * RF_RASTER_S), use, times, is_fixed)
         self.check_length(duration_s, times=times)
         centre_s = up(self.warmup_s + duration_s / 2)
         event = pp.make_block_pulse(
@@ -265,10 +273,34 @@ class System:
         )
         return Pulse(event=event, centre_s=centre_s, block_s=up(centre_s + duration_s / 2 + self.hold_s))
 
+    def _hard_length_s(self, flip_rad: float, asked_s: float, use: str, times: int, is_fixed: bool) -> float:
+        """As asked for where that is possible, else as short as possible, else refused."""
+        peak_hz = flip_rad / (2 * math.pi) / asked_s
+        shortest_s = self.transmitter.needed_s(peak_hz, asked_s, 2 * RF_RASTER_S)
+        if asked_s >= shortest_s:
+            return asked_s
+        if is_fixed or not self.transmitter.could_be(peak_hz):
+            raise SequenceError(
+                f"The {show(flip_rad, 'deg')} pulse of {show(asked_s, 'us', 4)} (rf_s) needs {self._ut(peak_hz)}; this "
+                f"scanner's transmitter gives {self._ut(self.max_b1_hz)}.",
+                f"Set the RF pulse length to {show(up(shortest_s / times, 2 * RF_RASTER_S), 'us', 4)} or more, or lower the "
+                "flip angle.",
+            )
+        pulse = Lengthened(
+            use=use,
+            flip_rad=flip_rad,
+            asked_s=asked_s,
+            given_s=shortest_s,
+            band_hz=hard_band_hz(flip_rad, shortest_s, is_refocusing=use in {"refocusing", "inversion"}),
+            span_hz=self.transmitter.field_spread_hz,
+        )
+        self.transmitter.lengthen(pulse)
+        return shortest_s
+
     @property
     def max_b1_hz(self) -> float:
         """Largest B1 that a sequence may use, as a nutation frequency [Hz]."""
-        return RF_MARGIN * self.scanner.rf.full_scale_hz
+        return self.transmitter.max_b1_hz
 
     def amplifier_s(self, on_s: float) -> float:
         """Time in which the RF amplifier may be on for ``on_s`` [s], with a little room at the edges of any second."""
