@@ -11,6 +11,7 @@ from pathlib import Path
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 import pytest
+from PySide6.QtCore import QCoreApplication, QEvent
 
 from isocenter.acquisition.prescan.steps import clinical_steps
 from isocenter.app import prescan_service
@@ -86,10 +87,30 @@ def nothing_is_left(qapp, service: ExamService, tmp_path: Path, monkeypatch) -> 
 
 
 @pytest.fixture
-def program(qtbot, service: ExamService) -> Iterator[Program]:
-    shell = Shell()
-    shell.resize(1366, 768)
-    shell.show()
+def new_window(qtbot, qapp) -> Callable[[], Shell]:
+    """A window in front of all others: only there keys are shortcuts."""
+
+    def show() -> Shell:
+        shell = Shell()
+        shell.resize(1366, 768)
+        shell.show()
+
+        def is_in_front() -> bool:
+            shell.activateWindow()
+            return shell.isActiveWindow()
+
+        for _ in range(2):  # a window that goes takes the focus with it, and that is told late
+            QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+            qapp.processEvents()
+            qtbot.waitUntil(is_in_front)
+        return shell
+
+    return show
+
+
+@pytest.fixture
+def program(new_window: Callable[[], Shell], service: ExamService) -> Iterator[Program]:
+    shell = new_window()
     made = Program(shell, service)
     yield made
     made.detach()

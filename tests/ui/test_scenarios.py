@@ -19,7 +19,6 @@ from isocenter.domain.geometry import PatientPosition
 from isocenter.domain.patient import Patient
 from isocenter.domain.scan import Protocol
 from isocenter.ui.program import Program
-from isocenter.ui.shell import Shell
 from isocenter.ui.views.scenarios import ScenarioCard, ScenarioSheet
 
 SMALL = 'summary = "A small block."\nscanner = "osii-one"\nlook_for = "Straight edges."\nphantom = "block"\nn_spins = 2000\n'
@@ -56,13 +55,11 @@ def virtual(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture
-def trainer(qtbot, virtual: VirtualService) -> Iterator[Program]:
+def trainer(qtbot, new_window, virtual: VirtualService) -> Iterator[Program]:
     """The window on that scanner, with the block in it and nobody on the table."""
     if virtual.status.scenario != "small-block" or virtual.status.is_exercise:
         virtual.choose_scenario("small-block").result(90)
-    shell = Shell()
-    shell.resize(1366, 768)
-    shell.show()
+    shell = new_window()
     made = Program(shell, virtual)
     yield made
     virtual.stop()

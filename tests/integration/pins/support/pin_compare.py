@@ -53,11 +53,10 @@ class Bench:
         interval, matrix = interval_ticks(self.scanner), self.matrix()
         wave = [Wave(self.tick(w.times), w.values) for w in self.logical]
         spans = _join([s for w in wave for s in w.spans(3 * interval)], 3 * interval)
-        end = self.tick(self.demand.duration_s)  # behind it the shim is off too
         worst_area = worst_centre = 0.0
         n = 0
         for low, high in spans:
-            start, stop, middle = low - interval, min(high + interval, end), (low + high) / 2
+            start, stop, middle = low - interval, high + interval, (low + high) / 2
             parts = np.array([w.integrals(start, stop, middle) for w in wave])
             sizes = np.array([Wave(w.times, np.abs(w.values)).integrals(start, stop, middle)[0] for w in wave])
             corners = sum(np.count_nonzero((w.times >= low) & (w.times <= high)) for w in wave)
@@ -65,9 +64,10 @@ class Bench:
             for channel, steps in enumerate(self.pins["gradients"]):
                 lead = self.scanner.gradients.axes[channel].delay_s * self.clock
                 shim = self.shim[channel]
+                end = min(stop - lead, int(steps.ticks[-1]))  # behind its last change the shim is off too
                 got = [
-                    steps.integral(start - lead, stop - lead, power, middle - lead)
-                    - shim * _power_integral(start - middle, stop - middle, power)
+                    steps.integral(start - lead, end, power, middle - lead)
+                    - shim * _power_integral(start - middle, end + lead - middle, power)
                     for power in (0, 1)
                 ]
                 want = matrix[channel] @ parts
