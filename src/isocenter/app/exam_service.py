@@ -22,7 +22,6 @@ from isocenter.app.exams import new_exam
 from isocenter.app.images import export_scan
 from isocenter.app.lights import device_lights, disk_light, frequency_light, link_light
 from isocenter.app.no_scenarios import NoScenarios
-from isocenter.app.prescan_service import PrescanService
 from isocenter.app.service import (
     ControlChanged,
     ExamChanged,
@@ -37,6 +36,7 @@ from isocenter.app.service import (
     ServiceStatus,
     StatusChanged,
 )
+from isocenter.app.service_calibrations import ServiceCalibrations
 from isocenter.app.session import ScannerSession, ScanOutcome
 from isocenter.app.workers import PreparationPool, in_thread
 from isocenter.domain.errors import ConsoleError, ScanAborted, WrongState
@@ -52,7 +52,7 @@ _log = logging.getLogger(__name__)
 _STOP_WAIT_S = 10.0
 
 
-class ExamService(CheckService, PrescanService, NoScenarios):
+class ExamService(CheckService, ServiceCalibrations, NoScenarios):
     """``ScannerService`` on a real or a virtual scanner.
 
     Parameters

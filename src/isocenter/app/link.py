@@ -13,6 +13,7 @@ from isocenter.acquisition.control.guard import ScanGuard
 from isocenter.acquisition.control.supervisor import SEGMENT_MARGIN_S
 from isocenter.acquisition.hardware import HardwareThread
 from isocenter.acquisition.runner import ScanRunner
+from isocenter.app.board_currents import BoardCurrentsLink
 from isocenter.app.control import ScannerControl
 from isocenter.devices.marcos.currents import ZERO_TOLERANCE
 from isocenter.devices.marcos.driver import MarcosConsole
@@ -38,7 +39,7 @@ def make_console(scanner: Scanner) -> Console:
     raise ConfigError(f"There is no driver for consoles of the family '{scanner.console.family}'.", "Use family = 'marcos'.")
 
 
-class ScannerLink:
+class ScannerLink(BoardCurrentsLink):
     """A scanner's console and devices, and everything that stops them.
 
     Parameters

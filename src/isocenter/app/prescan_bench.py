@@ -13,6 +13,7 @@ from isocenter.app.prepare import PreparedScan
 from isocenter.app.session import ScannerSession
 from isocenter.devices.roles import Attenuator, NetworkAnalyser, Peripheral, Reflection, Tuner
 from isocenter.domain.calibration import CalibrationValue, Quantity
+from isocenter.domain.currents import BoardCurrents
 from isocenter.domain.device import DeviceReading, DeviceRole
 from isocenter.domain.errors import DeviceTimeout
 from isocenter.domain.patient import Exam
@@ -158,9 +159,17 @@ class SessionBench:
         return cast("Attenuator | None", self._device(DeviceRole.ATTENUATOR))
 
     @property
-    def calibrate_currents(self) -> None:
-        """None: the gradient board's currents belong to service, which no patient waits for."""
-        return
+    def calibrate_currents(self) -> Callable[[], BoardCurrents] | None:
+        """Calibrates the gradient board's currents; None for a board that cannot be read, and beside a patient."""
+        session, cancel = self._session, self._cancel
+        if session.why_no_currents or not self._exam.patient.is_phantom:
+            return None
+
+        def calibrate() -> BoardCurrents:
+            session.require_not_stopped(cancel)
+            return session.calibrate_currents(cancel)
+
+        return calibrate
 
     def held(self, quantity: str) -> CalibrationValue | None:
         """The value in use, if it still holds under the present conditions."""

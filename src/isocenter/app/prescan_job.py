@@ -6,6 +6,7 @@ nothing; the value found earlier stays.
 """
 
 import logging
+import math
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -100,7 +101,7 @@ class PrescanJob:
             They cannot be read.
         """
         found = (self._store.latest(quantity, coil=coil, subject=subject) for quantity in Quantity)
-        self._values = tuple(value for value in found if value is not None and value.measured_at_s >= self._since_s)
+        self._values = tuple(value for value in found if value is not None and is_recent(value, self._since_s))
 
     @property
     def values(self) -> tuple[CalibrationValue, ...]:
@@ -206,7 +207,7 @@ class PrescanJob:
         return result
 
     def history(self, quantity: Quantity) -> tuple[CalibrationValue, ...]:
-        """Every value of a quantity that may be used, oldest first."""
+        """Every value of a quantity that may be used and whose age is known, oldest first."""
         return tuple(value for value in self._store.values(quantity) if value.measured_at_s >= self._since_s)
 
     def _run_all(self, bench: Bench, names: Sequence[str], forced: str) -> bool:
@@ -280,6 +281,11 @@ class PrescanJob:
             steps = tuple(step if other.name == step.name else other for other in self._status.steps)
             self._status = replace(self._status, steps=steps)
         self._tell()
+
+
+def is_recent(value: CalibrationValue, since_s: float) -> bool:
+    """Whether it was measured since [s since 1970]; one of unknown age counts only where all times do."""
+    return since_s == -math.inf or value.measured_at_s >= since_s
 
 
 def _stopped() -> ScanAborted:

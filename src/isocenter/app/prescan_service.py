@@ -28,6 +28,11 @@ from isocenter.storage.calibrations import CalibrationStore
 PRESCAN_FOLDER: Final = "prescan"
 
 
+def calibration_store(folder: Path, session: ScannerSession) -> CalibrationStore:
+    """Where this scanner's calibrations are kept: what a virtual one of the same name measured is nothing to a real one."""
+    return CalibrationStore(folder, f"{'virtual-' if session.is_virtual else ''}{session.scanner.name}")
+
+
 class Conditions(TypedDict):
     """Under which values have to hold; as ``CalibrationValue.why_not`` takes them."""
 
@@ -88,7 +93,7 @@ class PrescanService:
         """Steps for this session's scanner. A virtual scanner that starts is another magnet: nothing old holds for it."""
         self._prescan_job = PrescanJob(
             clinical_steps(session.scanner),
-            CalibrationStore(self._data_folder, session.scanner.name),
+            calibration_store(self._data_folder, session),
             since_s=time.time() if session.is_virtual else -math.inf,
             take=self._take_values,
             tell=self._tell_prescan,

@@ -15,6 +15,7 @@ from typing import Protocol
 from isocenter.app.control_status import ControlStatus
 from isocenter.app.prescan_status import PrescanChanged, PrescanControl
 from isocenter.app.protocol_check import ProtocolCheck as ProtocolCheck  # noqa: PLC0414  it belongs to the door
+from isocenter.app.service_status import ServiceCalibrationControl, ServiceCalibrationsChanged
 from isocenter.domain.exposure import Exposure
 from isocenter.domain.geometry import PatientPosition
 from isocenter.domain.limits import FirstLevelConfirmation, OperatingMode
@@ -234,7 +235,16 @@ class MessageRaised:
     remedy: str
 
 
-ServiceEvent = StatusChanged | ControlChanged | PrescanChanged | ExamChanged | QueueChanged | ImageChanged | MessageRaised
+ServiceEvent = (
+    StatusChanged
+    | ControlChanged
+    | PrescanChanged
+    | ServiceCalibrationsChanged
+    | ExamChanged
+    | QueueChanged
+    | ImageChanged
+    | MessageRaised
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,7 +256,7 @@ class Programme:
     protocols: tuple[ScanProtocol, ...] = field(default=())
 
 
-class ScannerService(PrescanControl, Protocol):
+class ScannerService(PrescanControl, ServiceCalibrationControl, Protocol):
     """What a window or a script can ask for. Every method returns at once."""
 
     @property

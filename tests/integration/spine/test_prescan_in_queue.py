@@ -104,7 +104,7 @@ def test_the_first_scan_finds_the_frequency_the_next_uses_it_and_an_old_one_is_m
     assert "frequency-before-the-scan" in desk.prescans[-1]
     again = desk.service._session.calibration.larmor_hz
     assert abs(again - found) < 50
-    assert CalibrationStore(desk.folder, "osii-one").latest(Quantity.LARMOR).value == (again,)
+    assert CalibrationStore(desk.folder, "virtual-osii-one").latest(Quantity.LARMOR).value == (again,)
 
 
 def test_prescan_by_itself_is_told_while_it_runs_and_stored(desk):
@@ -153,7 +153,7 @@ def test_nobody_on_the_table_and_unknown_steps_are_refused(desk):
 
 def test_what_depends_on_the_patient_does_not_reach_the_next_one(desk):
     service, session = desk.service, desk.service._session
-    store = CalibrationStore(desk.folder, "osii-one")
+    store = CalibrationStore(desk.folder, "virtual-osii-one")
     first = service.exam.exam_id
     from isocenter.domain.calibration import CalibrationValue
 
