@@ -24,6 +24,10 @@ class ScanSink(Protocol):
         """Store samples; when it returns they are safe."""
         ...
 
+    def replace(self, first: int, readouts: Readouts, samples: Samples) -> None:
+        """Store samples of readouts that are there already, from number ``first`` on; they were measured again."""
+        ...
+
     def note(self, event: str, **details: Any) -> None:
         """Write down what happened."""
         ...
@@ -31,6 +35,22 @@ class ScanSink(Protocol):
     def finish(self, reason: EndReason, note: str = "") -> None:
         """Say how the scan ended."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resume:
+    """How a scan goes on after a pause.
+
+    Attributes
+    ----------
+    lo_hz
+        Frequency of the local oscillator from now on [Hz].
+    first_readout
+        Everything from this readout on is measured with it; what was measured of that before is replaced.
+    """
+
+    lo_hz: float
+    first_readout: int
 
 
 class Guard(Protocol):
@@ -49,8 +69,8 @@ class Guard(Protocol):
         """
         ...
 
-    def before_segment(self, cancel: Event) -> None:
-        """Wait while the scan has to pause.
+    def before_segment(self, cancel: Event) -> Resume | None:
+        """Wait while the scan has to pause; what has changed meanwhile, None when it goes on as it was.
 
         Raises
         ------
@@ -59,6 +79,10 @@ class Guard(Protocol):
         ScanEnded
             The scan ends here by itself; what was measured is good.
         """
+        ...
+
+    def after_last(self, cancel: Event) -> Resume | None:
+        """All is measured: what has to be measured again, None when nothing has. Errors as ``before_segment``."""
         ...
 
     def segment(self, duration_s: float) -> AbstractContextManager[None]:
@@ -92,8 +116,11 @@ class NoGuard:
     def arm(self, cancel: Event) -> None:
         """Nothing to switch on."""
 
-    def before_segment(self, cancel: Event) -> None:
+    def before_segment(self, cancel: Event) -> Resume | None:
         """Nothing to wait for."""
+
+    def after_last(self, cancel: Event) -> Resume | None:
+        """Nothing to measure again."""
 
     def segment(self, duration_s: float) -> AbstractContextManager[None]:  # noqa: ARG002
         """Nobody watches."""
@@ -162,11 +189,17 @@ class Listeners:
         Readouts and their samples, after they are on the disk.
     on_message
         Everything that the console says, and what the runner has to say.
+    on_lines_again
+        Number of the first, readouts and their samples, when they were measured again and are on the disk.
+    on_resume
+        Number of the first readout that is measured after a pause, and the frequency of the oscillator from then on [Hz].
     on_segment
         Number of a segment, just before it is played, and in how many seconds it starts. An error ends the scan there.
     """
 
     on_progress: Callable[[ScanProgress], None] = _ignore
     on_lines: Callable[[Readouts, Samples], None] = _ignore
+    on_lines_again: Callable[[int, Readouts, Samples], None] = _ignore
+    on_resume: Callable[[int, float], None] = _ignore
     on_message: Callable[[DeviceMessage], None] = _ignore
     on_segment: Callable[[int, float], None] = _ignore

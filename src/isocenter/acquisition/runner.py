@@ -9,12 +9,14 @@ from threading import Event, Lock
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from isocenter.acquisition.clipping import Clipping
 from isocenter.acquisition.clock import CLOCKS, Clock, Pace
-from isocenter.acquisition.contracts import Guard, LateStart, Listeners, NoGuard, ScanResult, ScanSink
+from isocenter.acquisition.contracts import Guard, LateStart, Listeners, NoGuard, Resume, ScanResult, ScanSink
 from isocenter.acquisition.hardware import HardwareThread
+from isocenter.acquisition.order import PlayOrder, Turn
 from isocenter.acquisition.states import next_state
+from isocenter.acquisition.zeroing import bring_to_zero
 from isocenter.compiler.check.report import SafetyReport
 from isocenter.devices.protocols import Console, DeviceMessage, Prepared, RawRun, SafeReport, Severity
 from isocenter.domain.errors import (
@@ -30,22 +32,10 @@ from isocenter.domain.errors import (
 )
 from isocenter.domain.events import CompiledScan, Segment
 from isocenter.domain.scan import EndReason, ScanProgress, ScanState
-from isocenter.recon.receive import ReceiveFilter
+from isocenter.recon.receive import ReceiveFilter, Samples
 
 LATE_TOLERANCE_S: Final = 0.02
 """A segment that starts later than this changes the contrast enough to be told [s]."""
-CLIP_LEVEL: Final = 0.999
-CLIPPED: Final = "samples at full scale on channel"
-"""In the original words of a message about clipping."""
-MIN_CLIPPED: Final = 3
-"""So many raw samples at the receiver's full scale are no accident. Source: reference domain.md 2, step 8."""
-_COIL_CLIPPED: Final = (
-    "The signal is too strong for the receiver and was clipped. Lower the receiver's gain, then repeat the scan."
-)
-_SENSOR_CLIPPED: Final = (
-    "The interference at the sensor is too strong for its receiver and was clipped, so images may keep some of it. "
-    "Lower the sensor's gain or move it away from the source, then repeat the scan if the images have stripes."
-)
 
 
 class ScanRunner:
@@ -158,12 +148,19 @@ class _Run:
     sink: ScanSink
     cancel: Event
     tell: Listeners
+    order: PlayOrder = field(init=False)
+    filter: ReceiveFilter = field(init=False)
+    lo_hz: float = field(init=False)
     n_readouts: int = 0
     n_segments: int = 0
     elapsed_s: float = 0.0
     origin_s: float = 0.0
     late_starts: list[LateStart] = field(default_factory=list)
-    clipped: set[int] = field(default_factory=set)
+    clipping: Clipping = field(default_factory=Clipping)
+
+    def __post_init__(self) -> None:
+        self.order, self.lo_hz = PlayOrder(self.scan), self.scan.lo_hz
+        self.filter = ReceiveFilter(self.scan.readouts, self.scan.clock_hz)
 
     def run(self) -> ScanResult:
         reason, failure, note = EndReason.FAILED, None, ""
@@ -177,6 +174,8 @@ class _Run:
         except ConsoleError as error:
             failure = error
         finally:
+            if self.order.lost:
+                note = f"Lines {self.order.lines_text(self.order.lost)} were lost and are empty. {note}".strip()
             safe, trouble = self._finish(reason, note, failure)
         failure = failure or trouble
         if failure is not None:
@@ -192,48 +191,70 @@ class _Run:
         )
 
     def _in_doubt(self, failure: ConsoleError) -> str:
-        """Which lines would have to be measured again when samples were lost: those of the part that was played."""
-        if not isinstance(failure, SamplesLost) or self.n_segments >= len(self.scan.segments):
+        """Which lines would have to be measured again when samples were lost."""
+        doubtful = {*self.order.lost, *([self.order.playing] if isinstance(failure, SamplesLost) else [])}
+        if not doubtful:
             return ""
-        first = sum(len(segment.readouts) for segment in self.scan.segments[: self.n_segments])
-        last = first + len(self.scan.segments[self.n_segments].readouts)
-        return f"In doubt are lines {first + 1} to {last} of {len(self.scan.readouts)}. "
+        return f"In doubt are lines {self.order.lines_text(tuple(sorted(doubtful)))} of {len(self.scan.readouts)}. "
 
     def _play_all(self) -> None:
         self._to("start")
-        segments, console = self.scan.segments, self.runner.console
-        self.sink.note("started", n_segments=len(segments), lo_hz=self.scan.lo_hz)
-        filter_ = ReceiveFilter(self.scan.readouts, self.scan.clock_hz)
-        clock = self.runner.make_clock()
-        upcoming = console.prepare(segments[0], self.scan.lo_hz) if segments else None
+        n_segments = len(self.scan.segments)
+        self.sink.note("started", n_segments=n_segments, lo_hz=self.lo_hz)
+        clock, upcoming = self.runner.make_clock(), self._prepared_next()
         self._to("ready")
         self.runner.guard.arm(self.cancel)
-        self.origin_s = clock.now_s() - (segments[0].start_s if segments else 0.0)
-        for index, segment in enumerate(segments):
-            assert upcoming is not None
-            prepared, upcoming = upcoming, None
-            self.runner.guard.before_segment(self.cancel)
-            self.tell.on_segment(index, max(self.origin_s + segment.start_s - clock.now_s(), 0.0))
-            self._wait(segment, clock)
-            with self.runner.guard.segment(prepared.duration_s):
-                future = self.runner.hardware.submit(console.play, prepared, self.cancel)
-                if self.runner.state is ScanState.ARMED:
-                    self._to("play")
-                upcoming, trouble = self._prepare(index + 1)
-                run = self._await(segment, prepared, future, filter_)
-            self._collect(segment, run, filter_)  # also when the next cannot be prepared
+        while True:
+            if (resume := self._between()) is not None:
+                self._resume(resume)
+                upcoming = None
+            if self.order.next is None:
+                self.order.repeat_lost()
+            if self.order.next is None:
+                return
+            prepared, upcoming = upcoming or self._prepared_next(), None
+            assert prepared is not None
+            upcoming, trouble = self._play(self.order.take(), prepared, clock)
             if trouble is not None:
                 raise trouble
-            clock.has_played(prepared.duration_s)
 
-    def _prepare(self, index: int) -> tuple[Prepared | None, ConsoleError | None]:
-        """The segment of that number in the console's form, or why there is none; both None after the last."""
-        if index >= len(self.scan.segments):
-            return None, None
-        try:
-            return self.runner.console.prepare(self.scan.segments[index], self.scan.lo_hz), None
-        except ConsoleError as error:
-            return None, error
+    def _between(self) -> Resume | None:
+        """Before the next segment, or behind the last one."""
+        guard = self.runner.guard
+        return guard.before_segment(self.cancel) if self.order.next is not None else guard.after_last(self.cancel)
+
+    def _resume(self, resume: Resume) -> None:
+        self.lo_hz = resume.lo_hz
+        first = self.order.resume(resume.first_readout)
+        self.sink.note("resumed", lo_hz=self.lo_hz, first_readout=first)
+        self.tell.on_resume(first, self.lo_hz)
+
+    def _play(self, turn: Turn, prepared: Prepared, clock: Clock) -> tuple[Prepared | None, ConsoleError | None]:
+        """Play one segment and keep what it measured; the one after it in the console's form, or why there is none."""
+        segment = self.scan.segments[turn.index]
+        if turn.is_fresh:
+            self.origin_s = clock.now_s() - segment.start_s
+        self.tell.on_segment(turn.index, max(self.origin_s + segment.start_s - clock.now_s(), 0.0))
+        self._wait(segment, clock)
+        trouble: ConsoleError | None = None
+        with self.runner.guard.segment(prepared.duration_s):
+            future = self.runner.hardware.submit(self.runner.console.play, prepared, self.cancel)
+            if self.runner.state is ScanState.ARMED:
+                self._to("play")
+            try:
+                upcoming = self._prepared_next()
+            except ConsoleError as error:
+                upcoming, trouble = None, error
+            run = self._await(turn, prepared, future)
+        if run is not None:
+            self._collect(turn, run)  # also when the next cannot be prepared
+        clock.has_played(prepared.duration_s)
+        return upcoming, trouble
+
+    def _prepared_next(self) -> Prepared | None:
+        """The next segment in the console's form; None behind the last."""
+        index = self.order.next
+        return None if index is None else self.runner.console.prepare(self.scan.segments[index], self.lo_hz)
 
     def _wait(self, segment: Segment, clock: Clock) -> None:
         start_s = self.origin_s + segment.start_s
@@ -253,13 +274,13 @@ class _Run:
         )
         self._message(DeviceMessage(severity=Severity.WARNING, text=text, original=f"late by {late_s:.6f} s"))
 
-    def _await(self, segment: Segment, prepared: Prepared, future: "Future[RawRun]", filter_: ReceiveFilter) -> RawRun:
-        """What the console measured. A console that fails cuts the amplifiers before anything else is done."""
+    def _await(self, turn: Turn, prepared: Prepared, future: "Future[RawRun]") -> RawRun | None:
+        """What the console measured, None when it was lost. A console that fails cuts the amplifiers before all else."""
         try:
             return future.result(timeout=prepared.duration_s + self.runner.grace_s)
         except TimeoutError as error:
             late = DeviceTimeout(
-                f"The console did not finish part {segment.index + 1} of the scan, which takes {prepared.duration_s:.2f} s.",
+                f"The console did not finish part {turn.index + 1} of the scan, which takes {prepared.duration_s:.2f} s.",
                 "Press Stop on the amplifiers, check the console's power and network cable, then connect again.",
             )
             self.runner.guard.console_failed(late)
@@ -267,46 +288,59 @@ class _Run:
         except (DeviceError, ScanAborted) as error:
             if isinstance(error, DeviceError):
                 self.runner.guard.console_failed(error)
+            if isinstance(error, SamplesLost) and (not turn.is_wanted or self.order.may_lose(turn.index)):
+                self._lose(turn, error)
+                return None
             partial = getattr(error, "partial", None)
-            if partial is not None and partial.shape[-1]:
-                self._store(segment, partial, filter_)
+            if turn.is_wanted and partial is not None and partial.shape[-1]:
+                self._store(turn, self.filter.apply(partial, self.scan.segments[turn.index].readouts), partial.shape[-1])
             raise
 
-    def _collect(self, segment: Segment, run: RawRun, filter_: ReceiveFilter) -> None:
-        for message in run.messages:
+    def _lose(self, turn: Turn, error: SamplesLost) -> None:
+        """The lines of a segment did not all arrive. What is right of them nobody knows, so they are left empty."""
+        if not turn.is_wanted:
+            return
+        self.order.lose(turn.index)
+        lines = self.order.lines_text((turn.index,))
+        text = f"Lines {lines} of {len(self.scan.readouts)} were lost; they are measured again at the end of the scan."
+        self._message(DeviceMessage(severity=Severity.WARNING, text=text, original=error.problem))
+        readouts = self.scan.segments[turn.index].readouts
+        n_channels = 2 if "rx1_en" in self.scan.segments[turn.index].tracks else 1
+        raw = np.zeros((n_channels, int(readouts.n_raw.sum())), dtype=np.complex64)
+        self._store(turn, self.filter.apply(raw if n_channels > 1 else raw[0], readouts), 0)
+
+    def _collect(self, turn: Turn, run: RawRun) -> None:
+        for message in (*run.messages, *self.clipping.look(run.samples)):
             self._message(message)
-        self._look_for_clipping(run.samples)
+        segment = self.scan.segments[turn.index]
         n_due, n_raw = int(segment.readouts.n_raw.sum()), run.samples.shape[-1]
-        if n_raw <= n_due:  # with too many nobody knows which belong where
-            self._store(segment, run.samples, filter_)
+        if n_raw <= n_due and turn.is_wanted:  # with too many nobody knows which belong where
+            self._store(turn, self.filter.apply(run.samples, segment.readouts), n_raw)
         if n_raw != n_due:
             raise ScanIncomplete(
                 f"Part {segment.index + 1} of the scan delivered {n_raw} samples instead of {n_due}.",
                 "Check the network cable to the console, then repeat the scan.",
             )
-        self.n_segments += 1
+        if turn.is_wanted:
+            self.order.found(turn.index)
+        self.n_segments = max(self.n_segments, turn.index + 1)
         self.elapsed_s = segment.start_s + segment.end_tick / self.scan.clock_hz
         self._progress()
 
-    def _look_for_clipping(self, raw: NDArray[np.complex64]) -> None:
-        for channel, samples in enumerate(np.atleast_2d(raw)):
-            # A carrier's amplitude is what meets the converter's full scale, whatever its phase.
-            n_clipped = np.count_nonzero(samples.real**2 + samples.imag**2 >= CLIP_LEVEL**2)
-            if n_clipped < MIN_CLIPPED or channel in self.clipped:
-                continue
-            self.clipped.add(channel)  # once a scan is enough
-            text = _SENSOR_CLIPPED if channel else _COIL_CLIPPED
-            original = f"{n_clipped} {CLIPPED} {channel}"
-            self._message(DeviceMessage(severity=Severity.WARNING, text=text, original=original))
-
-    def _store(self, segment: Segment, raw: NDArray[np.complex64], filter_: ReceiveFilter) -> None:
-        samples = filter_.apply(raw, segment.readouts)
-        readouts = segment.readouts.slice(0, len(samples))
-        if len(readouts):
+    def _store(self, turn: Turn, samples: Samples, n_raw: int) -> None:
+        first = self.order.first_readout(turn.index)
+        readouts = self.scan.segments[turn.index].readouts.slice(0, len(samples))
+        is_again = first < self.n_readouts
+        if is_again:
+            self.sink.replace(first, readouts, samples)
+        elif len(readouts):
             self.sink.append(readouts, samples)
             self.n_readouts += len(readouts)
-        self.sink.note("segment", index=segment.index, n_readouts=self.n_readouts, n_raw=raw.shape[-1])
-        if len(readouts):
+        again = {"again": True} if is_again else {}
+        self.sink.note("segment", index=turn.index, n_readouts=self.n_readouts, n_raw=n_raw, lo_hz=self.lo_hz, **again)
+        if is_again:
+            self.tell.on_lines_again(first, readouts, samples)
+        elif len(readouts):
             self.tell.on_lines(readouts, samples)
 
     def _finish(self, reason: EndReason, note: str, failure: ConsoleError | None) -> tuple[SafeReport, StorageError | None]:
@@ -317,7 +351,8 @@ class _Run:
             if failure is None:
                 self.runner.guard.program_failed()
         trouble = None
-        safe = self._make_safe()
+        runner = self.runner
+        safe = bring_to_zero(runner.console, runner.hardware, runner.safe_grace_s)
         self.runner.guard.console_stopped(safe)
         self.runner.guard.disarm()
         try:
@@ -334,22 +369,6 @@ class _Run:
                 trouble = error
             self._to("safe")
         return safe, trouble
-
-    def _make_safe(self) -> SafeReport:
-        make_safe, grace_s = self.runner.console.make_safe, self.runner.safe_grace_s
-        try:
-            safe = self.runner.hardware.call(make_safe, timeout_s=grace_s, doing="bring the outputs to zero")
-        except DeviceTimeout as error:
-            silent = DeviceMessage(severity=Severity.ERROR, text=str(error), original="no answer")
-            safe = SafeReport(verified=False, messages=(silent,))
-        if safe.verified:
-            return safe
-        text = (
-            "The console has not confirmed that every output is zero. "
-            "Switch the amplifiers off by hand, look after the patient, then connect again."
-        )
-        warning = DeviceMessage(severity=Severity.ERROR, text=text, original="make safe not verified")
-        return SafeReport(verified=False, messages=(*safe.messages, warning))
 
     def _message(self, message: DeviceMessage) -> None:
         self.tell.on_message(message)

@@ -14,7 +14,7 @@ from isocenter.acquisition.clock import Pace
 from isocenter.acquisition.contracts import Listeners, ScanResult
 from isocenter.acquisition.control.guard import ScanGuard
 from isocenter.acquisition.control.supervisor import Supervisor
-from isocenter.acquisition.runner import CLIPPED
+from isocenter.acquisition.clipping import CLIPPED
 from isocenter.app.computer_watch import ComputerWatch
 from isocenter.app.control import rf_limits
 from isocenter.app.exposures import ExposureLog, Exposures, Playing, subject_for
@@ -38,7 +38,7 @@ from isocenter.domain.events import CompiledScan, Readouts
 from isocenter.domain.limits import FirstLevelConfirmation
 from isocenter.domain.patient import Exam
 from isocenter.domain.scan import EndReason, ScanProgress
-from isocenter.domain.scanner import Calibration, Scanner, nominal_calibration, with_measured_gradients
+from isocenter.domain.scanner import Calibration, Scanner, as_measured, nominal_calibration
 from isocenter.recon.receive import Samples
 from isocenter.storage.record import ScanRequest
 from isocenter.storage.scan_folder import ScanFolder
@@ -224,7 +224,7 @@ class ScannerSession(ScannerLink):
         self._require_ready(guard, cancel)
         self._runner.guard = guard
         with self.exposure_log.scan(
-            prepared.safety, with_measured_gradients(self.scanner, prepared.calibration), subject
+            prepared.safety, as_measured(self.scanner, prepared.calibration), subject
         ) as playing:
             request = self._request(prepared, exam, parent, identity, playing)
             folder = ScanFolder.create(parent, request, prepared.scan, prepared.seq)

@@ -195,7 +195,24 @@ class RawWriter:
         ValueError
             When they are not the readouts for which the file has room.
         """
-        first, layout = self.n_written, self._layout
+        first = self.n_written
+        self._write(first, rows)
+        with plain_words("write the raw data", self._path.parent):
+            _write_at(self._file, struct.pack("<Q", first + len(rows)), self._layout.rows_at)
+            _sync_data(self._file.fileno())
+        self.n_written = first + len(rows)
+
+    def replace(self, first: int, rows: Sequence[NDArray[np.complex64]] | NDArray[np.complex64]) -> None:
+        """Write samples of readouts that count already, from row ``first`` on; when this returns they are on the disk.
+
+        Each line is the old or the new one when this is cut short by a crash. Parameters and errors as for ``append``.
+        """
+        if first + len(rows) > self.n_written:
+            raise ValueError(f"{len(rows)} readouts from {first} on, but only {self.n_written} were written")
+        self._write(first, rows)
+
+    def _write(self, first: int, rows: Sequence[NDArray[np.complex64]] | NDArray[np.complex64]) -> None:
+        layout = self._layout
         if first + len(rows) > len(layout.samples_at):
             raise ValueError(f"{len(rows)} more readouts after {first} of {len(layout.samples_at)}")
         flat = [np.ascontiguousarray(row, dtype=np.complex64) for row in rows]
@@ -206,9 +223,6 @@ class RawWriter:
             for row, at in zip(flat, layout.samples_at[first:].tolist(), strict=False):
                 _write_at(self._file, row, at)
             _sync_data(self._file.fileno())
-            _write_at(self._file, struct.pack("<Q", first + len(rows)), layout.rows_at)
-            _sync_data(self._file.fileno())
-        self.n_written = first + len(rows)
 
     def close(self) -> None:
         """Let go of the file; closing twice does no harm."""

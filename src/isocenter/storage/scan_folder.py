@@ -97,6 +97,20 @@ class ScanFolder:
             raise ValueError(f"{len(samples)} rows of samples for {len(readouts)} readouts")
         self._raw.append(samples)
 
+    def replace(
+        self, first: int, readouts: Readouts, samples: Sequence[NDArray[np.complex64]] | NDArray[np.complex64]
+    ) -> None:
+        """Write samples of readouts that are on the disk already, from number ``first`` on: they were measured again.
+
+        Raises
+        ------
+        StorageError
+            When they cannot be written; each line is then the old or the new one.
+        """
+        if len(readouts) != len(samples):
+            raise ValueError(f"{len(samples)} rows of samples for {len(readouts)} readouts")
+        self._raw.replace(first, samples)
+
     def note(self, event: str, **details: Any) -> None:
         """Add an event to the journal."""
         self._journal.note(event, **details)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from isocenter.acquisition.clock import FreeClock, WallClock
-from isocenter.acquisition.contracts import Listeners
+from isocenter.acquisition.contracts import Listeners, NoGuard, Resume
 from isocenter.acquisition.hardware import HardwareThread
 from isocenter.acquisition.runner import ScanRunner
 from isocenter.acquisition.states import TRANSITIONS, next_state
@@ -20,6 +20,7 @@ from isocenter.domain.errors import (
     CompileError,
     DeviceFault,
     DeviceTimeout,
+    SamplesLost,
     ScanAborted,
     ScanIncomplete,
     StorageError,
@@ -479,3 +480,160 @@ def test_a_report_still_belongs_to_its_scan_when_both_come_from_another_process(
     there, report = pickle.loads(pickle.dumps((scan, SafetyReport(findings=(), scan=scan))))
     assert report.allows(there)
     assert not report.allows(scan)
+
+
+# --- played again ---------------------------------------------------------------------------------------------------
+
+
+class Pausing:
+    """A guard that asks for a new frequency at chosen moments: before the segment of that number, or behind the last."""
+
+    def __init__(self, at, resume):
+        self.at, self.resume, self.asked = at, resume, 0
+
+    def __getattr__(self, name):
+        return getattr(NoGuard(), name)
+
+    def before_segment(self, _cancel):
+        self.asked += 1
+        return self.resume if self.asked == self.at + 1 else None
+
+    def after_last(self, _cancel):
+        self.asked += 1
+        return self.resume if self.asked == self.at + 1 else None
+
+
+def played(log):
+    return [entry[1] for entry in log if entry[0] == "play"]
+
+
+def values(folder):
+    """What each segment of eight readouts holds."""
+    samples = read_raw(folder.path).samples
+    return [round(float(np.median(np.abs(samples[8 * i : 8 * i + 8]))), 2) for i in range(len(samples) // 8)]
+
+
+def rising(console):
+    """Each run delivers more than the one before, so that it can be told which one was kept."""
+    numbers = itertools.count(1)
+
+    def play(prepared, cancel):
+        run = LoggingConsole.deliver(prepared, cancel)
+        return RawRun(samples=np.full_like(run.samples, 0.01 * next(numbers)))
+
+    for index in range(3):
+        console.script[index] = play
+
+
+def test_after_a_pause_the_segment_before_is_played_for_the_spins_and_the_rest_at_the_new_frequency(
+    runner, console, scan, sink, log
+):
+    rising(console)
+    frequencies, resumed = [], []
+    prepare = console.prepare
+
+    def preparing(segment, lo_hz):
+        frequencies.append((segment.index, lo_hz))
+        return prepare(segment, lo_hz)
+
+    console.prepare = preparing
+    runner.guard = Pausing(2, Resume(lo_hz=2.2e6, first_readout=16))
+    result = runner.run(
+        scan,
+        sink,
+        threading.Event(),
+        Listeners(on_resume=lambda *what: resumed.append(what)),
+        safety=SafetyReport(findings=(), scan=scan),
+    )
+    assert result.reason is EndReason.COMPLETED
+    assert played(log) == [0, 1, 1, 2]
+    assert frequencies[-2:] == [(1, 2.2e6), (2, 2.2e6)]
+    assert values(sink) == [0.01, 0.02, 0.04]
+    assert resumed == [(16, 2.2e6)]
+    of_segments = [(e["index"], e["lo_hz"]) for e in open_scan(sink.path).journal() if e["event"] == "segment"]
+    assert of_segments == [(0, scan.lo_hz), (1, scan.lo_hz), (2, 2.2e6)]
+
+
+@pytest.mark.parametrize(
+    ("at", "first", "order", "kept"),
+    [
+        (2, 9, [0, 1, 0, 1, 2], [0.01, 0.04, 0.05]),  # readout 9 lies in the second segment
+        (1, 0, [0, 0, 1, 2], [0.02, 0.03, 0.04]),  # from the start: nothing comes before it
+        (3, 16, [0, 1, 2, 1, 2], [0.01, 0.02, 0.05]),  # behind the last
+        (3, 24, [0, 1, 2], [0.01, 0.02, 0.03]),  # behind the last, and all of it is good
+        (2, 99, [0, 1, 1, 2], [0.01, 0.02, 0.04]),  # nothing is measured twice
+    ],
+)
+def test_lines_that_were_measured_wrongly_are_replaced(runner, console, scan, sink, log, at, first, order, kept):
+    rising(console)
+    told, again = [], []
+    runner.guard = Pausing(at, Resume(lo_hz=2.2e6, first_readout=first))
+    listeners = Listeners(
+        on_lines=lambda readouts, _: told.append(len(readouts)),
+        on_lines_again=lambda number, readouts, _: again.append((number, len(readouts))),
+    )
+    result = runner.run(scan, sink, threading.Event(), listeners, safety=SafetyReport(findings=(), scan=scan))
+    assert (result.reason, result.n_readouts) == (EndReason.COMPLETED, 24)
+    assert played(log) == order
+    assert values(sink) == kept
+    assert told == [8, 8, 8], "nobody counts a line twice"
+    assert again == [(number, 8) for number in range(first // 8 * 8, 8 * at, 8)]
+
+
+def lose(times):
+    """A console that loses the samples of its next so many runs."""
+    left = itertools.count()
+
+    def play(prepared, cancel):
+        if next(left) < times:
+            raise SamplesLost("Samples were lost.", "Check the cable.")
+        return LoggingConsole.deliver(prepared, cancel)
+
+    return play
+
+
+def test_lines_that_were_lost_are_measured_again_alone(runner, console, scan, sink, log):
+    console.script[1] = lose(1)
+    messages = []
+    result = runner.run(
+        scan, sink, threading.Event(), Listeners(on_message=messages.append), safety=SafetyReport(findings=(), scan=scan)
+    )
+    assert (result.reason, result.n_readouts, result.note) == (EndReason.COMPLETED, 24, "")
+    assert played(log) == [0, 1, 2, 0, 1]
+    assert values(sink) == [0.1, 0.2, 0.3]
+    assert [message.text for message in messages] == [
+        "Lines 9 to 16 of 24 were lost; they are measured again at the end of the scan."
+    ]
+    again = [event for event in open_scan(sink.path).journal() if event.get("again")]
+    assert [event["index"] for event in again] == [1]
+
+
+def test_neighbours_that_were_lost_are_measured_again_in_one_go(runner, console, scan, sink, log):
+    console.script |= {1: lose(1), 2: lose(1)}
+    assert (
+        runner.run(scan, sink, threading.Event(), safety=SafetyReport(findings=(), scan=scan)).reason is EndReason.COMPLETED
+    )
+    assert played(log) == [0, 1, 2, 0, 1, 2]
+    assert values(sink) == [0.1, 0.2, 0.3]
+
+
+def test_lines_that_are_lost_again_end_the_scan_and_are_named(runner, console, scan, sink, log):
+    console.script[1] = lose(2)
+    with pytest.raises(SamplesLost, match=r"In doubt are lines 9 to 16 of 24\. 24 of 24 readouts"):
+        runner.run(scan, sink, threading.Event(), safety=SafetyReport(findings=(), scan=scan))
+    assert played(log) == [0, 1, 2, 0, 1]
+    assert values(sink) == [0.1, 0.0, 0.3]
+
+
+def test_a_stop_before_they_are_measured_again_says_which_are_empty(runner, console, scan, sink):
+    cancel = threading.Event()
+    console.script[0] = lose(1)
+
+    def stop(index, _in_s):
+        if index == 2:
+            cancel.set()
+
+    result = runner.run(scan, sink, cancel, Listeners(on_segment=stop), safety=SafetyReport(findings=(), scan=scan))
+    assert (result.reason, result.n_readouts) == (EndReason.ABORTED, 16)
+    assert result.note.startswith("Lines 1 to 8 were lost and are empty.")
+    assert open_scan(sink.path).record.end.note == result.note
