@@ -72,6 +72,8 @@ def trainer(qtbot, new_window, virtual: VirtualService) -> Iterator[Program]:
 
 
 def open_sheet(trainer: Program, qtbot) -> ScenarioSheet:
+    trainer.shell.activateWindow()  # a window before may have taken the focus with it
+    qtbot.waitUntil(trainer.shell.isActiveWindow)
     qtbot.keyClick(trainer.shell, Qt.Key.Key_F7)
     sheet = trainer.shell.sheet
     assert isinstance(sheet, ScenarioSheet)
