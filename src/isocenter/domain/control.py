@@ -3,8 +3,24 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from isocenter.domain.device import DeviceRole
+
+STOP_WITHIN_S: Final = 1.0
+"""Whatever fails during a scan, outputs are at zero and amplifiers off within this time [s]."""
+SEGMENT_MARGIN_S: Final = 0.25
+"""A segment may take so much longer than it should, the exchanges around it included, before the amplifiers are cut [s]."""
+WATCH_TICK_S: Final = 0.05
+"""Who watches looks so often [s]."""
+TRIP_RESERVE_S: Final = 0.2
+"""For the lines to the amplifiers, a question that is asked on them, and a computer that is busy [s]."""
+LONGEST_PART_S: Final = STOP_WITHIN_S - SEGMENT_MARGIN_S - WATCH_TICK_S - TRIP_RESERVE_S
+"""From the start of one segment to the start of the next, at most [s].
+
+A console is silent while it plays. One that hangs right after it has answered is missed when the next segment is overdue:
+behind the pause, the segment and its margin.
+"""
 
 
 class ScannerState(StrEnum):

@@ -10,10 +10,10 @@ from typing import Final
 
 from isocenter.acquisition.control.device_thread import QUIET
 from isocenter.acquisition.control.stopping import SWITCHED
+from isocenter.domain.control import WATCH_TICK_S
 from isocenter.domain.device import DeviceRole
 
-TICK_S: Final = 0.05
-"""The watch looks so often [s]."""
+TICK_S: Final = WATCH_TICK_S
 STALE_S: Final = 1.0
 """A device that has not answered for so long is taken for lost, whatever its thread says [s]."""
 _STALE_MEASURING_S: Final = 6.0  # a sweep or a search of relays is not a lost line
