@@ -31,6 +31,15 @@ def pins_of(program):
     return sorted(p for p in marga_model.play(program.words).pins if not p[1].startswith("lo0"))
 
 
+def test_the_oscillator_starts_at_phase_zero_in_the_first_segment_and_then_runs_on():
+    """What is left of the magnetisation after the pause meets the next pulse with the phase it had."""
+    tracks, step = {"tx0_i": track([4000, 30_000], [16_384, 0])}, isa.lo_step(LO_HZ)
+    first, later = (marga_model.play(encode(replace(segment(tracks), index=index)).words).pins for index in (0, 7))
+    assert [pin[2] for pin in sorted(first) if pin[1] == "lo0_msb"] == [step >> 16 | isa.LO_HOLD_BIT, step >> 16]
+    for name, value in (("lo0_msb", step >> 16), ("lo0_lsb", step & 0xFFFF)):
+        assert {pin[2] for pin in later if pin[1] == name} == {value}, "it never stops, and is never held"
+
+
 @pytest.mark.parametrize("board", GradientBoard)
 @pytest.mark.parametrize("seeds", [range(600), pytest.param(range(600, 10_000), marks=pytest.mark.slow, id="soak")])
 def test_random_tables_reach_every_pin_in_their_tick(board, seeds):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from isocenter.devices.marcos import isa
 from isocenter.devices.marcos.correction import CurrentCorrection
 from isocenter.devices.marcos.isa import PIN_CYCLE_OFFSET, Buffer
-from isocenter.devices.marcos.queues import Queues, at_time, build_queues, make_table
+from isocenter.devices.marcos.queues import Queues, at_time, build_queues, make_table, release_oscillator
 from isocenter.devices.marcos.receive import check_windows, n_receivers
 from isocenter.domain.errors import CompileError
 from isocenter.domain.events import Segment
@@ -74,6 +74,9 @@ def encode_segment(
     values earlier by the time of the board's serial line. Cycle 0 executes word 0. Delays are at most 127, no buffer ever
     holds more than three waiting entries, and the program ends with FINISH behind the last event by ``isa.TAIL_TICKS``.
 
+    The first segment of a scan sets the oscillator's phase to zero. In the others it runs on as it did in the pause, since
+    transverse magnetisation that outlives the pause must meet the next pulse with the phase it had.
+
     Parameters
     ----------
     segment
@@ -107,10 +110,13 @@ def encode_segment(
     if correction is not None:
         table = correction.apply(table)
     queues = build_queues(segment, table, lo_hz, gradients, cic_shift)
+    runs_on = segment.index > 0
+    if runs_on:
+        release_oscillator(queues)
     del table  # a dense segment should not be in memory twice
     finish = max(segment.end_tick + PIN_CYCLE_OFFSET, queues.last_cycle) + isa.TAIL_TICKS
     control = isa.gradient_control(gradients.board, gradients.spi_divider, msb_strobes=True)
-    words = _words(queues, finish, control)
+    words = _words(queues, finish, initial_words(control, isa.lo_step(lo_hz) if runs_on else 0))
     return MarcosProgram(
         index=segment.index,
         words=words,
@@ -145,15 +151,13 @@ def _batches(segments: Iterable[Segment]) -> Iterator[tuple[Segment, ...]]:
 
 
 @functools.cache
-def initial_words(control: int) -> tuple[int, ...]:
-    """First write to every buffer: all zero, then the gradient board's control word last."""
-    return tuple(
-        isa.data_word(buffer, control if buffer == Buffer.GRAD_CTRL else 0, delay)
-        for delay, buffer in enumerate(reversed(Buffer))
-    )
+def initial_words(control: int, lo_step: int = 0) -> tuple[int, ...]:
+    """First write to every buffer: all zero but the oscillator's step, then the gradient board's control word last."""
+    values = {Buffer.GRAD_CTRL: control, Buffer.LO0_LSB: lo_step & 0xFFFF, Buffer.LO0_MSB: lo_step >> 16}
+    return tuple(isa.data_word(buffer, values.get(buffer, 0), delay) for delay, buffer in enumerate(reversed(Buffer)))
 
 
-def _words(queues: Queues, finish: int, control: int) -> NDArray[np.uint32]:
+def _words(queues: Queues, finish: int, first: tuple[int, ...]) -> NDArray[np.uint32]:
     from isocenter.devices.marcos import fill, schedule
 
     buffers = np.array(fill.BUFFERS, dtype=np.int64)
@@ -169,7 +173,6 @@ def _words(queues: Queues, finish: int, control: int) -> NDArray[np.uint32]:
             f"{_channel_names(buffer)} cannot be delivered in time.",
             "Spread the changes, or use a coarser RF or gradient raster.",
         )
-    first = initial_words(control)
     n_words = schedule.count_words(cycles, len(first), finish) + len(first)
     _check_size(cycles, n_words, len(first))
     words = np.empty(n_words, dtype=np.uint32)

@@ -180,6 +180,14 @@ def build_queues(segment: Segment, table: Table, lo_hz: float, gradients: Gradie
     return queues
 
 
+def release_oscillator(queues: Queues) -> None:
+    """Take away what holds the oscillator's phase at zero; its step is written all the same."""
+    from isocenter.devices.marcos import fill
+
+    row = fill.BUFFERS.index(Buffer.LO0_MSB)
+    queues.values[queues.first[row] : queues.stop[row]] &= np.uint16(~isa.LO_HOLD_BIT & 0xFFFF)
+
+
 def _refuse_spacing(tracks: Mapping[str, Track], board: GradientBoard, tick: int, distance: int, spacing: int) -> None:
     names = [name for name in GRADIENT_CHANNELS if name in tracks and np.any(tracks[name].ticks == tick)]
     spacing += len(names) - 1  # an OCRA1 takes the words of a group one after the other
