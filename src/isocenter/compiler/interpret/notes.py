@@ -2,11 +2,17 @@
 """What the operator should know of a scan before it starts."""
 
 from collections.abc import Mapping
+from typing import Final
 
 import numpy as np
 
 from isocenter.compiler.interpret.encoding import image_rows
+from isocenter.compiler.interpret.shots import Recovery
+from isocenter.domain.control import SEGMENT_MARGIN_S, STOP_WITHIN_S, WATCH_TICK_S
 from isocenter.domain.events import Encoding, Readouts, Segment
+
+TOLD_ERROR: Final = 0.05
+"""Shots that are this much brighter than others may be seen in an image."""
 
 
 def scan_notes(
@@ -23,6 +29,23 @@ def scan_notes(
             f"The repetition time leaves no room for pauses, so {repeated} shots are played again without reception."
         )
     return found + _label_notes(readouts, encoding, definitions)
+
+
+def pause_notes(segments: tuple[Segment, ...], recovered: Recovery | None, clock_hz: float) -> list[str]:
+    """What the pauses between segments leave, and parts that are too long to be stopped in good time."""
+    found = []
+    if recovered is not None and recovered.error > TOLD_ERROR:
+        found.append(
+            f"The repetition time leaves no room for the console's pauses: {recovered.pause_s * 1e3:.0f} ms of extra rest "
+            f"make the shots after each up to {recovered.error * 100:.0f} % brighter. A longer TR avoids it."
+        )
+    longest_s = max((segment.end_tick for segment in segments), default=0) / clock_hz
+    if longest_s > STOP_WITHIN_S - SEGMENT_MARGIN_S - WATCH_TICK_S:
+        found.append(
+            f"Parts of this scan take {longest_s:.1f} s without rest. A console that hangs in one is noticed only behind "
+            "it, so the red button is what stops within a second."
+        )
+    return found
 
 
 def _label_notes(readouts: Readouts, encoding: Encoding | None, definitions: Mapping[str, str]) -> list[str]:

@@ -2,6 +2,7 @@
 """A Pulseq file as a scan that the console can play."""
 
 from collections.abc import Mapping
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from isocenter.compiler.interpret.gradients import (
     make_gradients,
 )
 from isocenter.compiler.interpret.kspace import Moments, make_moments, track_origin
-from isocenter.compiler.interpret.notes import scan_notes
+from isocenter.compiler.interpret.notes import pause_notes, scan_notes
 from isocenter.compiler.interpret.outputs import receive_tracks, track_from_spans, trigger_tracks, with_sensor
 from isocenter.compiler.interpret.pulses import (
     Pulses,
@@ -28,17 +29,29 @@ from isocenter.compiler.interpret.pulses import (
     tx_gate_spans,
 )
 from isocenter.compiler.interpret.segments import LEAD_TICKS, TAIL_S, Tables, cut, plan_segments
-from isocenter.compiler.interpret.shots import Cuts, choose_cuts, dummy_shots, find_cuts, shot_pulses, slice_count
+from isocenter.compiler.interpret.shots import (
+    Cuts,
+    Recovery,
+    choose_cuts,
+    find_cuts,
+    inner_pulses,
+    recovery,
+    shot_pulses,
+)
 from isocenter.compiler.interpret.timeline import make_timeline
 from isocenter.compiler.interpret.trajectory import find_evolution_s, find_trajectory, staircases
 from isocenter.compiler.interpret.windows import GATE_LEAD_TICKS, find_readouts, shift_readouts
 from isocenter.compiler.pulseq.model import PulseqFile
+from isocenter.domain.control import LONGEST_PART_S
 from isocenter.domain.errors import CompileError
 from isocenter.domain.events import TX_FULL_SCALE, CompiledScan, Readouts, Segment, Track
 from isocenter.domain.geometry import Placement
 from isocenter.domain.scanner import Calibration, Scanner, with_measured_gradients
 
 Ints = NDArray[np.int64]
+
+SHORTEST_LIMIT_S: Final = 0.1
+"""No link is so slow that segments are cut shorter than this [s]."""
 
 
 def compile_scan(
@@ -48,7 +61,7 @@ def compile_scan(
     placement: Placement,
     *,
     soft_delays_s: Mapping[str, float] | None = None,
-    max_segment_s: float = 1.0,
+    max_segment_s: float | None = None,
     with_trajectory: bool | None = None,
 ) -> CompiledScan:
     """A sequence on the clock and the DACs of one scanner, cut into segments.
@@ -65,7 +78,8 @@ def compile_scan(
     soft_delays_s
         Length of the sequence's adjustable delays by hint [s].
     max_segment_s
-        Segments are about that long at most [s].
+        Segments are that long at most, unless a shot is longer [s]; None for what keeps the promise that a console which
+        hangs is noticed within a second, see ``longest_segment_s``.
     with_trajectory
         True gives the trajectory of a Cartesian scan as well, False of none: whoever only wants words need not wait for it.
         None gives it where no grid explains the scan.
@@ -102,7 +116,8 @@ def compile_scan(
     tables = _tables(tracks | {"trig_out": trigger, "leds": leds}, gradients, readouts)
     interval = interval_ticks(scanner.gradients, clock_hz)
     loads = gradient_loads(gradients, clock_hz, interval)  # cutting moves the ticks of the gradients
-    segments = _segments(tables, pulses, gates, scanner, max_segment_s)
+    max_s = longest_segment_s(scanner.console.segment_gap_s) if max_segment_s is None else max_segment_s
+    segments, recovered = _segments(tables, pulses, gates, scanner, max_s)
     if scanner.receiver.n_sensors:
         segments = with_sensor(segments)
     tx_t_per_code = scanner.rf.full_scale_t * calibration.rf_scale / TX_FULL_SCALE
@@ -120,7 +135,11 @@ def compile_scan(
         definitions=dict(file.definitions),
         encoding=encoding,
         facts=find_facts(segments, loads, tx, tx_t_per_code, (pulses, readouts, k_samples), clock_hz),
-        warnings=(*file.warnings, *scan_notes(readouts, segments, encoding, file.definitions)),
+        warnings=(
+            *file.warnings,
+            *scan_notes(readouts, segments, encoding, file.definitions),
+            *pause_notes(segments, recovered, clock_hz),
+        ),
         signature=file.signature,
         trajectory_per_m=trajectory,
         evolution_s=find_evolution_s(readouts, pulses, clock_hz),
@@ -154,22 +173,39 @@ def _tables(tracks: dict[str, Track], gradients: GradientTracks, readouts: Reado
     return Tables(tracks=tracks, gradients=gradients, readouts=readouts, first=first, last=last)
 
 
+def longest_segment_s(gap_s: float) -> float:
+    """How long a segment may be [s] that a console which hangs at any moment is noticed in good time.
+
+    Two pauses are left: the one behind the segment, and one for idle time that is too short to be a segment.
+    """
+    return max(LONGEST_PART_S - 2 * gap_s, SHORTEST_LIMIT_S)
+
+
 def _segments(
-    tables: Tables, pulses: Pulses, gates: tuple[Ints, Ints], scanner: Scanner, max_segment_s: float
-) -> tuple[Segment, ...]:
-    """The scan cut at shot boundaries."""
+    tables: Tables, pulses: Pulses, gates: tuple[Ints, Ints], scanner: Scanner, max_s: float
+) -> tuple[tuple[Segment, ...], Recovery | None]:
+    """The scan cut at shot boundaries, and what is done where the pause does not fit; None where it fits everywhere."""
     clock_hz, gap_s = scanner.console.clock_hz, scanner.console.segment_gap_s
     offsets = channel_offsets(scanner.gradients)
     settle = int(interval_ticks(scanner.gradients, clock_hz)) + 1
     first_pulses = shot_pulses(pulses)
     cuts = _cuts(tables, pulses, first_pulses, gates, 2 * max(offsets))
-    tail = 4 * max(offsets) + settle + 2 + TAIL_S * clock_hz
-    chosen = choose_cuts(cuts, tables.last, gap_s * clock_hz + tail + LEAD_TICKS, max_segment_s * clock_hz)
-    dummies = 0
-    if any(not fit for _, fit in chosen) and len(first_pulses):
-        dummies = dummy_shots(pulses, first_pulses, slice_count(pulses), clock_hz, gap_s)
-    plans = plan_segments(cuts, chosen, tables, dummies)
-    return cut(tables, plans, offsets, settle, clock_hz, gap_s, max_segment_s)
+    around = 4 * max(offsets) + settle + 2 + TAIL_S * clock_hz + LEAD_TICKS
+    need, room = gap_s * clock_hz + around, max_s * clock_hz - around
+    chosen = choose_cuts(cuts, tables.last, need, room)
+    recovered = None
+    if misfits := [row for row, fit in chosen if not fit]:
+        idle = float(np.median(cuts.idle_to[misfits] - cuts.idle_from[misfits]))
+        recovered = recovery(pulses, first_pulses, clock_hz, (need - idle) / clock_hz, max_s)
+        if recovered.n_shots:
+            chosen = choose_cuts(cuts, tables.last, need, room, recovered.n_shots * _spacing(cuts))
+    plans = plan_segments(cuts, chosen, tables, recovered.n_shots if recovered else 0)
+    return cut(tables, plans, offsets, settle, clock_hz, gap_s, max_s), recovered
+
+
+def _spacing(cuts: Cuts) -> float:
+    """From one shot to the next [ticks]."""
+    return float(np.median(np.diff(cuts.idle_to[~cuts.is_inner])))
 
 
 def _cuts(tables: Tables, pulses: Pulses, first_pulses: Ints, gates: tuple[Ints, Ints], reach: int) -> Cuts:
@@ -184,11 +220,14 @@ def _cuts(tables: Tables, pulses: Pulses, first_pulses: Ints, gates: tuple[Ints,
         spans.append((ticks[on], ticks[on + 1]))
     busy = merge_spans(np.concatenate([s[0] for s in spans]), np.concatenate([s[1] for s in spans]))
     if len(first_pulses):
-        return find_cuts(tables.gradients, np.ceil(pulses.start_tick[first_pulses]).astype(np.int64), gates, busy, reach)
+        inner = inner_pulses(pulses, first_pulses)
+        rows = np.union1d(first_pulses, inner)
+        starts = np.ceil(pulses.start_tick[rows]).astype(np.int64)
+        return find_cuts(tables.gradients, starts, gates, busy, reach, np.isin(rows, inner))
     if len(opens):
         return find_cuts(tables.gradients, readouts.window_tick, windows, busy, reach)
     nothing = np.empty(0, dtype=np.int64)
-    return Cuts(nothing, nothing, nothing)
+    return Cuts(nothing, nothing, nothing, np.empty(0, dtype=bool))
 
 
 def _joint(readouts: Readouts, segments: tuple[Segment, ...]) -> Readouts:

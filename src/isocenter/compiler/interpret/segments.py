@@ -84,7 +84,8 @@ def plan_segments(cuts: Cuts, chosen: list[tuple[int, bool]], tables: Tables, du
 def _dummies_before(cuts: Cuts, row: int, dummies: int) -> tuple[int, int]:
     """Where the dummy shots in front of a cut start, and how many there are."""
     shot = int(cuts.shot[row])
-    start = max(int(np.searchsorted(cuts.shot, max(shot - dummies, 0), side="right")) - 1, 0)
+    rows = np.flatnonzero(~cuts.is_inner)
+    start = rows[max(int(np.searchsorted(cuts.shot[rows], max(shot - dummies, 0), side="right")) - 1, 0)]
     return int(cuts.idle_to[start]), shot - int(cuts.shot[start])
 
 
@@ -167,7 +168,7 @@ def _wait_out(busy: int, due: int, gap: int, longest: int) -> list[int]:
         rest = due - busy - gap
         n = max(-(-rest // (longest + gap)), 1)
         lengths = [busy, *([rest // n - gap] * n)]
-        if lengths[-1] < gap:
+        if lengths[-1] < gap / 10:  # not worth a segment
             lengths = [due - gap]
     lengths[-1] += due - sum(lengths) - gap * len(lengths)
     return [max(lengths[0], busy), *lengths[1:]]
