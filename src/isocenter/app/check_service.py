@@ -22,6 +22,7 @@ from isocenter.domain.limits import FirstLevelConfirmation
 from isocenter.domain.patient import Exam
 from isocenter.domain.scan import Protocol as ScanProtocol
 
+FIRST_LEVEL_CONFIRMED: Final = "first_level_confirmed"
 _LIVE_S: Final = 0.25  # what is shown live is computed no more often
 _ROUNDING_S: Final = 0.5
 _LONGEST_S: Final = 86_400.0
@@ -59,6 +60,10 @@ class CheckService:
         """A person takes responsibility for a waiting entry in first level mode; it is checked anew."""
         confirmation = confirmed_by(name)
         protocol = self._queue.confirm(item_id, confirmation)
+        exam_id = self._exam.exam_id if self._exam else ""
+        self._session.control.note(
+            FIRST_LEVEL_CONFIRMED, person=confirmation.name, at=confirmation.at, protocol=protocol.name, exam=exam_id
+        )
         self._publish()
         self._check_item(item_id, protocol, confirmation)
 
@@ -121,6 +126,6 @@ class CheckService:
         exposures = ()
         with contextlib.suppress(StorageError):  # every check says what is wrong
             _ = log.history
-            exposures = log.live(subject_for(self._exam))
+            exposures = log.live(subject_for(self._exam), self._session.calibration)
         self._live = (time.monotonic(), exposures)
         return exposures

@@ -164,6 +164,10 @@ class ScannerControl:
             self.supervisor.close()
         self._journal.close()
 
+    def note(self, event: str, **details: object) -> None:
+        """A line for the scanner's journal; returns at once."""
+        self._journal.note(event, details)
+
     def _note(self, event: str, details: dict[str, object]) -> None:
         self._journal.note(event, details)  # whichever journal it is by then
 

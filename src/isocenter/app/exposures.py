@@ -25,7 +25,7 @@ from isocenter.domain.exposure import Exposure, Label
 from isocenter.domain.exposure_history import ExposureHistory
 from isocenter.domain.limits import FirstLevelConfirmation, OperatingMode, Subject, subject_of
 from isocenter.domain.patient import Exam
-from isocenter.domain.scanner import Scanner
+from isocenter.domain.scanner import Calibration, Scanner, as_measured
 from isocenter.storage.dose_file import LARGEST_BYTES, DoseFile, Stamp, damaged
 from isocenter.storage.journal import now_iso
 
@@ -153,9 +153,16 @@ class ExposureLog:
         history = self.history
         return Situation(subject=subject, history=history, starts_s=self._next_s(history), confirmation=confirmation)
 
-    def live(self, subject: Subject | None) -> tuple[Exposure, ...]:
-        """What the windows that end now hold, against the limits of the mode that is scanned in."""
-        return live_exposures(self._history, self.clock.now_s(), self._scanner, subject, self.mode)
+    def live(self, subject: Subject | None, calibration: Calibration) -> tuple[Exposure, ...]:
+        """What the windows that end now hold, against the limits of the mode that is scanned in.
+
+        Parameters
+        ----------
+        calibration
+            In use now: what was played is shown as it is on the scanner as it was measured.
+        """
+        scanner = as_measured(self._scanner, calibration)
+        return live_exposures(self._history, self.clock.now_s(), scanner, subject, self.mode)
 
     @contextlib.contextmanager
     def scan(self, safety: SafetyReport, scanner: Scanner, subject: Subject | None) -> Iterator["Playing"]:

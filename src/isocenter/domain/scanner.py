@@ -313,6 +313,18 @@ def with_measured_gradients(scanner: Scanner, calibration: Calibration) -> Scann
     return replace(scanner, gradients=replace(scanner.gradients, axes=(axes[0], axes[1], axes[2])))
 
 
+def as_measured(scanner: Scanner, calibration: Calibration) -> Scanner:
+    """The scanner as its gradients and its transmitter were measured: what exposures are computed with.
+
+    A field that is stronger than the hardware file's may come from a stronger amplifier or a better coil: nobody knows
+    which, so the larger power counts. A weaker one needs larger amplitudes, which are counted anyway.
+    """
+    scanner, factor = with_measured_gradients(scanner, calibration), max(calibration.rf_scale, 1.0) ** 2
+    if factor == 1.0:
+        return scanner
+    return replace(scanner, safety=replace(scanner.safety, forward_power_w=scanner.safety.forward_power_w * factor))
+
+
 def _as_measured(axis: GradientAxis, scale: float, delay_s: float) -> GradientAxis:
     thermal = axis.thermal
     if thermal is not None:

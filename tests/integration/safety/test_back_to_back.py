@@ -45,7 +45,7 @@ def test_the_second_of_two_scans_is_refused_until_one_has_waited(desk):
     path, result = desk.measure(session, desk.prepare(session))
     assert result.reason is EndReason.COMPLETED
     log = session.exposure_log
-    live = {one.title: one for one in log.live(Subject(body_part="HEAD", weight_kg=70.0))}
+    live = {one.title: one for one in log.live(Subject(body_part="HEAD", weight_kg=70.0), session.calibration)}
     assert live["head SAR in 6 min"].fraction == pytest.approx(0.55, abs=0.02)
     assert live["head SAR in 6 min"].label is Label.BOUND
     wait_s = wait_advised_s(desk, session)

@@ -19,6 +19,7 @@ PERSON = Patient(patient_id="P1", family_name="Doe", given_name="Jo", weight_kg=
 
 
 def wait_for(service: ExamService, condition: Callable[[], bool]) -> None:
+    """Long enough for a busy computer on which nothing is compiled yet: gate, compiler and simulation take two minutes."""
     there = threading.Event()
 
     def look(_: object) -> None:
@@ -27,7 +28,7 @@ def wait_for(service: ExamService, condition: Callable[[], bool]) -> None:
 
     forget = service.listen(look)
     look(None)
-    assert there.wait(60), [(item.state, item.check) for item in service.queue]
+    assert there.wait(240), [(item.state, item.check) for item in service.queue]
     forget()
 
 
@@ -144,6 +145,11 @@ def test_first_level_needs_a_name_and_stands_in_the_record(make_desk, open_servi
     record = json.loads((done.folder / "scan.json").read_text())["request"]["safety"]
     assert record["mode"] == "first level"
     assert record["first_level_confirmed"]["name"] == "Dr. Ada"
+    at = record["first_level_confirmed"]["at"]
+    said = {line.split()[1]: line for line in service.control.journal}
+    for kind in ("first_level_confirmed", "first_level_scan"):
+        assert f"person: Dr. Ada, at: {at}, protocol: Long, exam: {service.exam.exam_id}" in said[kind]
+    assert f"folder: {done.folder.name}" in said["first_level_scan"]
     wait_for(service, lambda: not service.status.is_running)
     again = service.add(desk.long)
     wait_for(service, lambda: entry(service, again).check is not None)

@@ -31,7 +31,7 @@ from isocenter.domain.geometry import PatientPosition
 from isocenter.domain.limits import OperatingMode, Subject
 from isocenter.domain.patient import Patient
 from isocenter.domain.scan import Protocol
-from isocenter.domain.scanner import Scanner, nominal_calibration
+from isocenter.domain.scanner import Scanner, as_measured, nominal_calibration
 
 SHORT = Protocol(name="Short", sequence="gre_3d", parameters={"n_read": 16, "n_phase": 8, "n_slab": 2, "dummy_shots": 0})
 ADULT = Subject(body_part="HEAD", weight_kg=70.0)
@@ -96,12 +96,52 @@ def test_each_segment_is_counted_where_it_is_played(scanner, prepared):
     with log.scan(prepared.safety, scanner, ADULT) as playing:
         playing.before_segment(0, 2.5)
         assert log.history.start_s[0] == 1002.5
+        for index in range(1, len(planned.segment_start_s)):
+            playing.before_segment(index, 0.0)
         clock.time_s = 1010.0
         assert log.history.total(Quantity.RF_ON_S, 0, 2000) == pytest.approx(
             planned.pulse_end_s.sum() - planned.pulse_start_s.sum()
         )
         playing.completed()
     assert log.mode is OperatingMode.NORMAL
+
+
+def test_live_currents_are_those_of_the_scanner_as_it_was_measured(scanner, prepared):
+    calibration = replace(nominal_calibration(scanner), gradient_scale=(0.5, 1.0, 1.0))
+    log = ExposureLog(scanner, HandClock())
+    with log.scan(prepared.safety, scanner, ADULT) as playing:
+        for index in range(len(prepared.safety.planned.segment_start_s)):
+            playing.before_segment(index, 0.0)
+        playing.completed()
+
+    def rms_a(calibration):
+        return {one.name: one.value for one in log.live(ADULT, calibration)}["x gradient current RMS"]
+
+    assert rms_a(nominal_calibration(scanner)) > 0
+    assert rms_a(calibration) == pytest.approx(2 * rms_a(nominal_calibration(scanner))), "half the field from a full ampere"
+
+
+def test_a_stronger_transmitter_than_the_hardware_file_says_is_no_reason_for_less_sar(scanner):
+    """Nobody knows whether the amplifier or the coil is better; of a weaker one, larger amplitudes are asked."""
+
+    def head_sar(rf_scale):
+        calibration = replace(nominal_calibration(scanner), rf_scale=rf_scale)
+        made = prepare(SHORT, scanner, calibration, PatientPosition.HFS, Situation(subject=ADULT))
+        log = ExposureLog(scanner, HandClock())
+        with log.scan(made.safety, as_measured(scanner, calibration), ADULT) as playing:
+            for index in range(len(made.safety.planned.segment_start_s)):
+                playing.before_segment(index, 0.0)
+            again = next(one.value for one in playing.safety.exposures if one.title == "head SAR in 6 min")
+            playing.completed()
+        live = next(one.value for one in log.live(ADULT, calibration) if one.title == "head SAR in 6 min")
+        first = next(one.value for one in made.safety.exposures if one.title == "head SAR in 6 min")
+        assert again == pytest.approx(first, rel=1e-3)
+        assert live == pytest.approx(first, rel=0.02)
+        return first
+
+    nominal = head_sar(1.0)
+    assert head_sar(1.5) == pytest.approx(nominal, rel=0.02)
+    assert head_sar(0.8) == pytest.approx(nominal / 0.8**2, rel=0.02)
 
 
 def test_what_is_added_while_a_scan_waits_counts_at_its_first_segment(scanner, prepared):
@@ -111,9 +151,9 @@ def test_what_is_added_while_a_scan_waits_counts_at_its_first_segment(scanner, p
     assert 0 < need < 1
     with log.scan(prepared.safety, strong, ADULT) as playing:
         doses = math.ceil(1 / need)
-        rows = log.known.dose(prepared.safety.planned, 0, 900.0)
-        full = replace(rows, values=rows.values * doses)
-        log._history = log.known.with_dose(full)
+        for index in range(len(prepared.safety.planned.segment_start_s)):
+            rows = log.known.dose(prepared.safety.planned, index, 900.0)
+            log._history = log.known.with_dose(replace(rows, values=rows.values * doses))
         with pytest.raises(LimitError, match="With what was played until now, head SAR"):
             playing.before_segment(0, 0.0)
     assert log.known.start_s[-1] < 1000, "and was not counted as played"
@@ -224,6 +264,6 @@ def test_exposures_in_words_never_make_too_much_look_like_enough(changes, text):
 def test_nothing_is_known_before_anything_was_played(scanner):
     log = ExposureLog(scanner, HandClock())
     assert isinstance(log.history, ExposureHistory)
-    live = {one.title: one for one in log.live(ADULT)}
+    live = {one.title: one for one in log.live(ADULT, nominal_calibration(scanner))}
     assert live["head SAR in 6 min"].value == 0
-    assert {one.label for one in log.live(None) if one.name == "head SAR"} == {Label.UNKNOWN}
+    assert {one.label for one in log.live(None, nominal_calibration(scanner)) if one.name == "head SAR"} == {Label.UNKNOWN}

@@ -15,7 +15,7 @@ from isocenter.compiler.check.timeline import GRADIENT_FULL_SCALE, build_timelin
 from isocenter.domain.events import GRADIENT_CHANNELS, TX_FULL_SCALE, CompiledScan
 from isocenter.domain.exposure_history import ExposureHistory
 from isocenter.domain.limits import FirstLevelConfirmation, OperatingMode, Subject
-from isocenter.domain.scanner import Calibration, Scanner, with_measured_gradients
+from isocenter.domain.scanner import Calibration, Scanner, as_measured
 
 _SPAN_MARGIN: Final = 1.1
 _MAX_POINTS: Final = 2_700_000
@@ -58,7 +58,7 @@ def check_scan(
     unknown = list(_unknown_limits(scanner, calibration))
     if unknown:
         return SafetyReport(findings=tuple(unknown))
-    scanner = with_measured_gradients(scanner, calibration)
+    scanner = as_measured(scanner, calibration)
     timeline, malformed = build_timeline(scan, scanner)
     if timeline is None:
         return SafetyReport(findings=tuple(malformed))
