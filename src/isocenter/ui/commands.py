@@ -15,10 +15,12 @@ from isocenter.ui.viewmodels.exam import ExamViewModel
 from isocenter.ui.viewmodels.pane import PaneViewModel
 from isocenter.ui.viewmodels.prescan import PrescanViewModel
 from isocenter.ui.viewmodels.scenarios import ScenarioViewModel
+from isocenter.ui.viewmodels.service import ServiceViewModel
 from isocenter.ui.views.exposure import ExposureSheet, FirstLevelSheet
 from isocenter.ui.views.prescan import SkipSheet
 from isocenter.ui.views.registration import RegistrationSheet
 from isocenter.ui.views.scenarios import ScenarioSheet
+from isocenter.ui.views.service_sheets import ConfirmPhantomSheet, HistorySheet
 from isocenter.ui.views.sheets import ChoiceSheet, ExplainSheet, ExportSheet, KeysSheet, QuestionSheet
 from isocenter.ui.views.stopped import ReadySheet
 
@@ -38,6 +40,7 @@ class Commands(QObject):
         self.scenarios = ScenarioViewModel(exam)
         self.control = ControlViewModel(exam)
         self.prescan = PrescanViewModel(exam, self.control)
+        self.service = ServiceViewModel(exam, self.control)
         self.table: tuple[Action, ...] = ()
         self.is_closing = False
         self._service_closed.connect(self._on_service_closed)
@@ -165,6 +168,16 @@ class Commands(QObject):
             sheet = SkipSheet(self.shell.area, self.prescan, name)
             self.shell.open_sheet(sheet, sheet.reason)
 
+    def confirm_phantom(self) -> None:
+        """Ask what lies in the magnet, before service calibrations."""
+        sheet = ConfirmPhantomSheet(self.shell.area, self.service)
+        self.shell.open_sheet(sheet, sheet.empty)
+
+    def show_calibration_history(self) -> None:
+        """List earlier values of the selected service calibration."""
+        sheet = HistorySheet(self.shell.area, self.service)
+        self.shell.open_sheet(sheet, sheet.list)
+
     # --- program ----------------------------------------------------------------------------------------------------
 
     @Slot()
@@ -185,6 +198,7 @@ class Commands(QObject):
             "queue": translate("Keys", "Queue"),
             "protocol": translate("Keys", "Protocol"),
             "scanner": translate("Keys", "Virtual scanner"),
+            "service": translate("Keys", "Service calibrations"),
             "view": translate("Keys", "Pictures"),
             "program": translate("Keys", "Program"),
         }

@@ -11,6 +11,7 @@ from isocenter.ui.action import ActionButton, ActionSet
 from isocenter.ui.actions import control_actions, exam_actions, virtual_actions, window_actions
 from isocenter.ui.binding import ShellBinding
 from isocenter.ui.commands import Commands
+from isocenter.ui.service_actions import service_actions
 from isocenter.ui.shell import Shell
 from isocenter.ui.stop_key import StopKey
 from isocenter.ui.text import translate
@@ -19,6 +20,7 @@ from isocenter.ui.views.exam import ExamPlace
 from isocenter.ui.views.exposure import ExposureLight
 from isocenter.ui.views.prescan import PrescanButton, PrescanPlace
 from isocenter.ui.views.scanner import ScannerPlace
+from isocenter.ui.views.service import ServicePlace
 from isocenter.ui.views.stopped import StopBanner
 
 _FEED_MS: Final = 150  # the scanner stops when the window has not reacted for a second
@@ -39,11 +41,15 @@ class Program(QObject):
         self.place = ExamPlace(self.exam, self.scenarios, self.actions)
         self.prescan = PrescanPlace(self.commands.prescan, self.actions)
         self.prescan.skip_wanted.connect(self.commands.skip_step)
-        self.scanner = ScannerPlace(self.exam, self.scenarios, self.commands.control, self.actions)
+        self.service_actions = ActionSet(
+            service_actions(self.commands, lambda: self.commands.go_to(self.service)), shell, lambda: shell.sheet is not None
+        )
+        self.service = ServicePlace(self.commands.service, self.service_actions)
+        self.scanner = ScannerPlace(self.exam, self.scenarios, self.commands.control, self.actions, self.service_actions)
         self.window_actions = ActionSet(
             window_actions(self.commands, self.place, self.prescan, self.scanner), shell, lambda: shell.sheet is not None
         )
-        self.commands.table = (*self.actions.table, *self.window_actions.table)
+        self.commands.table = (*self.actions.table, *self.service_actions.table, *self.window_actions.table)
         self._add_places()
         self._link_places()
         self.exposure = ExposureLight(self.exam)
@@ -84,6 +90,7 @@ class Program(QObject):
             translate("Program", "State of the scanner, its devices and values (Ctrl+3)"),
             self.scanner,
         )
+        self.shell.add_place_below(self.service, self.scanner)
 
     def _link_places(self) -> None:
         """Ways from the exam to its prescan and back."""
@@ -91,10 +98,11 @@ class Program(QObject):
         way.clicked.connect(lambda: self.commands.go_to(self.prescan))
         self.place.queue.top.addWidget(way)
         self.prescan.go_on.clicked.connect(lambda: self.commands.go_to(self.place))
+        self.service.back.clicked.connect(lambda: self.commands.go_to(self.scanner))
 
     def _connect_actions(self) -> None:
         exam, commands = self.exam, self.commands
-        for source in (commands.control, commands.prescan):
+        for source in (commands.control, commands.prescan, commands.service):
             source.message_raised.connect(exam.message_raised)
         for signal in (
             exam.queue_changed,
@@ -107,6 +115,8 @@ class Program(QObject):
             self.shell.sheet_changed,
         ):
             signal.connect(self.actions.refresh)
+        for signal in (commands.service.changed, exam.status_changed, self.shell.sheet_changed):
+            signal.connect(self.service_actions.refresh)
         self.place.viewers.changed.connect(self.window_actions.refresh)
         self.shell.sheet_changed.connect(self.window_actions.refresh)
 

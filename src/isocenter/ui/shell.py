@@ -34,6 +34,7 @@ class Shell(QMainWindow):
         super().__init__()
         self.may_close = False
         self._sheets: list[Sheet] = []
+        self._button_of: dict[QWidget, QPushButton] = {}
         self.setWindowTitle(translate("Shell", "Isocenter"))
         self.banner, self.messages, self.bar = Banner(), MessageBar(), ScanBar()
         self.places = QStackedWidget()
@@ -106,9 +107,15 @@ class Shell(QMainWindow):
         button.setToolTip(tooltip)
         self._group.addButton(button)
         self._place_buttons.addWidget(button)
+        self._button_of[place] = button
         self.places.addWidget(place)
         button.clicked.connect(lambda: self.go_to(place))
         return button
+
+    def add_place_below(self, place: QWidget, above: QWidget) -> None:
+        """Add a place that is reached from another one, whose button stays marked while it is shown."""
+        self._button_of[place] = self._button_of[above]
+        self.places.addWidget(place)
 
     def add_notice(self, notice: QWidget) -> None:
         """Add something that stands over every place; it shows and hides itself."""
@@ -118,8 +125,7 @@ class Shell(QMainWindow):
         """Show a place."""
         had_focus = self.focusWidget()
         self.places.setCurrentWidget(place)
-        button = self._group.buttons()[self.places.indexOf(place) - 1]
-        button.setChecked(True)
+        self._button_of[place].setChecked(True)
         if had_focus not in self._group.buttons():  # or Qt gives the keyboard of what is hidden now to any button
             place.setFocus(Qt.FocusReason.OtherFocusReason)
 

@@ -54,6 +54,8 @@ QWidget#shell, QWidget#grid {{ background: {BACKGROUND}; }}
 QToolTip {{ background: {RAISED}; color: {TEXT}; border: 1px solid {BORDER}; padding: 6px; }}
 QFrame#panel {{ background: {PANEL}; border: 1px solid {BORDER}; border-radius: 8px; }}
 QFrame#card {{ background: {RAISED}; border: 1px solid {BORDER}; border-radius: 8px; }}
+QFrame#card[selected="true"] {{ background: {ACCENT_DARK}; border: 1px solid {ACCENT}; }}
+QFrame#card:focus {{ border: 2px solid {ACCENT}; }}
 QFrame#sheet {{ background: {PANEL}; border: 1px solid {BORDER}; border-radius: 12px; }}
 QLabel {{ background: transparent; }}
 QLabel#title {{ font-size: {TITLE_PX}px; font-weight: 600; }}

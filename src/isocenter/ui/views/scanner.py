@@ -4,7 +4,7 @@
 import math
 
 from PySide6.QtCore import Qt, Slot
-from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from isocenter import __version__
 from isocenter.app.service import ServiceStatus
@@ -24,11 +24,17 @@ class ScannerPlace(QFrame):
     """Lights in full, the hardware file's main values, and how to drive another scanner."""
 
     def __init__(
-        self, exam: ExamViewModel, scenarios: ScenarioViewModel, control: ControlViewModel, actions: ActionSet
+        self,
+        exam: ExamViewModel,
+        scenarios: ScenarioViewModel,
+        control: ControlViewModel,
+        actions: ActionSet,
+        service: ActionSet,
     ) -> None:
         super().__init__()
         self.setObjectName("panel")
         self._exam, self._scenarios, self._control, self._actions = exam, scenarios, control, actions
+        self._service = service
         outer = QVBoxLayout(self)
         self._scroll = QScrollArea()
         self._scroll.setWidgetResizable(True)
@@ -44,7 +50,10 @@ class ScannerPlace(QFrame):
         column = QVBoxLayout(content)
         column.setSpacing(10)
         scanner = self._exam.service.scanner
-        column.addWidget(styled(QLabel(scanner.title), "title"))
+        head = QHBoxLayout()
+        head.addWidget(styled(QLabel(scanner.title), "title"), 1)
+        head.addWidget(ActionButton(self._service["program.service"]))
+        column.addLayout(head)
         column.addWidget(StateCard(self._control))
         self.devices = DevicePanel(self._control)
         column.addWidget(self.devices)
