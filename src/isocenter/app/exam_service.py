@@ -22,6 +22,7 @@ from isocenter.app.exams import new_exam
 from isocenter.app.images import export_scan
 from isocenter.app.lights import device_lights, disk_light, frequency_light, link_light
 from isocenter.app.no_scenarios import NoScenarios
+from isocenter.app.prescan_start import NotReady
 from isocenter.app.service import (
     ControlChanged,
     ExamChanged,
@@ -61,10 +62,13 @@ class ExamService(CheckService, ServiceCalibrations, NoScenarios):
         The scanner, not yet connected; the service closes it.
     data_folder
         Where exams are kept.
+    is_prescan_at_start
+        Whether Start measures power, gain and shim before the first pictures of an exam; if not, the frequency only.
     """
 
-    def __init__(self, session: ScannerSession, data_folder: Path) -> None:
+    def __init__(self, session: ScannerSession, data_folder: Path, *, is_prescan_at_start: bool = True) -> None:
         self._session = session
+        self._is_prescan_at_start = is_prescan_at_start
         self._data_folder = data_folder
         self._pool = PreparationPool()
         self._lock = threading.RLock()
@@ -323,7 +327,7 @@ class ExamService(CheckService, ServiceCalibrations, NoScenarios):
             if self._cancel.is_set() and self.control.is_stopped and self.control.cause is None:  # by a person
                 self._change(item.item_id, state=ItemState.STOPPED, note=str(error), progress=None)
             else:
-                self._fail(item, error.problem, error.remedy)
+                self._fail(item, error.problem, error.remedy, has_run=not isinstance(error, NotReady))
             return False
         except Exception as error:  # noqa: BLE001  the job boundary: the operator must learn of anything
             _log.exception("Scan %s failed", item.protocol.name)
@@ -367,8 +371,9 @@ class ExamService(CheckService, ServiceCalibrations, NoScenarios):
             ),
         )
 
-    def _fail(self, item: QueueItem, problem: str, remedy: str) -> None:
-        self._change(item.item_id, state=ItemState.FAILED, note=f"{problem}\nWhat to do: {remedy}", progress=None)
+    def _fail(self, item: QueueItem, problem: str, remedy: str, *, has_run: bool = True) -> None:
+        state = ItemState.FAILED if has_run else ItemState.WAITING
+        self._change(item.item_id, state=state, note=f"{problem}\nWhat to do: {remedy}", progress=None)
         self._emit(MessageRaised(health=Health.BAD, problem=problem, remedy=remedy))
 
     # --- state ------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from isocenter.acquisition.prescan.contract import Bench, Step
+from isocenter.app.prescan_start import FREQUENCY_STEPS, OnlyFrequency, remaining_s
 from isocenter.app.prescan_status import PrescanStatus, StepResult, StepState, StepStatus, ValueInUse, Verdict
 from isocenter.domain.calibration import CalibrationValue, Quantity, RefusedCalibration
 from isocenter.domain.errors import ConsoleError, ScanAborted, WrongState
@@ -22,8 +23,6 @@ from isocenter.storage.calibrations import CalibrationStore
 
 _log = logging.getLogger(__name__)
 
-FREQUENCY_STEPS: Final = ("coarse_frequency", "fine_frequency")
-"""Without these no scan starts."""
 _QUANTITY: Final = {
     "noise": Quantity.NOISE,
     "tune": Quantity.TUNING,
@@ -70,6 +69,7 @@ class PrescanJob:
         self._lock = threading.Lock()
         self._status = PrescanStatus(steps=tuple(_waiting(step) for step in steps))
         self._values: tuple[CalibrationValue, ...] = ()
+        self._wanted: list[str] = []
 
     # --- what there is ----------------------------------------------------------------------------------------------
 
@@ -90,7 +90,15 @@ class PrescanJob:
         if current is None:
             return ""
         steps = self._status.steps
-        return f"Prescan {steps.index(current) + 1} of {len(steps)}: {current.result.title}"
+        text = f"Prescan {steps.index(current) + 1} of {len(steps)}: {current.result.title}"
+        left_s = remaining_s([step for step in steps if step.name in self._wanted])
+        return f"{text}, about {max(5 * round(left_s / 5), 5)} s left" if len(self._wanted) > 1 and left_s > 0 else text
+
+    @property
+    def current_step(self) -> str:
+        """Name of the step that is being measured, empty for none."""
+        current = self._status.current
+        return "" if current is None else current.name
 
     def load(self, *, coil: str, subject: str) -> None:
         """Read the newest values for a coil and a subject from the store.
@@ -147,6 +155,8 @@ class PrescanJob:
             )
         if step.state is not StepState.ENDED or step.result.verdict is not Verdict.FAIL or step.skipped_by:
             raise WrongState(f"{step.result.title} did not fail.", "Only a step that failed can be left out.")
+        if name in FREQUENCY_STEPS:
+            raise WrongState("Nothing can be scanned without the frequency.", step.result.remedy or "Measure it again.")
         self._refuse(step.result, now_s, f"left out by {person.strip()}: {reason.strip()}", by=person.strip())
         self._put(replace(step, skipped_by=person.strip(), skip_reason=reason.strip()))
 
@@ -161,7 +171,9 @@ class PrescanJob:
 
     # --- running ----------------------------------------------------------------------------------------------------
 
-    def run(self, bench: Bench, names: Sequence[str], *, forced: str = "") -> bool:
+    def run(
+        self, bench: Bench, names: Sequence[str], *, forced: str = "", may_go_on: Callable[[], None] = lambda: None
+    ) -> bool:
         """Run steps in order until one fails; True when all of them are settled.
 
         Parameters
@@ -170,16 +182,19 @@ class PrescanJob:
             Which steps; all that there are when empty.
         forced
             A step that is measured even if its value still holds.
+        may_go_on
+            Called before each step; raises ScanAborted when the rest is not wanted any more.
         """
         wanted = [name for name in self._steps if name in names or not names]
         with self._lock:
             steps = tuple(_waiting(self._steps[step.name]) if step.name in wanted else step for step in self._status.steps)
+            self._wanted = wanted
             self._status = replace(
                 self._status, steps=steps, is_running=True, started_at=_now(), ended_at="", problem="", remedy=""
             )
         self._tell()
         try:
-            return self._run_all(bench, wanted, forced)
+            return self._run_all(bench, wanted, forced, may_go_on)
         finally:
             with self._lock:
                 steps = tuple(
@@ -210,13 +225,14 @@ class PrescanJob:
         """Every value of a quantity that may be used and whose age is known, oldest first."""
         return tuple(value for value in self._store.values(quantity) if value.measured_at_s >= self._since_s)
 
-    def _run_all(self, bench: Bench, names: Sequence[str], forced: str) -> bool:
+    def _run_all(self, bench: Bench, names: Sequence[str], forced: str, may_go_on: Callable[[], None]) -> bool:
         for name in names:
             try:
+                may_go_on()
                 result = self._run_one(bench, self._steps[name], is_forced=name == forced)
                 self._keep(result, bench)
-            except ScanAborted:
-                self._end_early(_stopped())
+            except ScanAborted as aborted:
+                self._end_early(aborted if isinstance(aborted, OnlyFrequency) else _stopped())
                 return False
             except ConsoleError as error:
                 self._end_early(error)

@@ -13,9 +13,20 @@ from isocenter.acquisition.prescan.drift_model import learn_drift
 from isocenter.acquisition.prescan.recentre import FRESH_S, Recentre, recent_rate_hz_per_s, tolerance_hz
 from isocenter.acquisition.prescan.snapshot import Snapshot, snapshot
 from isocenter.acquisition.prescan.steps import clinical_steps
+from isocenter.app import catalogue
 from isocenter.app.prepare import PreparedScan
 from isocenter.app.prescan_bench import SessionBench, magnet_temperature_c
-from isocenter.app.prescan_job import FREQUENCY_STEPS, PrescanJob
+from isocenter.app.prescan_job import PrescanJob
+from isocenter.app.prescan_start import (
+    FREQUENCY_STEPS,
+    MAY_BE_LEFT,
+    NotReady,
+    makes_pictures,
+    missing_steps,
+    not_ready,
+    only_frequency,
+    to_run,
+)
 from isocenter.app.prescan_status import PrescanChanged, PrescanStatus, Verdict
 from isocenter.app.service import Health, MessageRaised, QueueItem, ServiceEvent
 from isocenter.app.session import ScannerSession
@@ -23,6 +34,8 @@ from isocenter.app.workers import PreparationPool
 from isocenter.domain.calibration import CalibrationValue, Quantity
 from isocenter.domain.errors import AcquisitionError, ConsoleError, ScanAborted, WrongState
 from isocenter.domain.patient import Exam
+from isocenter.domain.scan import Protocol as ScanProtocol
+from isocenter.domain.scanner import Calibration
 from isocenter.storage.calibrations import CalibrationStore
 
 PRESCAN_FOLDER: Final = "prescan"
@@ -53,17 +66,30 @@ class PrescanService:
     _emit: Callable[[ServiceEvent], None]
     _say: Callable[[str], None]
     _begin: Callable[[Callable[[], None]], bool]
+    _is_prescan_at_start: bool
+    _frequency_only_in: str = ""  # the exam in which somebody asked for that
 
     # --- asked from any thread --------------------------------------------------------------------------------------
 
     @property
     def prescan(self) -> PrescanStatus:
         """As it is now."""
-        return self._prescan_job.status(**self._conditions())
+        return replace(self._prescan_job.status(**self._conditions()), is_frequency_only=self._is_frequency_only)
+
+    @property
+    def _is_frequency_only(self) -> bool:
+        return self._exam is not None and self._frequency_only_in == self._exam.exam_id
 
     def run_prescan(self) -> None:
         """Measure all steps that do not hold any more, in order."""
         self._ask_prescan(lambda: self._work_prescan((), ""))
+
+    def measure_only_frequency(self) -> None:
+        """Start measures the frequency only in this exam; a prescan that runs ends before its next measurement."""
+        if self._exam is None:
+            raise WrongState("Nobody is on the table.", "Register a patient or a phantom first.")
+        self._frequency_only_in = self._exam.exam_id
+        self._emit(PrescanChanged(prescan=self.prescan))
 
     def retry_prescan(self, step: str) -> None:
         """Measure one step again, and those after it that did not end well."""
@@ -144,11 +170,63 @@ class PrescanService:
     def _work_prescan(self, names: Sequence[str], forced: str) -> None:
         exam = self._exam
         assert exam is not None  # ending an exam is refused while running
+        self._frequency_only_in = ""  # a person asked for more
         try:
             self._session.connect()
-            self._prescan_job.run(self._bench(exam), names, forced=forced)
+            self._run_prescan_job(exam, names, forced)
         except ConsoleError as error:
             self._prescan_job.failed(error)
+
+    def _run_prescan_job(self, exam: Exam, names: Sequence[str], forced: str = "") -> bool:
+        """Run steps that somebody may cut short to the frequency."""
+        job = self._prescan_job
+
+        def may_go_on() -> None:
+            if self._is_frequency_only:
+                raise only_frequency()
+
+        def may_measure() -> None:
+            if job.current_step in MAY_BE_LEFT:
+                may_go_on()
+
+        return job.run(self._bench(exam, may_measure), names, forced=forced, may_go_on=may_go_on)
+
+    def _prescan_before(self, item: QueueItem, exam: Exam) -> None:
+        """Before the first pictures of an exam: all that does not hold for this coil and subject.
+
+        Raises
+        ------
+        NotReady
+            A step was not good enough; nothing was scanned.
+        ScanAborted
+            Stop was pressed.
+        """
+        if not (self._is_prescan_at_start and makes_pictures(catalogue.find(item.protocol.sequence))):
+            return
+        job, now = self._prescan_job, self._snapshot()
+        missing = missing_steps(job.steps, now.holds, has_attenuator=self._bench(exam).attenuator is not None)
+        if not missing:
+            return
+        if not self._is_frequency_only and not self._run_prescan_job(exam, to_run(job.steps, missing)):
+            if self._cancel.is_set():
+                raise ScanAborted("Stopped.", "Press Start to go on.")
+            if not self._is_frequency_only:
+                raise self._why_not_ready()
+        if self._is_frequency_only:
+            self._emit(
+                MessageRaised(
+                    health=Health.WARNING,
+                    problem="Power, gain and shim were not all measured in this exam: where they were not, scans use what "
+                    "the hardware file says.",
+                    remedy="Contrast and brightness may be off. Press Run prescan before pictures that have to be right.",
+                )
+            )
+
+    def _why_not_ready(self) -> ConsoleError:
+        status = self.prescan
+        if status.problem:
+            return NotReady(f"{status.problem} Nothing was scanned.", status.remedy)
+        return not_ready(status.failed[0])
 
     def _find_frequency(self, exam: Exam) -> None:
         """Before a scan: the frequency, when it was never measured here or does not hold any more.
@@ -182,6 +260,7 @@ class PrescanService:
         ConsoleError
             No frequency can be told, or the scan cannot be played.
         """
+        self._prescan_before(item, exam)
         self._find_frequency(exam)
         self._recentre(exam, math.inf)  # one that is old is measured anew whatever the scan is
         self._say(f"Preparing {item.protocol.name}")
@@ -216,14 +295,18 @@ class PrescanService:
             self._emit(MessageRaised(health=Health.WARNING, problem=result.text, remedy=result.remedy))
         return result.verdict is not Verdict.SKIPPED
 
-    def _bench(self, exam: Exam) -> SessionBench:
+    def _bench(self, exam: Exam, may_measure: Callable[[], None] = lambda: None) -> SessionBench:
+        def prepare(protocol: ScanProtocol, calibration: Calibration) -> PreparedScan:
+            may_measure()
+            session = self._session
+            situation = session.situation(exam)
+            return self._pool.prepare(protocol, session.scanner, calibration, exam.position, situation).result()
+
         return SessionBench(
             self._session,
             exam,
             self._data_folder / exam.exam_id / PRESCAN_FOLDER,
             cancel=self._cancel,
             newest=self._prescan_job.newest,
-            prepare=lambda protocol, calibration: self._pool.prepare(
-                protocol, self._session.scanner, calibration, exam.position, self._session.situation(exam)
-            ).result(),
+            prepare=prepare,
         )

@@ -92,6 +92,8 @@ class PrescanStatus:
         Of the last run, ISO 8601; empty for never, or not yet.
     problem, remedy
         What ended the last run early; empty when nothing did.
+    is_frequency_only
+        True when Start measures nothing but the frequency in this exam, because somebody asked for that.
     """
 
     steps: tuple[StepStatus, ...] = ()
@@ -101,6 +103,7 @@ class PrescanStatus:
     ended_at: str = ""
     problem: str = ""
     remedy: str = ""
+    is_frequency_only: bool = False
 
     @property
     def current(self) -> StepStatus | None:
@@ -160,6 +163,16 @@ class PrescanControl(Protocol):
         Raises
         ------
         WrongState
-            The step did not fail, or no name or reason was given.
+            The step did not fail, nothing can be scanned without it, or no name or reason was given.
+        """
+        ...
+
+    def measure_only_frequency(self) -> None:
+        """Until the prescan is run or the exam ends, Start measures the frequency only; ends a prescan that runs, soon.
+
+        Raises
+        ------
+        WrongState
+            Nobody is on the table.
         """
         ...

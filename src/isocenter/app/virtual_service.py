@@ -70,6 +70,8 @@ class VirtualService(ExamService):
         Which phantom lies in which field.
     data_folder
         Where exams are kept.
+    is_prescan_at_start
+        As for ``ExamService``.
 
     Raises
     ------
@@ -77,9 +79,9 @@ class VirtualService(ExamService):
         The virtual scanner did not start.
     """
 
-    def __init__(self, hardware: str, scenario: str, data_folder: Path) -> None:
+    def __init__(self, hardware: str, scenario: str, data_folder: Path, *, is_prescan_at_start: bool = True) -> None:
         self._scanner_runs = _start(hardware, scenario, threading.Event())
-        super().__init__(self._scanner_runs.session, data_folder)
+        super().__init__(self._scanner_runs.session, data_folder, is_prescan_at_start=is_prescan_at_start)
         self._scenario = self._scanner_runs.scenario
         self._cancel_start = threading.Event()
         self._starter: threading.Thread | None = None

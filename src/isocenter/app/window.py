@@ -17,6 +17,8 @@ from isocenter.domain.errors import ConfigError
 
 VIRTUAL: Final = "virtual"
 HARDWARE: Final = "hardware"
+WHOLE: Final = "whole"
+FREQUENCY: Final = "frequency"
 _LARGEST_PORT: Final = 65535
 
 
@@ -33,11 +35,15 @@ class WindowChoice:
         ``host`` or ``host:port``.
     scenario
         For the virtual scanner: which phantom lies in which field.
+    prescan
+        What Start measures before the first pictures of an exam: ``whole``, or ``frequency`` for that alone, as research may
+        want it.
     """
 
     scanner: str = "osii-one"
     console: str = VIRTUAL
     scenario: str = "osii-one-brain"
+    prescan: str = WHOLE
 
     @property
     def is_virtual(self) -> bool:
@@ -46,14 +52,15 @@ class WindowChoice:
 
 
 def choice_from(environment: Mapping[str, str]) -> WindowChoice:
-    """The choice in ``ISOCENTER_SCANNER``, ``ISOCENTER_CONSOLE`` and ``ISOCENTER_SCENARIO``; virtual if nothing is set."""
+    """The choice in ``ISOCENTER_SCANNER``, ``_CONSOLE``, ``_SCENARIO`` and ``_PRESCAN``; virtual if nothing is set."""
     default = WindowChoice()
     console = environment.get("ISOCENTER_CONSOLE") or default.console
     scenario = environment.get("ISOCENTER_SCENARIO") or default.scenario
     scanner = environment.get("ISOCENTER_SCANNER")
     if not scanner:
         scanner = scanner_of(scenario, default.scanner) if console == VIRTUAL else default.scanner
-    return WindowChoice(scanner=scanner, console=console, scenario=scenario)
+    prescan = environment.get("ISOCENTER_PRESCAN") or default.prescan
+    return WindowChoice(scanner=scanner, console=console, scenario=scenario, prescan=prescan)
 
 
 def address(console: str) -> tuple[str, int]:
@@ -87,7 +94,14 @@ def open_service(choice: WindowChoice | None = None, folder: Path | None = None)
     """
     choice = choice or choice_from(os.environ)
     folder = folder or data_folder()
+    if choice.prescan not in (WHOLE, FREQUENCY):
+        raise ConfigError(
+            f"'{choice.prescan}' is not something that Start can measure.",
+            f"Set ISOCENTER_PRESCAN to {WHOLE}, or to {FREQUENCY} for the frequency alone.",
+        )
+    is_whole = choice.prescan == WHOLE
     if not choice.is_virtual:
         scanner = load_scanner(choice.scanner)
-        return ExamService(ScannerSession(at_address(scanner, *address(choice.console)), is_virtual=False), folder)
-    return VirtualService(choice.scanner, choice.scenario, folder)
+        session = ScannerSession(at_address(scanner, *address(choice.console)), is_virtual=False)
+        return ExamService(session, folder, is_prescan_at_start=is_whole)
+    return VirtualService(choice.scanner, choice.scenario, folder, is_prescan_at_start=is_whole)

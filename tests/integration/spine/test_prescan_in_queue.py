@@ -10,7 +10,7 @@ from isocenter.acquisition.prescan.steps import clinical_steps
 from isocenter.app import prescan_service
 from isocenter.app.exam_service import ExamService
 from isocenter.app.exams import phantom_patient
-from isocenter.app.prescan_job import FREQUENCY_STEPS
+from isocenter.app.prescan_start import FREQUENCY_STEPS
 from isocenter.app.prescan_status import PrescanChanged, StepState, Verdict
 from isocenter.app.service import ItemState
 from isocenter.app.session import ScannerSession

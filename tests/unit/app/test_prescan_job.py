@@ -10,6 +10,7 @@ import pytest
 
 from isocenter.acquisition.prescan.contract import StepResult, Verdict
 from isocenter.app.prescan_job import PrescanJob
+from isocenter.app.prescan_start import only_frequency
 from isocenter.app.prescan_status import StepState
 from isocenter.config.hardware import load_scanner
 from isocenter.domain.calibration import CalibrationValue, Quantity, RefusedCalibration
@@ -258,3 +259,38 @@ def test_another_exam_forgets_the_steps(store):
     desk.run()
     desk.job.forget()
     assert desk.states() == [StepState.WAITING]
+
+
+def test_the_frequency_cannot_be_left_out(store):
+    desk = Desk(store, GivenStep("fine_frequency", FAILED))
+    desk.run()
+    with pytest.raises(WrongState, match=r"without the frequency.*\n.*Plug the coil in"):
+        desk.job.leave_out("fine_frequency", "in a hurry", "A. Person", NOW_S)
+
+
+def test_the_title_says_how_long_it_will_take(store):
+    desk = Desk(
+        store, GivenStep("noise", passed()), GivenStep("transmit_power", passed()), GivenStep("linear_shim", passed())
+    )
+    titles = []
+    for step in desk.steps:
+        step.during = lambda: titles.append(desk.job.running_title)
+    assert desk.run()
+    assert titles == [
+        "Prescan 1 of 3: Noise, about 55 s left",
+        "Prescan 2 of 3: Transmit Power, about 50 s left",
+        "Prescan 3 of 3: Linear Shim, about 35 s left",
+    ]
+
+
+def test_the_rest_that_is_not_wanted_is_not_measured(store):
+    first, second = GivenStep("noise", passed()), GivenStep("linear_shim", passed())
+    desk = Desk(store, first, second)
+
+    def may_go_on():
+        if first.n_runs:
+            raise only_frequency()
+
+    assert not desk.job.run(desk.bench, (), may_go_on=may_go_on)
+    assert (first.n_runs, second.n_runs) == (1, 0)
+    assert "Only the frequency" in desk.status.problem

@@ -30,6 +30,13 @@ def test_an_unknown_scanner_is_refused_before_anything_starts(tmp_path):
         open_service(WindowChoice(scanner="nowhere"), tmp_path)
 
 
+def test_start_measures_all_unless_told_otherwise(tmp_path):
+    assert choice_from({}).prescan == "whole"
+    assert choice_from({"ISOCENTER_PRESCAN": "frequency"}).prescan == "frequency"
+    with pytest.raises(ConfigError, match=r"'none' is not something.*\n.*whole, or to frequency"):
+        open_service(WindowChoice(console="127.0.0.1:5", prescan="none"), tmp_path)
+
+
 def test_a_real_console_is_not_called_virtual_and_gets_its_address(tmp_path):
     service = open_service(WindowChoice(console="127.0.0.1:5"), tmp_path)
     try:
