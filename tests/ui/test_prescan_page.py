@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 import pytest
+from PySide6.QtCore import Qt
 
 from isocenter.app.prescan_status import (
     Curve,
@@ -278,3 +279,16 @@ def test_the_queue_says_how_the_prescan_stands_and_leads_there_and_back(program,
     assert program.prescan.go_on.isVisible()
     program.prescan.go_on.click()
     assert program.shell.places.currentWidget() is program.place
+
+
+def test_frequency_only_is_one_key_says_so_and_is_for_this_exam(program, prescan, qtbot):
+    model, action = prescan.model, program.actions["prescan.frequency"]
+    assert action.isEnabled()
+    qtbot.keyClick(program.prescan, Qt.Key.Key_L, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier)
+    qtbot.waitUntil(lambda: model.status.is_frequency_only)
+    assert model.outcome == ("warning", "Start measures the frequency only in this exam, as asked.")
+    assert model.short == ("warning", "▲ frequency only")
+    assert not action.isEnabled()
+    program.exam.register_phantom()
+    qtbot.waitUntil(lambda: not model.status.is_frequency_only)
+    assert action.isEnabled()

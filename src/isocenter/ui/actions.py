@@ -213,6 +213,19 @@ def control_actions(commands: Commands) -> tuple[Action, ...]:
             run=commands.skip_step,
         ),
         Action(
+            id="prescan.frequency",
+            text=translate("Actions", "Frequency only"),
+            shortcut="Ctrl+Shift+L",
+            glyph="▲",
+            tooltip=translate(
+                "Actions",
+                "In this exam Start measures the frequency and nothing else: scans use the hardware file's power and shim. "
+                "Ends a prescan that runs, within seconds.",
+            ),
+            blocked_by=prescan.why_not_only_frequency,
+            run=prescan.only_frequency,
+        ),
+        Action(
             id="control.ready",
             text=translate("Actions", "Make ready"),
             shortcut="Ctrl+M",

@@ -199,6 +199,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--scanner", help="name of a hardware file, or its path (ISOCENTER_SCANNER)")
     parser.add_argument("--console", help="virtual, hardware, HOST or HOST:PORT (ISOCENTER_CONSOLE)")
     parser.add_argument("--scenario", help="virtual console: which phantom lies in which field (ISOCENTER_SCENARIO)")
+    parser.add_argument("--prescan", help="what Start measures for an exam: whole or frequency (ISOCENTER_PRESCAN)")
     return parser.parse_args(argv)
 
 
@@ -210,6 +211,7 @@ def _factory(options: argparse.Namespace) -> ServiceFactory:
             "ISOCENTER_SCANNER": options.scanner,
             "ISOCENTER_CONSOLE": options.console,
             "ISOCENTER_SCENARIO": options.scenario,
+            "ISOCENTER_PRESCAN": options.prescan,
         }
         return open_service(choice_from({**os.environ, **{key: text for key, text in chosen.items() if text}}))
 

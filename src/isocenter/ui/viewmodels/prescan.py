@@ -110,7 +110,7 @@ class PrescanViewModel(QObject):
             return "running", translate("Prescan", "{0} of {1}: {2}").format(number, len(status.steps), current.result.title)
         if status.problem:
             return (
-                "warning" if self._was_stopped else "bad",
+                "warning" if self._was_stopped or status.is_frequency_only else "bad",
                 f"{status.problem} {translate('Prescan', 'What to do: {0}').format(status.remedy)}",
             )
         if failed := status.failed:
@@ -120,7 +120,11 @@ class PrescanViewModel(QObject):
             if any(step.result.verdict is Verdict.WARN or step.skipped_by for step in status.steps):
                 return "warning", translate("Prescan", "Ready to scan; read what is marked.")
             return "good", translate("Prescan", "Ready to scan.")
-        return "unknown", self._why_not() or translate("Prescan", "Not measured yet. One press does all of it.")
+        if status.is_frequency_only:
+            words = translate("Prescan", "Start measures the frequency only in this exam, as asked.")
+        else:
+            words = translate("Prescan", "Not measured yet. Start does it before the first scan, or press Run prescan.")
+        return ("warning", words) if status.is_frequency_only else ("unknown", self._why_not() or words)
 
     @property
     def _was_stopped(self) -> bool:
@@ -130,6 +134,8 @@ class PrescanViewModel(QObject):
     def short(self) -> tuple[str, str]:
         """The same in a few words, for the top of the queue."""
         health, sentence = self.outcome
+        if self.status.is_frequency_only and health == "warning":
+            return health, translate("Prescan", "▲ frequency only")
         if self._was_stopped:
             return health, translate("Prescan", "■ stopped")
         texts = {
@@ -187,6 +193,18 @@ class PrescanViewModel(QObject):
     def why_not_skip(self) -> str:
         """There must be a step that failed."""
         return self._why_not() or ("" if self._failed() else translate("Prescan", "No step failed."))
+
+    def why_not_only_frequency(self) -> str:
+        """There must be an exam, and something that would be measured besides."""
+        if self._exam.exam is None:
+            return translate("Prescan", "Register a patient or a phantom first.")
+        if self.status.is_frequency_only:
+            return translate("Prescan", "Only the frequency is measured already.")
+        return translate("Prescan", "Everything is measured already.") if self.status.is_done else ""
+
+    def only_frequency(self) -> None:
+        """Nothing but the frequency in this exam; ends a prescan that runs, soon."""
+        self._try(self._exam.service.measure_only_frequency)
 
     def run(self) -> None:
         """Everything that does not hold, in order."""

@@ -208,7 +208,7 @@ class PrescanButton(QPushButton):
         self.setText(self.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, _BUTTON_TEXT_PX))
         self.setAccessibleName(text)
         self.setToolTip(
-            translate("Prescan", "{0}\nStart measures the frequency by itself; power, gain and shim are found here.").format(
+            translate("Prescan", "{0}\nStart does what is missing by itself, before the first scan of an exam.").format(
                 self._model.outcome[1]
             )
         )
@@ -266,6 +266,7 @@ class PrescanPlace(QWidget):
         self.run = ActionButton(actions["prescan.run"], "primary")
         self.go_on = QPushButton(translate("Prescan", "Continue to the exam"))
         self.go_on.setToolTip(translate("Prescan", "Queue, pictures and parameters (Ctrl+1)"))
+        row.addWidget(ActionButton(actions["prescan.frequency"]))
         row.addWidget(ActionButton(actions["prescan.retry"]))
         row.addWidget(self.run)
         row.addWidget(self.go_on)
