@@ -58,7 +58,7 @@ def ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VirtualService]:
         (own / kind / file).write_text(text, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CONFIG_HOME", str(home))
-        made = VirtualService("osii-one", "tone", tmp_path_factory.mktemp("exams"))
+        made = VirtualService("osii-one", "tone", tmp_path_factory.mktemp("exams"), is_prescan_at_start=False)
         try:
             yield made
         finally:

@@ -47,7 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def virtual(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VirtualService]:
-    made = VirtualService("osii-one", "small-block", tmp_path_factory.mktemp("exams"))
+    made = VirtualService("osii-one", "small-block", tmp_path_factory.mktemp("exams"), is_prescan_at_start=False)
     try:
         yield made
     finally:

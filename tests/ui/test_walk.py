@@ -80,7 +80,7 @@ def test_nothing_of_one_patient_is_seen_in_the_exam_of_the_next(program, qtbot, 
 def test_a_console_that_does_not_answer_is_told_in_words_and_nothing_is_green(service, qtbot, quick, tmp_path):
     link = replace(service.scanner.console, host="127.0.0.1", port=1)
     session = ScannerSession(replace(service.scanner, console=link), is_virtual=False)
-    broken = ExamService(session, tmp_path)
+    broken = ExamService(session, tmp_path, is_prescan_at_start=False)
     shell = Shell()
     shell.resize(1366, 768)
     shell.show()

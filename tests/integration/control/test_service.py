@@ -28,7 +28,7 @@ def test_stop_and_make_ready_through_the_service(tmp_path: Path) -> None:
         assert {link.role for link in scanner.devices} == set(DeviceRole)
         session = ScannerSession(scanner, is_virtual=True)
         session.set_frequency(scanner.magnet.larmor_hz)
-        service = ExamService(session, tmp_path)
+        service = ExamService(session, tmp_path, is_prescan_at_start=False)
         seen: list[ScannerState] = []
         told: list[ServiceStatus] = []
         service.listen(lambda event: told.append(event.status) if isinstance(event, StatusChanged) else None)

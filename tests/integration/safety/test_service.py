@@ -41,7 +41,7 @@ def open_service():
     services = []
 
     def make(desk, **exam) -> ExamService:
-        service = ExamService(desk.program(), desk.folder)
+        service = ExamService(desk.program(), desk.folder, is_prescan_at_start=False)
         services.append(service)
         service.start_exam(**{"patient": PERSON, "position": PatientPosition.HFS, "body_part": "HEAD"} | exam)
         return service

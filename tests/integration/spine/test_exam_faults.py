@@ -36,7 +36,7 @@ def desk(tmp_path):
     placed = replace(scanner, console=replace(scanner.console, host=host, port=port))
     session = ScannerSession(placed, is_virtual=True, pace="none")
     session.set_frequency(scanner.magnet.larmor_hz)
-    service = ExamService(session, tmp_path)
+    service = ExamService(session, tmp_path, is_prescan_at_start=False)
     service.start_exam(phantom_patient(), PatientPosition.HFS, "HEAD")
     yield service, server
     service.close()
