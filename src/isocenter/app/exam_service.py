@@ -138,11 +138,9 @@ class ExamService(CheckService, ServiceCalibrations, NoScenarios):
 
     def make_ready(self, person: str) -> "Future[None]":
         """A person says that the cause of a stop is gone; the future fails with a ConsoleError while it is not."""
-        return in_thread("make ready", partial(self._make_ready, person))
-
-    def _make_ready(self, person: str) -> None:
-        self._session.make_ready(person)
-        self._publish()
+        future = in_thread("make ready", partial(self._session.make_ready, person))
+        future.add_done_callback(lambda _: self._publish())
+        return future
 
     def feed(self) -> None:
         """The window reacts."""
@@ -185,6 +183,7 @@ class ExamService(CheckService, ServiceCalibrations, NoScenarios):
                 raise WrongState("The virtual scanner is being started.", "Wait a few seconds, then begin the exam.")
             self._exam = exam
         self._begin_prescan(exam)
+        self._wake.set()  # its thread sets the boxes beside the coil
         self._emit(ExamChanged(exam=exam))
         self._publish()
         return exam
@@ -292,6 +291,7 @@ class ExamService(CheckService, ServiceCalibrations, NoScenarios):
             self._wake.clear()
             if self._closing:
                 return
+            self._settle_coil()
             if self._running:
                 self._do_task()
 
@@ -303,8 +303,7 @@ class ExamService(CheckService, ServiceCalibrations, NoScenarios):
                 self._running = False
                 self._activity = "Stopped" if self._cancel.is_set() else "Idle"
             self._publish()
-            session = self._session
-            if session.identity is None and not session.latch and not self._closing:  # a scan failed with its link
+            if not (self._session.identity or self._session.latch or self._closing):  # a scan failed with its link
                 self._connect()
             self._check_waiting()  # what was played counts for what comes
 

@@ -14,6 +14,7 @@ from isocenter.acquisition.control.supervisor import SEGMENT_MARGIN_S
 from isocenter.acquisition.hardware import HardwareThread
 from isocenter.acquisition.runner import ScanRunner
 from isocenter.app.board_currents import BoardCurrentsLink
+from isocenter.app.coil_settings import CoilSettings
 from isocenter.app.control import ScannerControl
 from isocenter.devices.marcos.currents import ZERO_TOLERANCE
 from isocenter.devices.marcos.driver import MarcosConsole
@@ -58,6 +59,8 @@ class ScannerLink(BoardCurrentsLink):
     ----------
     control, supervisor
         Devices, states and journal; who watches and stops.
+    coil
+        What the boxes beside the coil are set to.
     """
 
     def __init__(self, scanner: Scanner, *, is_virtual: bool, pace: Pace, segment_margin_s: float | None) -> None:
@@ -73,6 +76,7 @@ class ScannerLink(BoardCurrentsLink):
         self.control = ScannerControl(scanner, is_virtual=is_virtual)
         self.supervisor = self.control.supervisor
 
+        self.coil = CoilSettings(self.supervisor, self.control.line_of)
     def forget_frequency(self) -> None:
         """The console was connected anew; nothing is known of a frequency here."""
 
@@ -114,6 +118,7 @@ class ScannerLink(BoardCurrentsLink):
             self.judge_currents(safe)
             self.supervisor.console_zero(safe.verified, detail=safe.messages[-1].text if safe.messages else "")
         return identity
+            self.coil.settle()
 
     def _margin_s(self, identity: ConsoleIdentity) -> float:
         if self._segment_margin_s is not None:
@@ -195,6 +200,7 @@ class ScannerLink(BoardCurrentsLink):
                 "Look after the patient, switch the amplifiers off by hand, restart the console, then press Make ready.",
             )
         self.supervisor.reset(person)
+        self.coil.settle()  # where that fails, the reset names it and refuses
         if self.identity is None:  # the scan that was stopped failed with its link
             with contextlib.suppress(ConsoleError):  # the console's light says why; Start tries again
                 self.connect()

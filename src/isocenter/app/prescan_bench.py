@@ -9,6 +9,7 @@ from threading import Event
 from typing import Any, Final, cast
 
 from isocenter.acquisition.control.device_thread import DeviceThread
+from isocenter.app.coil_settings import CoilSettings
 from isocenter.app.prepare import PreparedScan
 from isocenter.app.session import ScannerSession
 from isocenter.devices.roles import Attenuator, NetworkAnalyser, Peripheral, Reflection, Tuner
@@ -58,13 +59,23 @@ class _Remote:
 
 
 class _RemoteTuner(_Remote):
+    """Keeps in mind whether its relays are known, and the coil is at the scanner."""
+
+    def __init__(self, line: DeviceThread, role: DeviceRole, coil: CoilSettings) -> None:
+        super().__init__(line, role)
+        self._coil = coil
+
     def set_capacitors(self, series: int, tune: int, match: int) -> None:
         """As ``Tuner``."""
+        was_in_doubt, self._coil.is_in_doubt = self._coil.is_in_doubt, True
         self._call(lambda device: device.set_capacitors(series, tune, match))
+        self._coil.is_in_doubt = was_in_doubt
 
     def connect_analyser(self, is_connected: bool) -> None:
         """As ``Tuner``."""
+        self._coil.is_in_doubt = True
         self._call(lambda device: device.connect_analyser(is_connected))
+        self._coil.is_in_doubt = is_connected
 
 
 class _RemoteAnalyser(_Remote):
@@ -86,7 +97,6 @@ class _RemoteAttenuator(_Remote):
 
 
 _REMOTE: Final[dict[DeviceRole, type[_Remote]]] = {
-    DeviceRole.TUNER: _RemoteTuner,
     DeviceRole.NETWORK_ANALYSER: _RemoteAnalyser,
     DeviceRole.ATTENUATOR: _RemoteAttenuator,
 }
@@ -146,7 +156,8 @@ class SessionBench:
     @property
     def tuner(self) -> Tuner | None:
         """The coil's relays, None where there are none."""
-        return cast("Tuner | None", self._device(DeviceRole.TUNER))
+        line = self._session.control.line_of(DeviceRole.TUNER)
+        return None if line is None else cast(Tuner, _RemoteTuner(line, DeviceRole.TUNER, self._session.coil))
 
     @property
     def analyser(self) -> NetworkAnalyser | None:

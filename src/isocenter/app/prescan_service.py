@@ -14,6 +14,7 @@ from isocenter.acquisition.prescan.recentre import FRESH_S, Recentre, recent_rat
 from isocenter.acquisition.prescan.snapshot import Snapshot, snapshot
 from isocenter.acquisition.prescan.steps import clinical_steps
 from isocenter.app import catalogue
+from isocenter.app.coil_settings import CoilWanted
 from isocenter.app.prepare import PreparedScan
 from isocenter.app.prescan_bench import SessionBench, magnet_temperature_c
 from isocenter.app.prescan_job import PrescanJob
@@ -32,7 +33,7 @@ from isocenter.app.service import Health, MessageRaised, QueueItem, ServiceEvent
 from isocenter.app.session import ScannerSession
 from isocenter.app.workers import PreparationPool
 from isocenter.domain.calibration import CalibrationValue, Quantity
-from isocenter.domain.errors import AcquisitionError, ConsoleError, ScanAborted, WrongState
+from isocenter.domain.errors import AcquisitionError, ConsoleError, ScanAborted, StorageError, WrongState
 from isocenter.domain.patient import Exam
 from isocenter.domain.scan import Protocol as ScanProtocol
 from isocenter.domain.scanner import Calibration
@@ -67,6 +68,7 @@ class PrescanService:
     _say: Callable[[str], None]
     _begin: Callable[[Callable[[], None]], bool]
     _is_prescan_at_start: bool
+    _is_coil_due: bool = False
     _frequency_only_in: str = ""  # the exam in which somebody asked for that
 
     # --- asked from any thread --------------------------------------------------------------------------------------
@@ -125,7 +127,7 @@ class PrescanService:
             tell=self._tell_prescan,
         )
         session.used_calibrations = lambda: self._snapshot().used
-
+        session.coil.wanted = self._coil_wanted
         self._begin_prescan(None)
 
     def _begin_prescan(self, exam: Exam | None) -> None:
@@ -139,6 +141,30 @@ class PrescanService:
         if not session.calibration.measured_at and (larmor := job.newest(Quantity.LARMOR)) is not None:
             session.calibration = replace(session.calibration, larmor_hz=larmor.value[0])  # where the search begins
         self._take_values(())
+        self._is_coil_due = True
+
+    def _coil_wanted(self) -> CoilWanted:
+        """What was found last for this coil. With somebody else in it that is where the prescan begins."""
+        coil = self._session.scanner.receiver.coil_name
+
+        def newest(quantity: Quantity) -> tuple[float, ...] | None:
+            fitting = [value.value for value in self._prescan_job.history(quantity) if value.coil in ("", coil)]
+            return fitting[-1] if fitting else None
+
+        try:
+            codes, gain = newest(Quantity.TUNING), newest(Quantity.RECEIVE_GAIN)
+        except StorageError:  # whoever opens the prescan is told; what is not known is not set
+            return CoilWanted()
+        return CoilWanted(
+            capacitors=None if codes is None else (round(codes[0]), round(codes[1]), round(codes[2])),
+            gain_db=None if gain is None else gain[0],
+        )
+
+    def _settle_coil(self) -> None:
+        """Set the boxes beside the coil for whoever is on the table now; connecting does it, too."""
+        if self._is_coil_due and self._session.identity is not None:
+            self._is_coil_due = False
+            self._session.coil.settle()
 
     def _take_values(self, values: Sequence[CalibrationValue]) -> None:
         """Scans use what holds from now on; where nothing does, the hardware file's value."""
@@ -189,7 +215,10 @@ class PrescanService:
             if job.current_step in MAY_BE_LEFT:
                 may_go_on()
 
-        return job.run(self._bench(exam, may_measure), names, forced=forced, may_go_on=may_go_on)
+        try:
+            return job.run(self._bench(exam, may_measure), names, forced=forced, may_go_on=may_go_on)
+        finally:  # a step that failed may have left the boxes anyhow; the values that hold are what scans rely on
+            self._session.coil.settle()
 
     def _prescan_before(self, item: QueueItem, exam: Exam) -> None:
         """Before the first pictures of an exam: all that does not hold for this coil and subject.

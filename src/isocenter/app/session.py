@@ -232,6 +232,7 @@ class ScannerSession(ScannerLink):
                 tap.begin(request, prepared.scan)
             listeners = Listeners(on_segment=playing.before_segment, on_message=_teller(on_message, self.supervisor))
             if on_progress is not None:
+            self._note_mode(prepared, exam, folder.path)
                 listeners = replace(listeners, on_progress=on_progress)
             with LivePictures(prepared, on_volumes) as live:
                 listeners = replace(listeners, on_lines=live.add if tap is None else _both(live.add, tap.add))
@@ -240,7 +241,59 @@ class ScannerSession(ScannerLink):
                 playing.completed()
         return folder.path, result
 
-    def _request(
+    def _note_mode(self, prepared: PreparedScan, exam: Exam | None, folder: Path) -> None:
+        """Who took responsibility for what: in the scanner's journal as well as with the scan."""
+        confirmed = prepared.safety.confirmation
+        if confirmed is not None:
+            self.control.note(
+                "first_level_scan",
+                person=confirmed.name,
+                at=confirmed.at,
+                protocol=prepared.protocol.name,
+                exam=exam.exam_id if exam else "",
+                folder=folder.name,
+            )
+
+    def _follow(
+        self,
+        aside: Aside,
+        guard: ScanGuard,
+        folder: ScanFolder,
+        listeners: Listeners,
+        on_message: MessageListener | None,
+    ) -> Listeners:
+        """Have the frequency followed: measured again in a pause when it has gone too far."""
+        prepared, playing = aside.outer, aside.playing
+        follower = FrequencyFollower(
+            prepared.scan,
+            prepared.calibration,
+            scanner=self.scanner,
+            supervisor=self.supervisor,
+            watch=self.watch,
+            sink=folder,
+            measure=aside.run_step,
+            say=on_message or (lambda *_: None),
+        )
+        guard.relock = follower.between
+        measured = as_measured(self.scanner, prepared.calibration)
+        highest = -1
+
+        def on_segment(index: int, in_s: float) -> None:
+            nonlocal highest
+            if index <= highest or follower.n_pauses:
+                require_room(self.exposure_log, prepared, measured, aside.exam, index, in_s)
+            highest = max(highest, index)
+            playing.before_segment(index, in_s)
+
+        return replace(
+            listeners,
+            on_segment=on_segment,
+            on_lines=follower.add,
+            on_lines_again=follower.add_again,
+            on_resume=follower.resumed,
+        )
+
+    def request(
         self, prepared: PreparedScan, exam: Exam | None, parent: Path, identity: ConsoleIdentity, playing: Playing
     ) -> ScanRequest:
         """What the record of a scan says of it."""

@@ -120,6 +120,18 @@ MATRIX: Final[dict[str, FaultRow]] = {
         problem="The magnet is warmer or colder than it should be.",
         remedy="Expect the frequency to drift. Look at the room's temperature; images may be blurred until it is steady.",
     ),
+    "coil_unknown": FaultRow(
+        action=A.TRIP,
+        problem="The {device} has not confirmed its relays: nobody knows whether the coil is tuned, or still connected to the "
+        "network analyser instead of the scanner. Nothing is transmitted.",
+        remedy="Switch the {device} off and on, check its cable, then press Make ready and repeat the prescan.",
+    ),
+    "gain_unknown": FaultRow(
+        action=A.BLOCK,
+        problem="The {device} has not confirmed the receiver's gain, so nobody knows how strong signals arrive. Clinical scans "
+        "are blocked.",
+        remedy="Switch the {device} off and on, check its cable, then run the prescan, which sets the gain.",
+    ),
     "gradient_uncalibrated": FaultRow(
         action=A.BLOCK,
         problem="The gradient board does not give the current that it is told to. Clinical scans are blocked.",

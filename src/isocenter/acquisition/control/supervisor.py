@@ -25,6 +25,7 @@ from isocenter.domain.errors import DeviceError, ScanAborted, ScanEnded, WrongSt
 SEGMENT_MARGIN_S: Final = 0.25
 """A segment may take so much longer than it should before the amplifiers are cut [s]."""
 _OF_LINE: Final = ("device_lost", "device_off")  # seen by the supervisor, not told by the device
+_UNTIL_SET: Final = ("not_switched", "coil_unknown", "gain_unknown")  # no poll can tell that they are gone
 _LIVE_ONLY: Final = (*_OF_LINE, "door_open")  # while nothing is on they keep it from READY and latch nothing
 
 
@@ -331,7 +332,7 @@ class Supervisor:
             self.fault("device_off", role=status.role, detail=said)
         elif not is_off:
             self.clear("device_off", role=status.role)
-        for name in self._active.names_of(status.role, besides=(*reported, *_OF_LINE, "not_switched")):
+        for name in self._active.names_of(status.role, besides=(*reported, *_OF_LINE, *_UNTIL_SET)):
             self.clear(name, role=status.role)
 
     def _tick_on(self) -> None:
