@@ -228,11 +228,11 @@ class ScannerSession(ScannerLink):
         ) as playing:
             request = self._request(prepared, exam, parent, identity, playing)
             folder = ScanFolder.create(parent, request, prepared.scan, prepared.seq)
+            self._note_mode(prepared, exam, folder.path)
             if tap is not None:
                 tap.begin(request, prepared.scan)
             listeners = Listeners(on_segment=playing.before_segment, on_message=_teller(on_message, self.supervisor))
             if on_progress is not None:
-            self._note_mode(prepared, exam, folder.path)
                 listeners = replace(listeners, on_progress=on_progress)
             with LivePictures(prepared, on_volumes) as live:
                 listeners = replace(listeners, on_lines=live.add if tap is None else _both(live.add, tap.add))
@@ -254,46 +254,7 @@ class ScannerSession(ScannerLink):
                 folder=folder.name,
             )
 
-    def _follow(
-        self,
-        aside: Aside,
-        guard: ScanGuard,
-        folder: ScanFolder,
-        listeners: Listeners,
-        on_message: MessageListener | None,
-    ) -> Listeners:
-        """Have the frequency followed: measured again in a pause when it has gone too far."""
-        prepared, playing = aside.outer, aside.playing
-        follower = FrequencyFollower(
-            prepared.scan,
-            prepared.calibration,
-            scanner=self.scanner,
-            supervisor=self.supervisor,
-            watch=self.watch,
-            sink=folder,
-            measure=aside.run_step,
-            say=on_message or (lambda *_: None),
-        )
-        guard.relock = follower.between
-        measured = as_measured(self.scanner, prepared.calibration)
-        highest = -1
-
-        def on_segment(index: int, in_s: float) -> None:
-            nonlocal highest
-            if index <= highest or follower.n_pauses:
-                require_room(self.exposure_log, prepared, measured, aside.exam, index, in_s)
-            highest = max(highest, index)
-            playing.before_segment(index, in_s)
-
-        return replace(
-            listeners,
-            on_segment=on_segment,
-            on_lines=follower.add,
-            on_lines_again=follower.add_again,
-            on_resume=follower.resumed,
-        )
-
-    def request(
+    def _request(
         self, prepared: PreparedScan, exam: Exam | None, parent: Path, identity: ConsoleIdentity, playing: Playing
     ) -> ScanRequest:
         """What the record of a scan says of it."""
