@@ -13,6 +13,11 @@ MOST_LOST: Final = 3
 """Segments of one scan whose samples may be lost; with more the link is not fit for a scan."""
 
 
+PREPARED_S: Final = 2.0
+"""So much of a scan is played before lines that follow a pause [s]; one repetition at least. Its pulses bring spins with a
+T1 of tissue (0.2 to 0.5 s below 0.1 T) to within a few per cent of where they were without the pause."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
     """One segment that is to be played.
@@ -35,8 +40,8 @@ class Turn:
 class PlayOrder:
     """Which segment comes next.
 
-    After a pause spins have had time to come back to rest, which they have not in the middle of a scan. So the segment
-    before is played first, as many shots as the scan was cut into there, and dropped.
+    After a pause spins have had time to come back to rest, which they have not in the middle of a scan. So what was played
+    before is played first, for some time, and dropped.
 
     Attributes
     ----------
@@ -47,6 +52,7 @@ class PlayOrder:
     def __init__(self, scan: CompiledScan) -> None:
         self.n_segments = len(scan.segments)
         ends = np.cumsum([len(segment.readouts) for segment in scan.segments])
+        self._start_s = [segment.start_s for segment in scan.segments]
         self._first = np.concatenate([[0], ends]).astype(np.int64)
         self._turns = deque(Turn(index=index, is_fresh=index == 0) for index in range(self.n_segments))
         self._lost: dict[int, bool] = {}  # by segment: whether it was played again
@@ -77,13 +83,11 @@ class PlayOrder:
         following = self.next if self.next is not None else self.n_segments
         index = int(np.searchsorted(self._first, first_readout, side="right")) - 1
         index = max(min(index, following), 0)
-        turns = deque(Turn(index=i) for i in range(index, self.n_segments))
+        turns = deque(Turn(index=i, is_fresh=i == 0) for i in range(index, self.n_segments))
         if index == self.n_segments:
-            turns.clear()
-        elif index > 0:
-            turns.appendleft(Turn(index=index - 1, is_wanted=False, is_fresh=True))
+            turns.clear()  # nothing is left to be measured
         else:
-            turns[0] = Turn(index=0, is_fresh=True)
+            turns.extendleft(reversed(self._lead_in(index)))
         self._turns = turns
         self._lost.update(dict.fromkeys((lost for lost in self._lost if lost < index), False))
         return self.first_readout(index)
@@ -111,9 +115,16 @@ class PlayOrder:
         """Behind the last segment: those that were lost come once more, each after the one before it."""
         for index in sorted(index for index, is_repeated in self._lost.items() if not is_repeated):
             self._lost[index] = True
-            if index > 0 and not (self._turns and self._turns[-1].index == index - 1):
-                self._turns.append(Turn(index=index - 1, is_wanted=False, is_fresh=True))
+            if not (self._turns and self._turns[-1].index == index - 1):
+                self._turns.extend(self._lead_in(index))
             self._turns.append(Turn(index=index, is_fresh=index == 0))
+
+    def _lead_in(self, index: int) -> list[Turn]:
+        """What is played before a segment so that spins are where they would be; nothing before the first."""
+        first = index
+        while first > 0 and self._start_s[index] - self._start_s[first] < PREPARED_S:
+            first -= 1
+        return [Turn(index=i, is_wanted=False, is_fresh=i == first) for i in range(first, index)]
 
     def lines_text(self, segments: tuple[int, ...]) -> str:
         """Lines of segments in words, such as ``17 to 24 and 33 to 40``."""

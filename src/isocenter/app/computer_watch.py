@@ -65,9 +65,19 @@ class ComputerWatch:
         if at_frequency:
             self._frequency(values.get("temperature_magnet_c", math.nan))
 
+    @property
+    def magnet_c(self) -> float:
+        """Temperature of the magnet [degree C]; NaN when nobody knows."""
+        return self._sensed().get("temperature_magnet_c", math.nan)
+
+    @property
+    def warmer_c(self) -> float:
+        """How much the magnet is warmer than when the frequency was measured [K]; NaN when nobody knows."""
+        return self.magnet_c - self.reference_c
+
     def frequency_measured(self) -> None:
         """The frequency has just been measured: from now on its change is counted from here."""
-        self.reference_c = self._sensed().get("temperature_magnet_c", math.nan)
+        self.reference_c = self.magnet_c
         self._supervisor.clear("frequency_jump")
 
     def _sensed(self) -> dict[str, float]:

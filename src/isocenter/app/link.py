@@ -70,6 +70,7 @@ class ScannerLink(BoardCurrentsLink):
         self._console = make_console(scanner)
         self._hardware = HardwareThread()
         self._runner = ScanRunner(self._console, self._hardware, scanner.name, pace=pace)
+        self.aside_runner = ScanRunner(self._console, self._hardware, scanner.name, pace=pace)  # in a scan's pause
         self._segment_margin_s = segment_margin_s
         self._last_identity: ConsoleIdentity | None = None
         self._is_closed = False
@@ -110,7 +111,7 @@ class ScannerLink(BoardCurrentsLink):
             raise
         self.identity, self.link_problem = identity, ""
         self.is_virtual = not identity.is_real
-        self._runner.grace_s = _GRACE_S if identity.is_real else _SIMULATED_GRACE_S
+        self._runner.grace_s = self.aside_runner.grace_s = _GRACE_S if identity.is_real else _SIMULATED_GRACE_S
         self.supervisor.segment_margin_s = self._margin_s(identity)
         self._compare(identity)
         if self.supervisor.state is not ScannerState.SAFE:

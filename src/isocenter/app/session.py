@@ -10,19 +10,21 @@ from pathlib import Path
 from threading import Event
 from typing import Protocol
 
+from isocenter.acquisition.clipping import CLIPPED
 from isocenter.acquisition.clock import Pace
 from isocenter.acquisition.contracts import Listeners, ScanResult
 from isocenter.acquisition.control.guard import ScanGuard
 from isocenter.acquisition.control.supervisor import Supervisor
-from isocenter.acquisition.clipping import CLIPPED
+from isocenter.app.aside import Aside, require_room
 from isocenter.app.computer_watch import ComputerWatch
 from isocenter.app.control import rf_limits
 from isocenter.app.exposures import ExposureLog, Exposures, Playing, subject_for
+from isocenter.app.follow import FrequencyFollower, RunStep, take_into_use
 from isocenter.app.images import ImageFiles, make_images
 from isocenter.app.link import ScannerLink
 from isocenter.app.live import LivePictures, VolumesListener
 from isocenter.app.pipelines import skipped_text
-from isocenter.app.prepare import PreparedScan
+from isocenter.app.prepare import PreparedScan, prepare
 from isocenter.app.service import Health
 from isocenter.compiler.check.exposure import Situation
 from isocenter.devices.protocols import ConsoleIdentity, DeviceMessage, Severity
@@ -67,10 +69,10 @@ class LinesTap(Protocol):
         ...
 
 
-def _both(first: LinesListener, second: LinesListener) -> LinesListener:
+def _all(*tellers: LinesListener) -> LinesListener:
     def tell(readouts: Readouts, samples: Samples) -> None:
-        first(readouts, samples)
-        second(readouts, samples)
+        for one in tellers:
+            one(readouts, samples)
 
     return tell
 
@@ -123,6 +125,8 @@ class ScannerSession(ScannerLink):
         Looks at disk, clock, battery and temperature.
     exposures
         What was played on this scanner; kept in memory only unless it has a folder.
+    prepare_aside, run_beside
+        How a measurement in the pause of a scan is prepared, and how its step is run and what it found taken into use.
     """
 
     def __init__(
@@ -134,6 +138,8 @@ class ScannerSession(ScannerLink):
         self.watch = ComputerWatch(self.supervisor, scanner)
         self.exposures = Exposures(scanner, pace)
         self._is_prescan = False
+        self.prepare_aside: Callable[..., PreparedScan] = prepare
+        self.run_beside: RunStep = take_into_use(self.set_frequency)
         self.used_calibrations: Callable[[], tuple[UsedCalibration, ...]] = tuple  # nothing is known of them here
 
     def forget_frequency(self) -> None:
@@ -223,19 +229,20 @@ class ScannerSession(ScannerLink):
         guard = ScanGuard(self.supervisor, limits, look, is_clinical=is_clinical, on_zero=self.judge_currents)
         self._require_ready(guard, cancel)
         self._runner.guard = guard
-        with self.exposure_log.scan(
-            prepared.safety, as_measured(self.scanner, prepared.calibration), subject
-        ) as playing:
-            request = self._request(prepared, exam, parent, identity, playing)
+        with self.exposure_log.scan(prepared.safety, as_measured(self.scanner, prepared.calibration), subject) as playing:
+            request = self.request(prepared, exam, parent, identity, playing)
             folder = ScanFolder.create(parent, request, prepared.scan, prepared.seq)
             self._note_mode(prepared, exam, folder.path)
             if tap is not None:
                 tap.begin(request, prepared.scan)
             listeners = Listeners(on_segment=playing.before_segment, on_message=_teller(on_message, self.supervisor))
+            if is_clinical:
+                aside = Aside(session=self, outer=prepared, exam=exam, parent=parent, playing=playing, limits=limits)
+                listeners = self._follow(aside, guard, folder, listeners, on_message)
             if on_progress is not None:
                 listeners = replace(listeners, on_progress=on_progress)
             with LivePictures(prepared, on_volumes) as live:
-                listeners = replace(listeners, on_lines=live.add if tap is None else _both(live.add, tap.add))
+                listeners = replace(listeners, on_lines=_all(listeners.on_lines, live.add, *([tap.add] if tap else [])))
                 result = self._play(prepared, folder, cancel, listeners)
             if result.reason is EndReason.COMPLETED:
                 playing.completed()
@@ -254,7 +261,46 @@ class ScannerSession(ScannerLink):
                 folder=folder.name,
             )
 
-    def _request(
+    def _follow(
+        self,
+        aside: Aside,
+        guard: ScanGuard,
+        folder: ScanFolder,
+        listeners: Listeners,
+        on_message: MessageListener | None,
+    ) -> Listeners:
+        """Have the frequency followed: measured again in a pause when it has gone too far."""
+        prepared, playing = aside.outer, aside.playing
+        follower = FrequencyFollower(
+            prepared.scan,
+            prepared.calibration,
+            scanner=self.scanner,
+            supervisor=self.supervisor,
+            watch=self.watch,
+            sink=folder,
+            measure=aside.run_step,
+            say=on_message or (lambda *_: None),
+        )
+        guard.relock = follower.between
+        measured = as_measured(self.scanner, prepared.calibration)
+        highest = -1
+
+        def on_segment(index: int, in_s: float) -> None:
+            nonlocal highest
+            if index <= highest or follower.n_pauses:
+                require_room(self.exposure_log, prepared, measured, aside.exam, index, in_s)
+            highest = max(highest, index)
+            playing.before_segment(index, in_s)
+
+        return replace(
+            listeners,
+            on_segment=on_segment,
+            on_lines=follower.add,
+            on_lines_again=follower.add_again,
+            on_resume=follower.resumed,
+        )
+
+    def request(
         self, prepared: PreparedScan, exam: Exam | None, parent: Path, identity: ConsoleIdentity, playing: Playing
     ) -> ScanRequest:
         """What the record of a scan says of it."""

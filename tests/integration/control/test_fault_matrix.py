@@ -4,11 +4,12 @@
 One scanner for all rows: after each the cause is mended, a person makes it ready, and the next row scans with it.
 """
 
+import threading
 import time
 from collections.abc import Iterator
 
 import pytest
-from tests.integration.control.conftest import Scene, serve_scene, wait_for
+from tests.integration.control.conftest import Scene, is_off, serve_scene, wait_for
 
 from isocenter.acquisition.control.faults import MATRIX
 from isocenter.app.computer_watch import free_bytes
@@ -189,15 +190,32 @@ def test_a_console_that_stalls_is_cut_when_the_segment_is_overdue(scene: Scene) 
     _assert_tripped(scene, event_s, "console_stalled", within_s=1.0)
 
 
-def test_lost_samples_end_the_scan_name_the_lines_and_latch_nothing(scene: Scene) -> None:
+_FULL = "RX FIFO/s full during sequence around byte address 0x10"
+
+
+def test_lost_samples_are_told_and_measured_again_and_latch_nothing(scene: Scene) -> None:
     scene.start(2)
     at_run = scene.server.n_runs + 1
-    scene.server.faults = Faults(at_run=at_run, error="RX FIFO/s full during sequence around byte address 0x10")
+    scene.server.faults = Faults(at_run=at_run, error=_FULL)
+    path, result = scene.end()
+    assert result.reason is EndReason.COMPLETED
+    assert any("were lost; they are measured again" in message for message in scene.messages)
+    assert [(fault.name, fault.action) for fault in scene.session.supervisor.faults] == [("lines_lost", FaultAction.WARN)]
+    assert not scene.is_safe()
+    again = [event for event in open_scan(path).journal() if event.get("again")]
+    assert len(again) == 1
+    samples = read_raw(path).samples
+    assert len(samples) == result.n_expected
+    assert (abs(samples).max(axis=(1, 2)) > 0).all(), "no line is empty"
+
+
+def test_samples_that_are_lost_again_end_the_scan_and_name_the_lines(scene: Scene) -> None:
+    scene.start(2)
+    scene.server.faults = Faults(at_run=1, is_lasting=True, error=_FULL)
     error = scene.end()
     assert isinstance(error, SamplesLost)
-    assert "lines" in error.problem
+    assert "In doubt are lines" in error.problem
     assert not scene.is_safe()
-    assert [fault.name for fault in scene.session.supervisor.faults] == ["lines_lost"]
     scene.server.faults = None
     assert scene.measure()[1].reason is EndReason.COMPLETED
 
@@ -230,23 +248,83 @@ def test_a_low_battery_ends_the_scan_and_the_mains_alone_only_warns(scene: Scene
     assert "battery" in result.note
 
 
-def test_a_magnet_that_warms_ends_the_scan_until_the_frequency_is_measured_anew(tmp_path) -> None:
+def test_a_magnet_that_cannot_be_centred_upon_ends_the_scan_until_its_frequency_is_measured(tmp_path) -> None:
     warming = MagnetFaults(drift_c_per_s=0.8)
     with serve_scene(tmp_path, magnet=warming) as scene:
         scene.session.connect()
         wait_for(lambda: _sensed(scene, "temperature_magnet_c") is not None)
         scene.session.set_frequency(scene.session.calibration.larmor_hz)
         scene.start(1)
-        _path, result = scene.end()
+        path, result = scene.end()
         assert result.reason is EndReason.ABORTED
         assert 0 < result.n_readouts < result.n_expected
-        assert "500 Hz" in result.note
+        assert "could not be measured again" in result.note
+        assert len(read_raw(path).samples) == result.n_readouts
         assert not scene.is_safe()
+        assert is_off(scene.plant.state)
         assert scene.session.needs_frequency()
         with pytest.raises(WrongState, match="500 Hz"):
             scene.measure()
         scene.session.set_frequency(scene.session.calibration.larmor_hz)
         assert not scene.session.needs_frequency()
+
+
+def _jumping(scene: Scene) -> None:
+    """Sensors answer, and the frequency was measured before the jump."""
+    scene.session.connect()
+    wait_for(lambda: _sensed(scene, "temperature_magnet_c") is not None)
+    scene.session.set_frequency(scene.session.calibration.larmor_hz)
+
+
+def test_a_frequency_that_jumps_pauses_the_scan_which_goes_on_at_the_new_one(tmp_path) -> None:
+    """Found by the temperature: a gradient echo has nothing by which its lines could tell."""
+    with serve_scene(tmp_path, magnet=MagnetFaults(jump_c=-0.4, jump_s=1.0)) as scene:
+        _jumping(scene)
+        before_hz = scene.session.calibration.larmor_hz
+        scene.start(1)
+        path, result = scene.end()
+        assert result.reason is EndReason.COMPLETED
+        assert result.n_readouts == result.n_expected
+        assert any("The scan waits while it is measured again" in message for message in scene.messages)
+        assert any("The scan goes on with it" in message for message in scene.messages)
+        jump_hz = -0.4 * scene.session.scanner.magnet.drift_hz_per_c
+        assert scene.session.calibration.larmor_hz - before_hz == pytest.approx(jump_hz, abs=20.0)
+        played_hz = [event["lo_hz"] for event in open_scan(path).journal() if event["event"] == "segment"]
+        assert played_hz[0] == before_hz
+        assert played_hz[-1] == scene.session.calibration.larmor_hz
+        assert not scene.session.has_fault("frequency_jump")
+        assert is_off(scene.plant.state)
+        assert scene.measure()[1].reason is EndReason.COMPLETED
+
+
+@pytest.mark.parametrize("when", ["preparing", "playing"])
+def test_stop_in_the_pause_stops_at_once(tmp_path, when: str) -> None:
+    with serve_scene(tmp_path, magnet=MagnetFaults(jump_c=-0.4, jump_s=1.0)) as scene:
+        _jumping(scene)
+        preparing, prepare_aside = threading.Event(), scene.session.prepare_aside
+        go_on = threading.Event()
+
+        def prepare(*arguments):
+            prepared = prepare_aside(*arguments)
+            preparing.set()
+            assert when == "playing" or go_on.wait(10.0)
+            return prepared
+
+        scene.session.prepare_aside = prepare
+        scene.start(1)
+        assert preparing.wait(20.0)
+        assert scene.session.supervisor.state in (ScannerState.ARMED, ScannerState.SCANNING)
+        if when == "playing":
+            wait_for(lambda: scene.plant.state.rf_playing)
+        event_s = time.monotonic()
+        scene.session.stop()
+        assert scene.off_after_s(event_s) <= 1.0
+        go_on.set()
+        _path, result = scene.end(5.0)
+        assert time.monotonic() - event_s < 2.0
+        assert result.reason is EndReason.ABORTED
+        assert "operator" in result.note
+        assert scene.is_safe()
 
 
 def test_a_clipped_receiver_is_told_and_the_scan_goes_on(tmp_path) -> None:

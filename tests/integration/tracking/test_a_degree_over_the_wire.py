@@ -48,7 +48,7 @@ PLAIN = Protocol(name="Long without navigators", sequence="tse_3d", parameters=T
 
 
 class Following:
-    """A tap that follows the frequency, as the app's is to."""
+    """A tap that follows the frequency and does nothing about it."""
 
     def __init__(self):
         self.jumps = []
@@ -82,7 +82,8 @@ class Bench:
     def scan(self, protocol):
         prepared = prepare(protocol, self.scanner, self.calibration, PatientPosition.HFS)
         tap = Following()
-        path, result = self.session.measure(prepared, self.exam, self.folder, cancel=self.cancel, tap=tap)
+        with self.session.prescanning():  # which nothing pauses: here it is only looked at
+            path, result = self.session.measure(prepared, self.exam, self.folder, cancel=self.cancel, tap=tap)
         assert result.n_readouts == result.n_expected
         return prepared.scan, tap, path
 

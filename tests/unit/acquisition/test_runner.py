@@ -12,6 +12,7 @@ import pytest
 from isocenter.acquisition.clock import FreeClock, WallClock
 from isocenter.acquisition.contracts import Listeners, NoGuard, Resume
 from isocenter.acquisition.hardware import HardwareThread
+from isocenter.acquisition.order import PlayOrder
 from isocenter.acquisition.runner import ScanRunner
 from isocenter.acquisition.states import TRANSITIONS, next_state
 from isocenter.compiler.check import Finding, SafetyReport
@@ -525,7 +526,7 @@ def rising(console):
         console.script[index] = play
 
 
-def test_after_a_pause_the_segment_before_is_played_for_the_spins_and_the_rest_at_the_new_frequency(
+def test_after_a_pause_what_came_before_is_played_for_the_spins_and_the_rest_at_the_new_frequency(
     runner, console, scan, sink, log
 ):
     rising(console)
@@ -546,9 +547,9 @@ def test_after_a_pause_the_segment_before_is_played_for_the_spins_and_the_rest_a
         safety=SafetyReport(findings=(), scan=scan),
     )
     assert result.reason is EndReason.COMPLETED
-    assert played(log) == [0, 1, 1, 2]
+    assert played(log) == [0, 1, 0, 1, 2]
     assert frequencies[-2:] == [(1, 2.2e6), (2, 2.2e6)]
-    assert values(sink) == [0.01, 0.02, 0.04]
+    assert values(sink) == [0.01, 0.02, 0.05]
     assert resumed == [(16, 2.2e6)]
     of_segments = [(e["index"], e["lo_hz"]) for e in open_scan(sink.path).journal() if e["event"] == "segment"]
     assert of_segments == [(0, scan.lo_hz), (1, scan.lo_hz), (2, 2.2e6)]
@@ -559,9 +560,9 @@ def test_after_a_pause_the_segment_before_is_played_for_the_spins_and_the_rest_a
     [
         (2, 9, [0, 1, 0, 1, 2], [0.01, 0.04, 0.05]),  # readout 9 lies in the second segment
         (1, 0, [0, 0, 1, 2], [0.02, 0.03, 0.04]),  # from the start: nothing comes before it
-        (3, 16, [0, 1, 2, 1, 2], [0.01, 0.02, 0.05]),  # behind the last
+        (3, 16, [0, 1, 2, 0, 1, 2], [0.01, 0.02, 0.06]),  # behind the last
         (3, 24, [0, 1, 2], [0.01, 0.02, 0.03]),  # behind the last, and all of it is good
-        (2, 99, [0, 1, 1, 2], [0.01, 0.02, 0.04]),  # nothing is measured twice
+        (2, 99, [0, 1, 0, 1, 2], [0.01, 0.02, 0.05]),  # nothing is measured twice
     ],
 )
 def test_lines_that_were_measured_wrongly_are_replaced(runner, console, scan, sink, log, at, first, order, kept):
@@ -637,3 +638,20 @@ def test_a_stop_before_they_are_measured_again_says_which_are_empty(runner, cons
     assert (result.reason, result.n_readouts) == (EndReason.ABORTED, 16)
     assert result.note.startswith("Lines 1 to 8 were lost and are empty.")
     assert open_scan(sink.path).record.end.note == result.note
+
+
+def test_what_is_played_for_the_spins_lasts_two_seconds(examples):
+    scan = examples.make_scan(n_par=6)
+    slow = replace(scan, segments=tuple(replace(one, start_s=0.9 * one.index) for one in scan.segments))
+    order = PlayOrder(slow)
+    for _ in range(5):
+        order.take()
+    assert order.resume(8 * 5) == 8 * 5
+    turns = [order.take() for _ in range(4)]
+    assert [(turn.index, turn.is_wanted, turn.is_fresh) for turn in turns] == [
+        (2, False, True),
+        (3, False, False),
+        (4, False, False),
+        (5, True, False),
+    ]
+    assert order.next is None

@@ -143,16 +143,15 @@ MATRIX: Final[dict[str, FaultRow]] = {
         remedy="Repeat the prescan, which sets the receiver's gain, then repeat the scan.",
     ),
     "lines_lost": FaultRow(
-        action=A.END,
+        action=A.WARN,  # the runner measures them again by itself, once, and fails when they are lost again
         problem="Some of the measured lines were lost on their way from the console.",
-        remedy="Check the network cable, then repeat the missing lines.",
+        remedy="They are measured again at the end of the scan. If this repeats, check the network cable.",
     ),
     "frequency_jump": FaultRow(
-        action=A.END,  # the runner cannot measure the frequency in the middle of a scan
-        problem="The magnet's frequency has changed by more than 500 Hz; its temperature is changing. The scan ended after "
-        "this part; what was measured is kept.",
-        remedy="Start the scan again: the frequency is measured anew before it. If this repeats, wait until the room's "
-        "temperature is steady.",
+        action=A.PAUSE,
+        problem="The magnet's frequency has changed by more than 500 Hz; its temperature is changing.",
+        remedy="A scan that runs waits while the frequency is measured again, then goes on by itself. Before another one, "
+        "run the prescan. If this repeats, wait until the room's temperature is steady.",
     ),
     "disk_full": FaultRow(
         action=A.END,

@@ -6,12 +6,15 @@ from contextlib import AbstractContextManager
 from threading import Event
 from typing import Final
 
+from isocenter.acquisition.contracts import Resume
 from isocenter.acquisition.control.arming import RfLimits
 from isocenter.acquisition.control.supervisor import Supervisor
 from isocenter.devices.protocols import SafeReport
 from isocenter.domain.control import FaultAction
 from isocenter.domain.errors import DeviceError, SamplesLost, WrongState
 
+Relock = Callable[[Event, bool], Resume | None]
+"""Looks whether the frequency must be measured anew, and does; the second argument says that all is measured."""
 _OVER_WITH_THE_SCAN: Final = (FaultAction.END, FaultAction.WARN)
 
 
@@ -31,6 +34,11 @@ class ScanGuard:
         False for a prescan, which may run while something blocks clinical scans.
     on_zero
         Told what bringing the console's outputs to zero led to, before the supervisor is.
+
+    Attributes
+    ----------
+    relock
+        Called between the segments of a clinical scan; None for a scan whose frequency nobody follows.
     """
 
     def __init__(
@@ -44,6 +52,7 @@ class ScanGuard:
     ) -> None:
         self._supervisor, self._limits, self._look, self._is_clinical = supervisor, limits, look, is_clinical
         self._on_zero = on_zero
+        self.relock: Relock | None = None
 
     def require(self) -> None:
         """Raise WrongState when this scan may not begin now; the problem says why.
@@ -56,7 +65,7 @@ class ScanGuard:
                 supervisor.clear(fault.name)
         self._look()
         supervisor.require_ready()
-        refusals = [FaultAction.END, *([FaultAction.BLOCK] if self._is_clinical else [])]
+        refusals = [FaultAction.END, *([FaultAction.BLOCK, FaultAction.PAUSE] if self._is_clinical else [])]
         for fault in supervisor.faults:
             if fault.action in refusals:
                 raise WrongState(f"{fault.problem} {fault.detail}".strip(), fault.remedy)
@@ -66,10 +75,17 @@ class ScanGuard:
         self.require()
         self._supervisor.arm(cancel, self._limits)
 
-    def before_segment(self, cancel: Event) -> None:
-        """Look, then wait while the scan has to pause."""
+    def before_segment(self, cancel: Event) -> Resume | None:
+        """Look, measure the frequency anew where it has moved, then wait while the scan still has to pause."""
         self._look()
-        self._supervisor.before_segment(cancel)
+        self._supervisor.before_segment(cancel, may_pause=False)
+        resume = None if self.relock is None else self.relock(cancel, False)
+        self._supervisor.before_segment(cancel, may_pause=self._is_clinical)
+        return resume
+
+    def after_last(self, cancel: Event) -> Resume | None:
+        """All is measured, but some of it perhaps at a wrong frequency."""
+        return None if self.relock is None else self.relock(cancel, True)
 
     def segment(self, duration_s: float) -> AbstractContextManager[None]:
         """Around a segment while it is being played."""
@@ -98,3 +114,17 @@ class ScanGuard:
     def why_stopped(self) -> str:
         """Who or what stopped the scan, in words."""
         return self._supervisor.why_stopped()
+
+
+class AsideGuard(ScanGuard):
+    """For a short measurement in the pause of a scan: what that scan has switched on stays on and is watched on."""
+
+    def require(self) -> None:
+        """The scan around it was allowed to begin."""
+
+    def arm(self, cancel: Event) -> None:
+        """Nothing is switched; raise ScanAborted when the scanner was stopped."""
+        self._supervisor.before_segment(cancel, may_pause=False)
+
+    def disarm(self) -> None:
+        """The scan around it goes on."""

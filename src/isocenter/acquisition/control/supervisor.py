@@ -190,8 +190,8 @@ class Supervisor:
         elif self._machine.apply_if(ScannerState.ARMED, "disarm"):
             self._tell.on_state(self.state)
 
-    def before_segment(self, cancel: Event) -> None:
-        """Wait while a fault says pause; raise when the scan must not go on.
+    def before_segment(self, cancel: Event, *, may_pause: bool = True) -> None:
+        """Wait while a fault says pause (unless what is measured may mend it); raise when the scan must not go on.
 
         Raises
         ------
@@ -205,7 +205,7 @@ class Supervisor:
                 raise self.stopped()
             if (ending := self._active.with_action(FaultAction.END)) is not None:
                 raise ScanEnded(ending.problem, ending.remedy)
-            if self._active.with_action(FaultAction.PAUSE) is None:
+            if not may_pause or self._active.with_action(FaultAction.PAUSE) is None:
                 return
             cancel.wait(TICK_S)
 

@@ -168,6 +168,11 @@ class FrequencyTracker:
         return self._pairs.n_comparisons > 0
 
     @property
+    def n_seen(self) -> int:
+        """Number of the readout that is expected next."""
+        return self._n_seen
+
+    @property
     def changes(self) -> Differences:
         """All comparisons so far, as the reconstruction's drift step takes them."""
         table = np.array([row[:4] for row in self._rows], dtype=np.float64).reshape(-1, 4)
@@ -175,10 +180,22 @@ class FrequencyTracker:
 
     @property
     def followed(self) -> Followed | None:
-        """The magnet's frequency since the start of the scan; None before anything was compared."""
-        if self._followed is None and self._rows:
-            self._followed = _follow(self.changes, self._end_s, is_absolute=self._pairs.are_navigators)
+        """The magnet's frequency since the oscillator was last set to it; None before anything was compared since then."""
+        if self._followed is None and len(recent := self._since_shift()):
+            self._followed = _follow(recent, self._end_s, is_absolute=self._pairs.are_navigators)
         return self._followed
+
+    def _since_shift(self) -> Differences:
+        """Comparisons of readouts since the oscillator was moved, at which the magnet stood where it did."""
+        first, _ = self._shifts[-1] if self._shifts else (0, 0.0)
+        since_s = float(self._pairs.time_s[first]) if 0 < first < len(self._pairs.time_s) else -np.inf
+        rows = [(max(row[0], since_s), row[1], self._residual_hz(row), row[3]) for row in self._rows if row[5] >= first]
+        table = np.array(rows, dtype=np.float64).reshape(-1, 4)
+        return Differences(earlier_s=table[:, 0], later_s=table[:, 1], change_hz=table[:, 2], sd_hz=table[:, 3])
+
+    def _residual_hz(self, row: "_Row") -> float:
+        """What a comparison says of the magnet from its oscillator."""
+        return row[2] - (_stands(self._shifts, row[5]) - _stands(self._shifts, row[4]))
 
     @property
     def details(self) -> dict[str, float]:
@@ -187,7 +204,7 @@ class FrequencyTracker:
             return {}
         change_hz, sd_hz = followed.newest
         return {
-            "change_hz": round(change_hz, 2),
+            "change_hz": round(change_hz + _stands(self._shifts, self._rows[-1][5]), 2),
             "sd_hz": round(sd_hz, 2),
             "at_s": round(followed.newest_s, 3),
             "n_comparisons": len(self._rows),
@@ -205,7 +222,6 @@ class FrequencyTracker:
                 self._note("frequency", **self.details)
         if len(self._rows) > n_before and (followed := self.followed) is not None and len(self._rows) >= _ENOUGH:
             change_hz, sd_hz = followed.newest
-            change_hz -= _stands(self._shifts, self._rows[-1][5])
             # A drift of which no two readouts show enough; between pairs it is only inferred, so more is asked.
             needed_hz = self.limit_hz * (1 if pairs.are_navigators else 2) + 3 * sd_hz
             if abs(change_hz) > needed_hz and followed.spread < _CONSISTENT:
@@ -284,8 +300,7 @@ class FrequencyTracker:
         """
         known = 0
         for row in reversed(self._rows):
-            residual_hz = row[2] - (_stands(self._shifts, row[5]) - _stands(self._shifts, row[4]))
-            if abs(residual_hz) <= self.limit_hz:
+            if abs(self._residual_hz(row)) <= self.limit_hz:
                 return max(known, row[5] + 1)
             known = max(known, row[4] + 1)
         return known

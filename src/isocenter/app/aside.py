@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: MIT
+"""Short measurements in the pause of a scan, on the same console: checked, recorded and watched like any scan."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING
+
+from isocenter.acquisition.contracts import Listeners
+from isocenter.acquisition.control.arming import RfLimits
+from isocenter.acquisition.control.guard import AsideGuard
+from isocenter.acquisition.prescan.contract import Step, StepResult
+from isocenter.app.exposures import ExposureLog, Playing, subject_for
+from isocenter.app.follow import ASIDE_FOLDER, AsideBench, require_going
+from isocenter.app.prepare import PreparedScan
+from isocenter.compiler.check.exposure import live_exposures, raise_if_over
+from isocenter.domain.errors import LimitError, ScanAborted, ScanEnded
+from isocenter.domain.patient import Exam
+from isocenter.domain.raw import RawScan
+from isocenter.domain.scan import EndReason, Protocol
+from isocenter.domain.scanner import Calibration, Scanner, as_measured
+from isocenter.storage.scan_folder import ScanFolder
+from isocenter.storage.stored import read_raw
+
+if TYPE_CHECKING:
+    from isocenter.app.session import ScannerSession
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aside:
+    """What a scan may have measured while it waits.
+
+    Attributes
+    ----------
+    session
+        Whose second runner plays it.
+    outer, exam, parent, playing, limits
+        The scan that waits: what it is, of whom, in which folder, its exposures, limits of the RF monitor.
+    """
+
+    session: "ScannerSession"
+    outer: PreparedScan
+    exam: Exam | None
+    parent: Path
+    playing: Playing
+    limits: RfLimits | None
+
+    def run_step(self, step: Step, calibration: Calibration, cancel: Event) -> StepResult:
+        """Run a step and take into use what it found.
+
+        Raises
+        ------
+        ScanAborted
+            Stopped.
+        ConsoleError
+            It could not be prepared, played or kept.
+        """
+        session = self.session
+        self.playing.completed()  # as far as it was played
+        bench = AsideBench(
+            session.scanner,
+            calibration,
+            subject=self.exam.exam_id if self.exam else "",
+            temperature_c=session.watch.magnet_c,
+            cancel=cancel,
+            play=partial(self._play, cancel),
+        )
+        return session.run_beside(bench, step)
+
+    def _play(self, cancel: Event, protocol: Protocol, calibration: Calibration) -> tuple[RawScan, Path]:
+        session, exam = self.session, self.exam
+        require_going(cancel)
+        position = self.outer.placement.position
+        prepared = session.prepare_aside(protocol, session.scanner, calibration, position, session.situation(exam))
+        require_going(cancel)
+        subject, supervisor = subject_for(exam), session.supervisor
+        scanner = as_measured(session.scanner, prepared.calibration)
+        playing = Playing(session.exposure_log, prepared.safety, scanner, subject)
+        parent = self.parent / ASIDE_FOLDER
+        with session.prescanning():
+            request = session.request(prepared, exam, parent, session.connect(), playing)
+        folder = ScanFolder.create(parent, request, prepared.scan, prepared.seq)
+        runner = session.aside_runner
+        runner.guard = AsideGuard(supervisor, self.limits, lambda: None, is_clinical=False, on_zero=session.judge_currents)
+        result = runner.run(
+            prepared.scan, folder, cancel, Listeners(on_segment=playing.before_segment), safety=prepared.safety
+        )
+        if result.reason is not EndReason.COMPLETED:
+            raise ScanAborted(result.note or "Stopped while the scan waited.", "Start the scan again when all is well.")
+        playing.completed()
+        return read_raw(folder.path), folder.path
+
+
+def require_room(
+    log: ExposureLog, prepared: PreparedScan, scanner: Scanner, exam: Exam | None, index: int, in_s: float
+) -> None:
+    """Before a segment of a scan that was paused or plays some of it again: with it, every limit must still be kept.
+
+    What the gate predicted was the scan as it was planned.
+
+    Raises
+    ------
+    ScanEnded
+        A limit would be passed; what was measured is good.
+    """
+    planned = prepared.safety.planned
+    assert planned is not None  # the gate has let the scan through
+    at_s = log.clock.now_s() + in_s
+    end_s = at_s + float(planned.segment_end_s[index] - planned.segment_start_s[index])
+    history = log.known.with_segment(planned, index, at_s)
+    try:
+        raise_if_over(live_exposures(history, end_s, scanner, subject_for(exam), prepared.safety.mode))
+    except LimitError as error:
+        raise ScanEnded(
+            f"The scan ended, since some of it had to be measured again. {error.problem} What was measured is kept.",
+            "Wait until the exposure has fallen, then start the scan again.",
+        ) from error
