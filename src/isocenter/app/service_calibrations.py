@@ -74,14 +74,7 @@ class ServiceCalibrations(PrescanService):
 
     def confirm_service(self, person: str, phantom: ServicePhantom, *, is_empty: bool) -> ServiceConfirmation:
         """A person says that no patient lies in the magnet, but this phantom."""
-        if not is_empty:
-            raise WrongState(
-                "Nobody has said that there is no patient in the magnet.",
-                "Look into the magnet; service calibrations are never measured with a patient in it.",
-            )
-        if not person.strip():
-            raise WrongState("Nobody has said who looked into the magnet.", "Give your name, then confirm again.")
-        _check_phantom(phantom, self._session.scanner.magnet)
+        check_word(person, phantom, self._session.scanner.magnet, is_empty=is_empty)
         with self._lock:
             if self._running:
                 raise WrongState("A scan is running.", "Wait until it ends, or press Stop, then confirm again.")
@@ -282,6 +275,24 @@ class ServiceCalibrations(PrescanService):
             newest=self._prescan_job.newest,
             prepare=prepare,
         )
+
+
+def check_word(person: str, phantom: ServicePhantom, magnet: Magnet, *, is_empty: bool) -> None:
+    """Refuse a person's word that does not say all of it, or says what cannot be.
+
+    Raises
+    ------
+    WrongState
+        The problem says what is missing or wrong.
+    """
+    if not is_empty:
+        raise WrongState(
+            "Nobody has said that there is no patient in the magnet.",
+            "Look into the magnet; service calibrations are never measured with a patient in it.",
+        )
+    if not person.strip():
+        raise WrongState("Nobody has said who looked into the magnet.", "Give your name, then confirm again.")
+    _check_phantom(phantom, magnet)
 
 
 def _on_the_table() -> Patient:

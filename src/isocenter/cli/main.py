@@ -19,6 +19,7 @@ _COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "scan": ("isocenter.cli.scan", "Run one sequence and write everything to a folder."),
     "compile": ("isocenter.cli.compile", "Turn a sequence into the console's words, without playing it."),
     "reconstruct": ("isocenter.cli.reconstruct", "Make images from raw data, ours or somebody else's."),
+    "calibrate": ("isocenter.cli.calibrate", "Measure the scanner itself with a phantom, or list what is kept."),
     "gradients": ("isocenter.cli.gradients", "Measure how the gradients bend, from a scan of a lattice phantom."),
     "export": ("isocenter.cli.export", "Write DICOM or NIfTI files of a finished scan."),
     "virtual-scanner": ("isocenter.cli.virtual_scanner", "Serve a virtual scanner on a network port."),

@@ -123,14 +123,14 @@ def prescription_options(function: F) -> F:
             "--tilt",
             default="0,0",
             metavar="A,B",
-            callback=_numbers(2),
+            callback=numbers(2),
             help="Tilt about the image rows, then about its columns [degrees].",
         ),
         click.option(
             "--centre",
             default="0,0,0",
             metavar="L,P,S",
-            callback=_numbers(3),
+            callback=numbers(3),
             help="Centre of the field of view in patient axes, relative to isocenter [mm].",
         ),
         click.option(
@@ -164,14 +164,16 @@ def prescription(
     )
 
 
-def _numbers(count: int) -> Callable[[click.Context, click.Parameter, str], tuple[float, ...]]:
+def numbers(count: int) -> Callable[[click.Context, click.Parameter, str], tuple[float, ...]]:
+    """Callback of an option that takes so many numbers, separated by commas."""
+
     def convert(ctx: click.Context, parameter: click.Parameter, text: str) -> tuple[float, ...]:
         try:
-            numbers = tuple(float(part) for part in text.split(","))
+            found = tuple(float(part) for part in text.split(","))
         except ValueError:
-            numbers = ()
-        if len(numbers) != count or not all(map(math.isfinite, numbers)):
+            found = ()
+        if len(found) != count or not all(map(math.isfinite, found)):
             raise click.BadParameter(f"give {count} numbers separated by commas, not '{text}'.", ctx, parameter)
-        return numbers
+        return found
 
     return convert
