@@ -1,30 +1,73 @@
 # SPDX-License-Identifier: MIT
 """Short measurements in the pause of a scan, on the same console: checked, recorded and watched like any scan."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from isocenter.acquisition.contracts import Listeners
 from isocenter.acquisition.control.arming import RfLimits
 from isocenter.acquisition.control.guard import AsideGuard
+from isocenter.acquisition.control.supervisor import Supervisor
 from isocenter.acquisition.prescan.contract import Step, StepResult
+from isocenter.acquisition.runner import ScanRunner
+from isocenter.app.computer_watch import ComputerWatch
 from isocenter.app.exposures import ExposureLog, Playing, subject_for
-from isocenter.app.follow import ASIDE_FOLDER, AsideBench, require_going
+from isocenter.app.follow import ASIDE_FOLDER, AsideBench, RunStep, require_going
 from isocenter.app.prepare import PreparedScan
-from isocenter.compiler.check.exposure import live_exposures, raise_if_over
+from isocenter.compiler.check.exposure import Situation, live_exposures, raise_if_over
+from isocenter.devices.protocols import ConsoleIdentity, SafeReport
 from isocenter.domain.errors import LimitError, ScanAborted, ScanEnded
 from isocenter.domain.patient import Exam
 from isocenter.domain.raw import RawScan
-from isocenter.domain.scan import EndReason, Protocol
+from isocenter.domain.scan import EndReason
+from isocenter.domain.scan import Protocol as ScanProtocol
 from isocenter.domain.scanner import Calibration, Scanner, as_measured
+from isocenter.storage.record import ScanRequest
 from isocenter.storage.scan_folder import ScanFolder
 from isocenter.storage.stored import read_raw
 
-if TYPE_CHECKING:
-    from isocenter.app.session import ScannerSession
+
+class Host(Protocol):
+    """What of a session is needed here."""
+
+    scanner: Scanner
+    supervisor: Supervisor
+    watch: ComputerWatch
+    aside_runner: ScanRunner
+    prepare_aside: Callable[..., PreparedScan]
+    run_beside: RunStep
+
+    @property
+    def exposure_log(self) -> ExposureLog:
+        """What was played on the scanner."""
+        ...
+
+    def connect(self) -> ConsoleIdentity:
+        """Who answers; the link is open while a scan runs."""
+        ...
+
+    def situation(self, exam: Exam | None) -> Situation:
+        """In what a scan would be played now."""
+        ...
+
+    def request(
+        self, prepared: PreparedScan, exam: Exam | None, parent: Path, identity: ConsoleIdentity, playing: Playing
+    ) -> ScanRequest:
+        """What the record of a scan says of it."""
+        ...
+
+    def prescanning(self) -> AbstractContextManager[None]:
+        """Within, a scan is no clinical one."""
+        ...
+
+    def judge_currents(self, safe: SafeReport) -> None:
+        """Look at what still flows at zero."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +82,7 @@ class Aside:
         The scan that waits: what it is, of whom, in which folder, its exposures, limits of the RF monitor.
     """
 
-    session: "ScannerSession"
+    session: Host
     outer: PreparedScan
     exam: Exam | None
     parent: Path
@@ -68,7 +111,7 @@ class Aside:
         )
         return session.run_beside(bench, step)
 
-    def _play(self, cancel: Event, protocol: Protocol, calibration: Calibration) -> tuple[RawScan, Path]:
+    def _play(self, cancel: Event, protocol: ScanProtocol, calibration: Calibration) -> tuple[RawScan, Path]:
         session, exam = self.session, self.exam
         require_going(cancel)
         position = self.outer.placement.position
