@@ -18,12 +18,12 @@ from isocenter.acquisition.control.states import Journal, StateMachine
 from isocenter.acquisition.control.stopping import SWITCHED, Tripper
 from isocenter.acquisition.control.watch import TICK_S, LifeSigns, stale_s
 from isocenter.devices.protocols import SafeReport
-from isocenter.domain.control import Fault, FaultAction, OutputReport, ScannerState, StopReport
+from isocenter.domain.control import SEGMENT_MARGIN_S, Fault, FaultAction, OutputReport, ScannerState, StopReport
 from isocenter.domain.device import Condition, DeviceRole, DeviceStatus, LinkState
 from isocenter.domain.errors import DeviceError, ScanAborted, ScanEnded, WrongState
 
-SEGMENT_MARGIN_S: Final = 0.25
-"""A segment may take so much longer than it should before the amplifiers are cut [s]."""
+__all__ = ["SEGMENT_MARGIN_S", "Supervisor"]
+
 _OF_LINE: Final = ("device_lost", "device_off")  # seen by the supervisor, not told by the device
 _UNTIL_SET: Final = ("not_switched", "coil_unknown", "gain_unknown")  # no poll can tell that they are gone
 _LIVE_ONLY: Final = (*_OF_LINE, "door_open")  # while nothing is on they keep it from READY and latch nothing
