@@ -56,6 +56,14 @@ def quick_steps(scanner):
     return tuple(step for step in clinical_steps(scanner) if step.name in ("noise", "coarse_frequency", "fine_frequency"))
 
 
+@pytest.fixture
+def qtbot(qtbot):
+    """Waits longer than five seconds for what comes at once on a machine that does nothing else."""
+    plain = qtbot.waitUntil
+    qtbot.waitUntil = lambda callback, *, timeout=30_000: plain(callback, timeout=timeout)
+    return qtbot
+
+
 def wait_until(is_so: Callable[[], bool], timeout_s: float = 20.0) -> None:
     end_s = time.monotonic() + timeout_s
     pause = threading.Event()
