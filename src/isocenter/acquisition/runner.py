@@ -336,7 +336,9 @@ class _Run:
         elif len(readouts):
             self.sink.append(readouts, samples)
             self.n_readouts += len(readouts)
-        again = {"again": True} if is_again else {}
+        again: dict[str, int] = {"again": True} if is_again else {}
+        if self.lo_hz != self.scan.lo_hz:
+            again |= {"first": first, "n": len(readouts)}
         self.sink.note("segment", index=turn.index, n_readouts=self.n_readouts, n_raw=n_raw, lo_hz=self.lo_hz, **again)
         if is_again:
             self.tell.on_lines_again(first, readouts, samples)

@@ -128,6 +128,8 @@ class PrescanService:
         )
         session.used_calibrations = lambda: self._snapshot().used
         session.coil.wanted = self._coil_wanted
+        session.prepare_aside = lambda *what: self._pool.prepare(*what).result()
+        session.run_beside = self._prescan_job.run_beside
         self._begin_prescan(None)
 
     def _begin_prescan(self, exam: Exam | None) -> None:

@@ -52,6 +52,9 @@ class RawScan:
         complex64, shape ``(n, n_channels, n_samples)``: the scan's own noise readouts; None without any.
     sensor_channels
         Channels that hear interference but no signal.
+    lo_shift_hz
+        Oscillator minus ``lo_hz`` while each readout was measured [Hz], float64, shape ``(n_readouts,)``: a scan whose
+        frequency jumped goes on at the one measured anew. Empty when the oscillator stayed.
     warnings
         Plain sentences that a person should see: what was wrong with a file from elsewhere, and what was made of it.
     """
@@ -72,6 +75,7 @@ class RawScan:
     square_moments_per_m2: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 6), dtype=np.float32))
     noise: NDArray[np.complex64] | None = None
     sensor_channels: tuple[int, ...] = ()
+    lo_shift_hz: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     warnings: tuple[str, ...] = ()
 
     @property

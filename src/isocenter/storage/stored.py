@@ -141,6 +141,7 @@ def read_raw(path: Path, kind: str = "imaging") -> RawScan:
         trajectory_per_m=_trajectory(lines, trajectories, chosen, length, record.request.placement),
         noise=_noise(heads, data, is_noise, length) if kind == "imaging" else None,
         sensor_channels=tuple(range(1, samples.shape[1])),  # the coil's channel is the first
+        lo_shift_hz=_lo_shift_hz(folder / JOURNAL, compiled.lo_hz, chosen),
     )
 
 
@@ -215,6 +216,17 @@ def _trajectory(
     k_per_m = np.full((len(heads), n_samples, 3), np.nan, dtype=np.float32)
     k_per_m[found] = trajectory_of_file(values, heads[found[0]], placement)
     return k_per_m
+
+
+def _lo_shift_hz(journal: Path, lo_hz: float, chosen: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Oscillator minus ``lo_hz`` for the chosen readouts; empty where it never moved."""
+    if not journal.exists() or b'"resumed"' not in journal.read_bytes():
+        return np.zeros(0)
+    shift_hz = np.zeros(len(chosen))
+    for event in read_journal(journal):
+        if event.get("event") == "segment" and "first" in event:  # the last that is told of a readout is on the disk
+            shift_hz[event["first"] : event["first"] + event["n"]] = event["lo_hz"] - lo_hz
+    return shift_hz[chosen] if shift_hz.any() else np.zeros(0)
 
 
 def _length(lengths: NDArray[Any], wanted: int) -> int:

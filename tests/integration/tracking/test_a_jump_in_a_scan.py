@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from isocenter.app.exams import new_exam, phantom_patient
+from isocenter.app.images import make_images
 from isocenter.app.prepare import prepare
 from isocenter.app.session import ScannerSession
 from isocenter.config.hardware import load_scanner
@@ -199,3 +200,23 @@ def test_a_magnet_that_goes_on_drifting_pauses_the_scan_twice_and_then_ends_it(t
         assert len(events(path, "pause")) == 3
         assert len(events(path, "frequency measured")) == 2
         assert len(read_raw(path, "all").samples) == result.n_readouts
+
+
+def test_a_drift_that_needs_a_pause_is_taken_out_on_both_sides_of_it(tmp_path, steady):
+    """40 Hz a second: the oscillator is moved once, and the reconstruction knows from where on."""
+    with scanner(tmp_path, magnet=MagnetFaults(drift_c_per_s=0.02)) as one:
+        path, result = one.scan()
+        assert result.reason is EndReason.COMPLETED
+        assert len(events(path, "pause")) == 1
+        raw = read_raw(path, "all")
+        assert sorted(set(raw.lo_shift_hz)) == pytest.approx(
+            [one.session.calibration.larmor_hz - SCANNER.magnet.larmor_hz, 0.0], abs=1e-3
+        )
+        (resumed,) = events(path, "resumed")
+        assert np.flatnonzero(raw.lo_shift_hz)[0] == resumed["first_readout"]
+        volumes = make_images(path).volumes
+        image = np.abs(np.asarray(volumes[0].data, dtype=np.float64))
+        with_step = np.linalg.norm(image - steady) / np.linalg.norm(steady)
+        without = np.linalg.norm(picture(path) - steady) / np.linalg.norm(steady)
+        assert with_step < 0.15
+        assert without > 0.4

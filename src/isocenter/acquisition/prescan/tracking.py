@@ -186,12 +186,22 @@ class FrequencyTracker:
         return self._followed
 
     def _since_shift(self) -> Differences:
-        """Comparisons of readouts since the oscillator was moved, at which the magnet stood where it did."""
+        """Comparisons of readouts since the oscillator was moved to where the magnet stood, times counted from then."""
         first, _ = self._shifts[-1] if self._shifts else (0, 0.0)
-        since_s = float(self._pairs.time_s[first]) if 0 < first < len(self._pairs.time_s) else -np.inf
-        rows = [(max(row[0], since_s), row[1], self._residual_hz(row), row[3]) for row in self._rows if row[5] >= first]
+        since_s = self._since_s
+        rows = [
+            (max(row[0] - since_s, 0.0), row[1] - since_s, self._residual_hz(row), row[3])
+            for row in self._rows
+            if row[5] >= first
+        ]
         table = np.array(rows, dtype=np.float64).reshape(-1, 4)
         return Differences(earlier_s=table[:, 0], later_s=table[:, 1], change_hz=table[:, 2], sd_hz=table[:, 3])
+
+    @property
+    def _since_s(self) -> float:
+        """Time of the first readout since the oscillator was moved [s]."""
+        first, _ = self._shifts[-1] if self._shifts else (0, 0.0)
+        return float(self._pairs.time_s[first]) if 0 < first < len(self._pairs.time_s) else 0.0
 
     def _residual_hz(self, row: "_Row") -> float:
         """What a comparison says of the magnet from its oscillator."""
@@ -206,7 +216,7 @@ class FrequencyTracker:
         return {
             "change_hz": round(change_hz + _stands(self._shifts, self._rows[-1][5]), 2),
             "sd_hz": round(sd_hz, 2),
-            "at_s": round(followed.newest_s, 3),
+            "at_s": round(self._since_s + followed.newest_s, 3),
             "n_comparisons": len(self._rows),
         }
 
@@ -225,7 +235,7 @@ class FrequencyTracker:
             # A drift of which no two readouts show enough; between pairs it is only inferred, so more is asked.
             needed_hz = self.limit_hz * (1 if pairs.are_navigators else 2) + 3 * sd_hz
             if abs(change_hz) > needed_hz and followed.spread < _CONSISTENT:
-                self._tell(change_hz, followed.newest_s)
+                self._tell(change_hz, self._since_s + followed.newest_s)
 
     def resume(self, first: int, shift_hz: float) -> None:
         """The oscillator was moved. What is added next are the readouts from ``first`` on, be it for the second time.

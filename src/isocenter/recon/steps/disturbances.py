@@ -99,11 +99,31 @@ def drift(work: Work, p: Drift) -> Work:
         groups = _groups(raw, only_navigators=p.method == "auto")
         if p.method == "auto" and groups.max(initial=-1) < 0:
             return dataclasses.replace(work, said="no two navigators measure the same, so nothing to go by")
+        if len(raw.lo_shift_hz) == len(raw.samples):
+            return _drift_in_stretches(work, groups, encoding.centre_sample, evolution_s)
         changes = measure_changes(raw.samples, groups, raw.time_s, raw.dwell_s)
         curve = fit_drift(changes, 0.0, float(raw.time_s.max()))  # the frequency was set before the scan began
     frequency_hz = curve.frequency_hz(raw.time_s)
     samples = remove_drift(raw.samples, frequency_hz, raw.dwell_s, encoding.centre_sample, evolution_s=evolution_s)
     said = f"{float(np.ptp(frequency_hz)):.1f} Hz over the scan; {drift_figure(curve, raw.dwell_s, raw.samples.shape[2])}"
+    return dataclasses.replace(work, raw=dataclasses.replace(raw, samples=samples), said=said)
+
+
+def _drift_in_stretches(
+    work: Work, groups: NDArray[np.int64], centre_sample: float, evolution_s: NDArray[np.float64]
+) -> Work:
+    """The oscillator was moved in pauses of the scan: between them the frequency is smooth, and only there."""
+    from isocenter.recon.correct.drift import remove_drift
+    from isocenter.recon.correct.drift_stretches import follow_stretches
+
+    raw = work.raw
+    stretch = np.concatenate([[0], np.cumsum(np.diff(raw.lo_shift_hz) != 0)])
+    frequency_hz = follow_stretches(raw.samples, groups, raw.time_s, raw.dwell_s, stretch)
+    samples = remove_drift(raw.samples, frequency_hz, raw.dwell_s, centre_sample, evolution_s=evolution_s)
+    said = (
+        f"{float(np.ptp(frequency_hz)):.1f} Hz from the oscillator, which was moved {int(stretch[-1])} times by "
+        f"{float(np.ptp(raw.lo_shift_hz)):.0f} Hz"
+    )
     return dataclasses.replace(work, raw=dataclasses.replace(raw, samples=samples), said=said)
 
 
