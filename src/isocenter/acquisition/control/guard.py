@@ -8,6 +8,7 @@ from typing import Final
 
 from isocenter.acquisition.contracts import Resume
 from isocenter.acquisition.control.arming import RfLimits
+from isocenter.acquisition.control.pauses import PauseMeter
 from isocenter.acquisition.control.supervisor import Supervisor
 from isocenter.devices.protocols import SafeReport
 from isocenter.domain.control import FaultAction
@@ -53,6 +54,7 @@ class ScanGuard:
         self._supervisor, self._limits, self._look, self._is_clinical = supervisor, limits, look, is_clinical
         self._on_zero = on_zero
         self.relock: Relock | None = None
+        self._pauses = PauseMeter()
 
     def require(self) -> None:
         """Raise WrongState when this scan may not begin now; the problem says why.
@@ -77,6 +79,7 @@ class ScanGuard:
 
     def before_segment(self, cancel: Event) -> Resume | None:
         """Look, measure the frequency anew where it has moved, then wait while the scan still has to pause."""
+        self._pauses.is_ready()
         self._look()
         self._supervisor.before_segment(cancel, may_pause=False)
         resume = None if self.relock is None else self.relock(cancel, False)
@@ -89,6 +92,7 @@ class ScanGuard:
 
     def segment(self, duration_s: float) -> AbstractContextManager[None]:
         """Around a segment while it is being played."""
+        self._pauses.asked(duration_s)
         return self._supervisor.segment(duration_s)
 
     def console_failed(self, error: DeviceError) -> None:
@@ -108,8 +112,10 @@ class ScanGuard:
         self._supervisor.console_stopped(safe)
 
     def disarm(self) -> None:
-        """Everything back to standby."""
+        """Everything back to standby; the journal tells what the link to the console needed between segments."""
         self._supervisor.disarm()
+        if (need := self._pauses.need()) is not None:
+            self._supervisor.journal("pauses", need.record())
 
     def why_stopped(self) -> str:
         """Who or what stopped the scan, in words."""

@@ -23,7 +23,6 @@ from isocenter.domain.device import Condition, DeviceRole, DeviceStatus, LinkSta
 from isocenter.domain.errors import DeviceError, ScanAborted, ScanEnded, WrongState
 
 __all__ = ["SEGMENT_MARGIN_S", "Supervisor"]
-
 _OF_LINE: Final = ("device_lost", "device_off")  # seen by the supervisor, not told by the device
 _UNTIL_SET: Final = ("not_switched", "coil_unknown", "gain_unknown")  # no poll can tell that they are gone
 _LIVE_ONLY: Final = (*_OF_LINE, "door_open")  # while nothing is on they keep it from READY and latch nothing
@@ -52,7 +51,7 @@ class Supervisor:
         segment_margin_s: float = SEGMENT_MARGIN_S,
     ) -> None:
         self.signs, self.segment_margin_s = LifeSigns(), segment_margin_s
-        self._required, self._journal = frozenset(required), journal
+        self._required, self.journal = frozenset(required), journal
         self._tell = listeners or ControlListeners()
         self._machine, self._tripper = StateMachine(journal), Tripper(journal, self._tell.on_stop)
         self._active = ActiveFaults()
@@ -270,14 +269,14 @@ class Supervisor:
             self.is_live or (name not in _LIVE_ONLY and self.state is not ScannerState.OFF)
         ):
             self._trip(fault, name)
-        self._journal("fault", {"name": name, "role": role.value if role else "", "detail": detail, "action": fault.action})
+        self.journal("fault", {"name": name, "role": role.value if role else "", "detail": detail, "action": fault.action})
         self._tell.on_fault(fault)
         self._settle()
 
     def clear(self, name: str, *, role: DeviceRole | None = None) -> None:
         """The fault is gone. What it stopped stays stopped."""
         if self._active.remove(name, role):
-            self._journal("cleared", {"name": name, "role": role.value if role else ""})
+            self.journal("cleared", {"name": name, "role": role.value if role else ""})
 
     def reset(self, person: str) -> None:
         """Leave SAFE: a person says that the cause is gone. Belongs in a thread that may wait some seconds.
