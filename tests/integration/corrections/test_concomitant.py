@@ -84,6 +84,7 @@ def low_field(monkeypatch):
     monkeypatch.setattr(scans, "SCANNER", replace(scans.SCANNER, magnet=magnet))
 
 
+@pytest.mark.slow
 def test_spirals_at_12_mt_are_sharp_again(monkeypatch):
     low_field(monkeypatch)
     values = {"thickness_m": 0.06, "n_interleaves": 8}

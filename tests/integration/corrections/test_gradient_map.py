@@ -96,6 +96,7 @@ def test_vials_in_another_plane_are_straightened_by_80_percent(found):
     assert "by the map 'test' of 251 places" in dict(fixed.provenance)["gradients"]
 
 
+@pytest.mark.slow
 def test_balls_at_places_that_were_not_measured_are_straightened_by_80_percent_in_a_coronal_scan(found):
     # another sequence, another plane, and the balls between the places of the map; their true places are known
     shift_m = np.array([0.008, -0.007, 0.006])
@@ -131,6 +132,7 @@ def test_balls_at_places_that_were_not_measured_are_straightened_by_80_percent_i
     assert errors_mm[1] < 0.2 * errors_mm[0]
 
 
+@pytest.mark.slow
 def test_a_phantom_that_lies_askew_gives_the_same_coils(map_scan, found):
     # the same balls, said to lie elsewhere: what the true ones are to these, the pose must explain
     angle, shift = 0.04, np.array([1.5e-3, -1e-3, 2e-3])

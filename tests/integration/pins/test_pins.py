@@ -84,8 +84,24 @@ def assert_true(bench):
         np.testing.assert_array_equal(bench.scan.readouts.label(name), values, err_msg=name)
 
 
-@pytest.mark.parametrize("placement", [STRAIGHT, OBLIQUE], ids=["straight", "oblique and shifted"])
-@pytest.mark.parametrize("scanner_name", ["osii-one", "physio-72mT", "osii-mini"])
+WHERE = {
+    "osii-one, oblique and shifted": ("osii-one", OBLIQUE),
+    "physio-72mT": ("physio-72mT", STRAIGHT),
+    "osii-mini, oblique and shifted": ("osii-mini", OBLIQUE),
+    "osii-one": ("osii-one", STRAIGHT),
+    "physio-72mT, oblique and shifted": ("physio-72mT", OBLIQUE),
+    "osii-mini": ("osii-mini", STRAIGHT),
+}
+ALWAYS = 3  # the others only before a release: they take minutes
+
+
+@pytest.mark.parametrize(
+    ("scanner_name", "placement"),
+    [
+        pytest.param(*where, id=name, marks=() if number < ALWAYS else pytest.mark.slow)
+        for number, (name, where) in enumerate(WHERE.items())
+    ],
+)
 @pytest.mark.parametrize("name", [info.name for info in list_sequences()])
 def test_a_shipped_sequence_is_true_at_the_pins(tmp_path, name, scanner_name, placement):
     scanner = load_scanner(scanner_name)

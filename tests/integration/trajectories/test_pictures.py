@@ -93,7 +93,11 @@ def test_radial(scanner, placement, changes):
     [
         ("osii-one", place(Orientation.AXIAL)),
         ("physio-72mT", place(Orientation.AXIAL, centre_lps_m=(0.03, -0.02, 0.01))),
-        ("osii-mini", place(Orientation.AXIAL, centre_lps_m=(-0.02, 0.04, 0.0), tilt_rad=(0.1, 0.1))),
+        pytest.param(
+            "osii-mini",
+            place(Orientation.AXIAL, centre_lps_m=(-0.02, 0.04, 0.0), tilt_rad=(0.1, 0.1)),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_spiral_also_off_the_isocenter(scanner, placement):
@@ -109,7 +113,7 @@ def test_a_spiral_too_far_off_the_isocenter_is_refused_before_the_scan():
     ("scanner", "placement"),
     [
         ("osii-one", place(Orientation.AXIAL, centre_lps_m=(0.02, -0.01, 0.015))),
-        ("osii-mini", place(Orientation.SAGITTAL, tilt_rad=(0.1, 0.1))),
+        pytest.param("osii-mini", place(Orientation.SAGITTAL, tilt_rad=(0.1, 0.1)), marks=pytest.mark.slow),
     ],
 )
 def test_petra(scanner, placement):
