@@ -11,6 +11,7 @@ from typing import Final
 
 from isocenter.app.exam_queue import ExamQueue
 from isocenter.app.exposures import confirmed_by, subject_for
+from isocenter.app.measured_power import measured_now
 from isocenter.app.protocol_check import ProtocolCheck
 from isocenter.app.service import ItemState
 from isocenter.app.session import ScannerSession
@@ -21,6 +22,7 @@ from isocenter.domain.geometry import PatientPosition
 from isocenter.domain.limits import FirstLevelConfirmation
 from isocenter.domain.patient import Exam
 from isocenter.domain.scan import Protocol as ScanProtocol
+from isocenter.domain.scanner import as_measured
 
 FIRST_LEVEL_CONFIRMED: Final = "first_level_confirmed"
 _LIVE_S: Final = 0.25  # what is shown live is computed no more often
@@ -122,10 +124,15 @@ class CheckService:
         at_s, exposures = self._live
         if time.monotonic() - at_s < _LIVE_S:
             return exposures
-        log = self._session.exposure_log
+        session, subject = self._session, subject_for(self._exam)
+        log = session.exposure_log
         exposures = ()
         with contextlib.suppress(StorageError):  # every check says what is wrong
             _ = log.history
-            exposures = log.live(subject_for(self._exam), self._session.calibration)
+            exposures = log.live(subject, session.calibration)
+        measured = measured_now(session.supervisor.devices)
+        if exposures and measured.is_known:
+            scanner = as_measured(session.scanner, session.calibration)
+            exposures = (*exposures, *measured.exposures(scanner, subject, log.mode))
         self._live = (time.monotonic(), exposures)
         return exposures

@@ -251,10 +251,18 @@ class ExposureLog:
 
 
 class Playing:
-    """One scan on its way into the history."""
+    """One scan on its way into the history.
+
+    Attributes
+    ----------
+    safety
+        What is computed for it, with what was played until its start.
+    scanner, subject
+        As it was measured, and who lies in it.
+    """
 
     def __init__(self, log: ExposureLog, safety: SafetyReport, scanner: Scanner, subject: Subject | None) -> None:
-        self._log, self._safety, self._scanner, self._subject = log, safety, scanner, subject
+        self._log, self._safety, self.scanner, self.subject = log, safety, scanner, subject
         self._played_until_s = -math.inf
         self.safety = safety
 
@@ -266,12 +274,12 @@ class Playing:
         LimitError
             One would be exceeded, or a person's SAR is not known.
         """
-        exposures = predicted_exposures(self._safety, self._scanner, self._subject, self._log.known, starts_s)
+        exposures = predicted_exposures(self._safety, self.scanner, self.subject, self._log.known, starts_s)
         raise_if_over(exposures)
-        is_person = self._subject is not None and not self._subject.is_phantom
+        is_person = self.subject is not None and not self.subject.is_phantom
         if is_person and any(one.label is Label.UNKNOWN for one in exposures if one.name in AVERAGED_SAR):
             raise LimitError(
-                f"The power of the RF amplifier of scanner {self._scanner.name} is unknown, so the SAR of a person is.",
+                f"The power of the RF amplifier of scanner {self.scanner.name} is unknown, so the SAR of a person is.",
                 "Give safety.forward_power_w, the amplifier's largest output, in the scanner's hardware file.",
             )
         self.safety = replace(self._safety, exposures=exposures)
@@ -289,7 +297,7 @@ class Playing:
         planned = self._safety.planned
         assert planned is not None
         if index == 0:
-            self.check(max(at_s, self._log.situation(self._subject).starts_s))
+            self.check(max(at_s, self._log.situation(self.subject).starts_s))
         self._log.add(self._safety, index, at_s)
         self._played_until_s = at_s + float(planned.segment_end_s[index] - planned.segment_start_s[index])
 

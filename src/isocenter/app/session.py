@@ -12,7 +12,7 @@ from typing import Protocol
 
 from isocenter.acquisition.clipping import CLIPPED
 from isocenter.acquisition.clock import Pace
-from isocenter.acquisition.contracts import Listeners, ScanResult
+from isocenter.acquisition.contracts import Listeners, ScanResult, ScanSink
 from isocenter.acquisition.control.guard import ScanGuard
 from isocenter.acquisition.control.supervisor import Supervisor
 from isocenter.app.aside import Aside, require_room
@@ -23,6 +23,7 @@ from isocenter.app.follow import FrequencyFollower, RunStep, take_into_use
 from isocenter.app.images import ImageFiles, make_images
 from isocenter.app.link import ScannerLink
 from isocenter.app.live import LivePictures, VolumesListener
+from isocenter.app.measured_power import WatchedSink
 from isocenter.app.pipelines import skipped_text
 from isocenter.app.prepare import PreparedScan, prepare
 from isocenter.app.service import Health
@@ -243,7 +244,7 @@ class ScannerSession(ScannerLink):
                 listeners = replace(listeners, on_progress=on_progress)
             with LivePictures(prepared, on_volumes) as live:
                 listeners = replace(listeners, on_lines=_all(listeners.on_lines, live.add, *([tap.add] if tap else [])))
-                result = self._play(prepared, folder, cancel, listeners)
+                result = self._play(prepared, WatchedSink(folder, self.control, playing), cancel, listeners)
             if result.reason is EndReason.COMPLETED:
                 playing.completed()
         return folder.path, result
@@ -319,7 +320,7 @@ class ScannerSession(ScannerLink):
             safety=playing.safety.to_record(),
         )
 
-    def _play(self, prepared: PreparedScan, folder: ScanFolder, cancel: Event, listeners: Listeners) -> ScanResult:
+    def _play(self, prepared: PreparedScan, folder: ScanSink, cancel: Event, listeners: Listeners) -> ScanResult:
         """Run a scan; whatever comes of it, the console is seen at zero afterwards or latched."""
         result: ScanResult | None = None
         try:

@@ -183,7 +183,9 @@ def _server(scanner: Scanner, setup: VirtualSetup, host: str, port: int) -> Iter
     has_devices = bool(scanner.devices) or setup.has_devices or scenario.devices.is_connected
     with contextlib.ExitStack() as stack:
         if has_devices:
-            boxes = stack.enter_context(VirtualBoxes(model.larmor_hz, scanner.devices or EVERYTHING))
+            is_real_time = setup.time_scale == 1.0
+            links = scanner.devices or EVERYTHING
+            boxes = stack.enter_context(VirtualBoxes(model.larmor_hz, links, is_real_time=is_real_time))
             story = Story(boxes, scenario.devices.events)
             stack.callback(story.end)
         plant = PlantSignalModel(model, scanner, scenario, boxes, story.begin if story else lambda: None)

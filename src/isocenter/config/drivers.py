@@ -45,7 +45,8 @@ DRIVERS: Final[Mapping[str, Driver]] = {
     "nanovna": Driver(roles=(DeviceRole.NETWORK_ANALYSER,), options=_VNA),
     "nanovna-v2": Driver(roles=(DeviceRole.NETWORK_ANALYSER,), options=_VNA),
     "ovgu-sar": Driver(
-        roles=(DeviceRole.SAR_MONITOR,), options={"w_per_adc2": (1e-12, 1e3), "peak_limit_power": (1.0, 2.0)}
+        roles=(DeviceRole.SAR_MONITOR,),
+        options={"w_per_adc2": (1e-12, 1e3), "peak_limit_power": (1.0, 2.0), "tells_while_watching": _YES_NO},
     ),
     "rfautomate": Driver(
         roles=(DeviceRole.TUNER,), options={"switch_code": _YES_NO, "frame_length": (17.0, 64.0), **_RELAYS}

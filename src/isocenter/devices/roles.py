@@ -87,6 +87,14 @@ class SarMonitor(Switched, Protocol):
         """Limits of forward power for this patient [W]; confirmed by the device. Not while it watches."""
         ...
 
+    def mean_power_w(self) -> tuple[float, float]:
+        """Mean forward power of the last 10 s and 6 min in which it watched [W]; NaN for what it does not tell.
+
+        After it was told to stop; before, only where its ``poll`` tells it as well (``forward_mean_10s_w`` and
+        ``forward_mean_6min_w``).
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reflection:

@@ -50,7 +50,8 @@ class OvguSarMonitor:
         Options: ``w_per_adc2``, forward power for one squared unit of its converter [W], as calibrated at this scanner;
         needed. ``peak_limit_power``: 1 when the box takes the limit of the peak in units of its converter, 2 when in squared
         units. Sources disagree; 1 is the default because, where it is wrong, the box trips at the first pulse, and the other
-        way round it would never trip.
+        way round it would never trip. ``tells_while_watching``: 1 when somebody has seen that the box answers ``r10sec`` and
+        ``r6min`` while it watches, and goes on watching; then each poll tells its means.
 
     Raises
     ------
@@ -64,6 +65,7 @@ class OvguSarMonitor:
         self._line = Line(link, "SAR monitor", BAUD)
         self._w_per_adc2 = float(link.options.get("w_per_adc2", math.nan))
         self._peak_limit_power = float(link.options.get("peak_limit_power", 1.0))
+        self._tells_while_watching = bool(link.options.get("tells_while_watching", 0))
         if not 0 < self._w_per_adc2 < math.inf:
             raise ConfigError(
                 "The hardware file gives no calibration of the SAR monitor.",
@@ -79,6 +81,7 @@ class OvguSarMonitor:
         self._said = ""
         self._complaint = ""
         self._has_limits = False
+        self._numbers: list[float] = []
 
     @property
     def address(self) -> str:
@@ -101,11 +104,26 @@ class OvguSarMonitor:
 
     def poll(self) -> DeviceReading:
         """What is known of it, after it has shown that it is alive."""
-        was_watching = self._state is _State.WATCHING
-        self._identify(timeout_s=0.2, attempts=1)  # whoever watches it asks again, and has a second in all
+        was_watching, means_w = self._state is _State.WATCHING, (math.nan, math.nan)
+        if was_watching and self._tells_while_watching:
+            means_w = self._ask_means(timeout_s=0.2)
+        else:
+            self._identify(timeout_s=0.2, attempts=1)  # whoever watches it asks again, and has a second in all
         if was_watching and self._state is _State.STOPPED:  # by itself: it says why right behind, before it answers again
             self._identify(timeout_s=0.2, attempts=1)
-        return self._reading()
+        return self._reading(means_w)
+
+    def mean_power_w(self) -> tuple[float, float]:
+        """Mean forward power of the last 10 s and 6 min in which it watched [W]; NaN while it cannot be asked."""
+        self._listen()
+        is_watching = self._state is _State.WATCHING
+        if self._state is _State.UNKNOWN or (is_watching and not self._tells_while_watching):
+            return math.nan, math.nan
+        complaint, self._complaint = self._complaint, ""
+        means_w = self._ask_means(timeout_s=0.22)
+        if not is_watching:
+            self._complaint = complaint  # a box that does not know the question is none the worse for it
+        return means_w
 
     def enable(self) -> None:
         """Start watching: only from then on can the amplifier be unblanked.
@@ -252,6 +270,18 @@ class OvguSarMonitor:
             )
         return said
 
+    def _ask_means(self, timeout_s: float) -> tuple[float, float]:
+        """Both means in one breath: what answers between the questions and the box's name is what was asked."""
+        self._listen()
+        self._numbers.clear()
+        for text in ("r10sec", "r6min", "ident"):
+            self._line.write(encode_frame(text))
+        self._await(("sar",), timeout_s, "say what it measured", is_prefix=True)
+        if len(self._numbers) != 2 or self._complaint:
+            return math.nan, math.nan
+        ten_s, six_min = self._numbers
+        return ten_s * self._w_per_adc2, six_min * self._w_per_adc2
+
     def _await(self, wanted: tuple[str, ...], timeout_s: float, doing: str, *, is_prefix: bool = False) -> str:
         """The answer: one that is wanted, or, to a command, an alarm or a complaint."""
         answer, n_seen = "", 0
@@ -290,6 +320,8 @@ class OvguSarMonitor:
 
     def _note(self, text: str, *, is_asked: bool) -> None:
         self._said = text
+        if text.isascii() and text.isdigit():
+            self._numbers.append(float(text))
         if text in ALARMS:
             self._state = _State.TRIPPED
             self._faults = tuple(dict.fromkeys((*self._faults, ALARMS[text][0])))
@@ -310,7 +342,7 @@ class OvguSarMonitor:
     def _why(self) -> str:
         return ", ".join(words for name, words in ALARMS.values() if name in self._faults) or "cause unknown"
 
-    def _reading(self) -> DeviceReading:
+    def _reading(self, means_w: tuple[float, float]) -> DeviceReading:
         condition, text = {
             _State.UNKNOWN: (Condition.UNKNOWN, "alive; whether it watches is not known"),
             _State.STOPPED: (Condition.STANDBY, "stopped, RF blanked"),
@@ -319,4 +351,6 @@ class OvguSarMonitor:
         }[self._state]
         if self._complaint and self._state is not _State.TRIPPED:
             condition, text = Condition.FAULT, f"complains: {self._complaint}"
-        return DeviceReading(condition=condition, text=text, said=self._said, faults=tuple(self._faults))
+        names = ("forward_mean_10s_w", "forward_mean_6min_w")
+        values = {name: mean_w for name, mean_w in zip(names, means_w, strict=True) if not math.isnan(mean_w)}
+        return DeviceReading(condition=condition, text=text, said=self._said, faults=tuple(self._faults), values=values)

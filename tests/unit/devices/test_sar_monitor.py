@@ -2,6 +2,7 @@
 """The SAR monitor on scripted bytes: what it may say, when, and what must never be taken for good."""
 
 import itertools
+import math
 import time
 import zlib
 
@@ -318,3 +319,52 @@ def test_an_answer_in_fragments_and_behind_noise_is_understood() -> None:
         monitor.standby()
         assert monitor.poll().condition is Condition.STANDBY
         monitor.close()
+
+
+def telling(data: bytes, means: tuple[str, ...] = ("30000", "20000")) -> list[bytes]:
+    """A healthy box that tells its means in squared units."""
+    return [*(frame(text) for text in means if frame("r10sec") in data), *obedient(data)]
+
+
+def test_means_are_told_after_the_stop_in_watts() -> None:
+    with VirtualLine(Scripted(telling), "pty") as line:
+        monitor = watching(line.url)
+        assert monitor.poll().values == {}, "nobody has said that this box may be asked while it watches"
+        assert all(math.isnan(mean_w) for mean_w in monitor.mean_power_w())
+        monitor.standby()
+        assert monitor.mean_power_w() == (pytest.approx(3.0), pytest.approx(2.0))
+        assert monitor.poll().condition is Condition.STANDBY
+
+
+def test_means_are_told_while_it_watches_where_the_hardware_file_says_so() -> None:
+    with VirtualLine(Scripted(telling), "pty") as line:
+        monitor = OvguSarMonitor(link(line.url, tells_while_watching=1))
+        monitor.open()
+        monitor.standby()
+        monitor.set_limits(mean_10s_w=2, mean_6min_w=1, peak_w=1000)
+        monitor.enable()
+        reading = monitor.poll()
+    assert reading.condition is Condition.READY
+    assert dict(reading.values) == {
+        "forward_mean_10s_w": pytest.approx(3.0),
+        "forward_mean_6min_w": pytest.approx(2.0),
+    }
+
+
+@pytest.mark.parametrize("means", [(), ("30000",), ("30000", "err:re"), ("err:cmd",), ("30000", "2", "20000"), ("-3", "4")])
+def test_an_answer_that_is_not_two_numbers_is_unknown_and_no_fault_of_a_box_that_is_stopped(means: tuple[str, ...]) -> None:
+    with VirtualLine(Scripted(lambda data: telling(data, means)), "pty") as line:
+        monitor = watching(line.url)
+        monitor.standby()
+        assert all(math.isnan(mean_w) for mean_w in monitor.mean_power_w())
+        assert monitor.poll().condition is Condition.STANDBY
+
+
+def test_a_box_that_complains_of_the_question_while_it_watches_counts_as_one_that_does_not_watch() -> None:
+    with VirtualLine(Scripted(lambda data: telling(data, ("err:samp",))), "pty") as line:
+        monitor = OvguSarMonitor(link(line.url, tells_while_watching=1))
+        monitor.open()
+        monitor.standby()
+        monitor.set_limits(mean_10s_w=2, mean_6min_w=1, peak_w=1000)
+        monitor.enable()
+        assert monitor.poll().condition is Condition.FAULT

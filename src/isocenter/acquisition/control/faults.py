@@ -95,6 +95,13 @@ MATRIX: Final[dict[str, FaultRow]] = {
         problem="The RF monitor cut the transmitter: a pulse was stronger than allowed.",
         remedy="Look after the patient. Repeat the prescan; if it happens again, call service.",
     ),
+    "rf_above_predicted": FaultRow(
+        action=A.WARN,
+        problem="The RF monitor measured clearly more power than was computed before the scan, so the exposure that is shown "
+        "beforehand is too low.",
+        remedy="Look at the measured exposure. Repeat the prescan; if it stays so, call service before scanning people: the "
+        "amplifier's power in the hardware file or the monitor's calibration is wrong.",
+    ),
     "reflected": FaultRow(
         action=A.TRIP,
         problem="Too much RF power comes back: the coil is not matched.",
@@ -124,7 +131,8 @@ MATRIX: Final[dict[str, FaultRow]] = {
         action=A.TRIP,
         problem="The {device} has not confirmed its relays: nobody knows whether the coil is tuned, or still connected to the "
         "network analyser instead of the scanner. Nothing is transmitted.",
-        remedy="Switch the {device} off and on, check its cable, then press Make ready and repeat the prescan.",
+        remedy="Look after the patient. Switch the {device} off and on, check its cable, then press Make ready and repeat the "
+        "prescan.",
     ),
     "gain_unknown": FaultRow(
         action=A.BLOCK,

@@ -23,7 +23,7 @@ _PLACES: Final[Mapping[DeviceRole, tuple[str, str, dict[str, float]]]] = {
     DeviceRole.INTERLOCK: ("isocenter-line", "controller", {}),
     DeviceRole.RF_AMPLIFIER: ("barthel", "bridge", {}),
     DeviceRole.GRADIENT_AMPLIFIER: ("barthel", "bridge", {}),
-    DeviceRole.SAR_MONITOR: ("ovgu-sar", "monitor", {"w_per_adc2": 1e-4}),
+    DeviceRole.SAR_MONITOR: ("ovgu-sar", "monitor", {"w_per_adc2": 1e-4, "tells_while_watching": 1.0}),
     DeviceRole.NETWORK_ANALYSER: ("nanovna", "analyser", {}),
     DeviceRole.TUNER: ("rfautomate", "tuner", {"boot_s": 0.0}),
     DeviceRole.ATTENUATOR: ("i3m-attenuator", "attenuator", {"min_gain_db": 50.0, "max_gain_db": 76.0, "boot_s": 0.0}),
@@ -51,6 +51,8 @@ class VirtualBoxes:
         The truth that they share; a new one if None.
     via
         Kind of line.
+    is_real_time
+        False when the console plays faster than time: the SAR monitor then adds up over the scanner's own time.
 
     Attributes
     ----------
@@ -67,7 +69,9 @@ class VirtualBoxes:
         *,
         plant: Plant | None = None,
         via: Literal["pty", "tcp"] = "tcp",
+        is_real_time: bool = True,
     ) -> None:
+        self._is_real_time = is_real_time
         self.plant, self.coil = plant or Plant(), CoilCircuit.for_frequency(larmor_hz)
         self._links = tuple(links)
         self._lines: dict[Any, VirtualLine] = {}
@@ -131,6 +135,7 @@ class VirtualBoxes:
                 self.plant,
                 w_per_adc2=options.get("w_per_adc2", 1e-4),
                 is_peak_squared=options.get("peak_limit_power", 1.0) == 2,
+                is_real_time=self._is_real_time,
             ),
             "rfautomate": lambda: VirtualTuner(self.plant, length=int(options.get("frame_length", 17))),
         }

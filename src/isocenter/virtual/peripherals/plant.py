@@ -45,6 +45,9 @@ class PlantState:
         The console's gradient outputs are zero and stay so.
     forward_w, reflected_share
         RF power sent to the coil [W], and the share that comes back.
+    played_s, played_j
+        Scanner's own time until which the console has played [s], and all the energy that it has sent to the coil [J]; for
+        boxes of a scanner that plays faster than time.
     capacitors
         Codes of series, tune and match, five bits each, 1 is in.
     analyser_connected
@@ -76,6 +79,8 @@ class PlantState:
     gradients_zero: bool = True
     forward_w: float = 0.0
     reflected_share: float = 0.0
+    played_s: float = 0.0
+    played_j: float = 0.0
     capacitors: tuple[int, int, int] = (0, 0, 0)
     analyser_connected: bool = False
     attenuator_db: float = 0.0

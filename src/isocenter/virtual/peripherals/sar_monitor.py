@@ -32,6 +32,9 @@ class VirtualSarMonitor:
         Lengths of the two running means [s]; shorter ones make tests quick.
     is_peak_squared
         True: it compares the limit of the peak with squared units.
+    is_real_time
+        False on a scanner that plays faster than time: what a run sent is added up when it has ended, over the time that the
+        run would have taken; between runs time passes as it does.
     ends_with_tab
         Frames to the computer end with CR LF TAB instead of CR LF.
     """
@@ -43,6 +46,7 @@ class VirtualSarMonitor:
         w_per_adc2: float = 1e-4,
         windows_s: tuple[float, float] = (10.0, 360.0),
         is_peak_squared: bool = False,
+        is_real_time: bool = True,
         ends_with_tab: bool = True,
         reflected_limit: float = 0.2,
         clock: Callable[[], float] = time.monotonic,
@@ -53,7 +57,8 @@ class VirtualSarMonitor:
         self._input = b""
         self._means = [_RunningMean(window_s) for window_s in windows_s]
         self._limits = {"l10s": 0, "l6m": 0, "tran": 0}
-        self._last_s = clock()
+        self._is_real_time, self._time_s, self._last_s = is_real_time, 0.0, clock()
+        self._played_s, self._played_j = plant.state.played_s, plant.state.played_j
         self.is_watching = False
         self.tripped_by = ""
         self._set_relay()
@@ -73,15 +78,13 @@ class VirtualSarMonitor:
 
     def tick(self) -> Sequence[Reply]:
         """Integrate the power, and trip."""
-        now_s = self._clock()
-        elapsed_s, self._last_s = now_s - self._last_s, now_s
+        elapsed_s, forward_w = self._passed()
         if not self.is_watching:
             return ()
         state = self._plant.state
-        forward_w = state.forward_w if state.rf_playing else 0.0
         adc2 = min(forward_w / self._w_per_adc2, 4095.0**2)
         for mean in self._means:
-            mean.add(adc2, elapsed_s, now_s)
+            mean.add(adc2, elapsed_s, self._time_s)
         peak = adc2 if self._is_peak_squared else adc2**0.5
         for reason, is_over in (
             ("tranlimit", peak > self._limits["tran"]),
@@ -94,6 +97,20 @@ class VirtualSarMonitor:
                 self._set_relay()
                 return (self._frame("SARstop"), self._frame(reason))
         return ()
+
+    def _passed(self) -> tuple[float, float]:
+        """Time since it last looked [s], and the mean forward power in it [W]."""
+        state, now_s = self._plant.state, self._clock()
+        elapsed_s, self._last_s = now_s - self._last_s, now_s
+        ran_s, energy_j = state.played_s - self._played_s, state.played_j - self._played_j
+        self._played_s, self._played_j = state.played_s, state.played_j
+        forward_w = state.forward_w if state.rf_playing else 0.0
+        if not self._is_real_time:
+            is_over = ran_s > 0
+            elapsed_s = ran_s if is_over else 0.0 if state.rf_playing else elapsed_s
+            forward_w = energy_j / ran_s if is_over else 0.0
+        self._time_s += elapsed_s
+        return elapsed_s, forward_w
 
     def _end_of_frame(self) -> int:
         """The first line end at which the CRC fits; else the last one when nothing follows it: a bad frame."""
@@ -118,13 +135,18 @@ class VirtualSarMonitor:
             return ("SARstop" if was_watching else "stop",)
         if text == "start":
             return self._start()
-        return self._configure(text)
+        return self._measured(text) or self._configure(text)
+
+    def _measured(self, text: str) -> tuple[str, ...]:
+        """Running means in squared units, also while it watches; nothing for another question."""
+        names = ("r10sec", "r6min")
+        return (str(round(self._means[names.index(text)].value)),) if text in names else ()
 
     def _start(self) -> tuple[str, ...]:
         if self.tripped_by:
             return (self.tripped_by,)
+        self._passed()  # what was before it watched counts as nothing
         self.is_watching = True
-        self._last_s = self._clock()
         self._set_relay()
         return ("start",)
 
@@ -169,8 +191,9 @@ class _RunningMean:
         return self._sum / self._window_s
 
     def add(self, power: float, duration_s: float, now_s: float) -> None:
-        self._parts.append((now_s, power * duration_s))
-        self._sum += power * duration_s
+        energy = power * min(duration_s, self._window_s)
+        self._parts.append((now_s, energy))
+        self._sum += energy
         while self._parts and self._parts[0][0] <= now_s - self._window_s:
             self._sum -= self._parts.popleft()[1]
         if not self._parts:

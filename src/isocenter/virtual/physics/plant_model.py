@@ -55,6 +55,7 @@ class PlantSignalModel:
         self._forward_w = _FORWARD_W if math.isnan(known_w) else known_w
         self._gain_db = 0.0
         self._best_share = 1.0
+        self._run = (0.0, 0.0)  # when the run that is played ends [s], and its energy [J]
         if boxes is not None:
             tuned = boxes.plant.change("tuner", capacitors=boxes.coil.best_setting(self._larmor_hz))
             self._gain_db = tuned.attenuator_db
@@ -85,8 +86,18 @@ class PlantSignalModel:
 
     def ended(self, gradients_zero: bool) -> None:
         """A run is over, or its client has gone."""
-        if self._boxes is not None:
-            self._boxes.plant.change("console", rf_playing=False, gradients_zero=gradients_zero, forward_w=0.0)
+        if self._boxes is None:
+            return
+        plant, (end_s, energy_j) = self._boxes.plant, self._run
+        self._run = (end_s, 0.0)
+        plant.change(
+            "console",
+            rf_playing=False,
+            gradients_zero=gradients_zero,
+            forward_w=0.0,
+            played_s=end_s,
+            played_j=plant.state.played_j + energy_j,
+        )
 
     def _share(self) -> float:
         """Power that gets into the coil, and signal that gets out, over those of the coil when it is tuned."""
@@ -98,6 +109,7 @@ class PlantSignalModel:
         """What this run sends, and how warm the magnet is."""
         assert self._boxes is not None
         forward_w = self._forward_w * _mean_square(playback) if state.can_transmit else 0.0
+        self._run = (playback.start_s + playback.duration_s, forward_w * playback.duration_s)
         self._boxes.plant.change(
             "console",
             rf_playing=forward_w > 0,

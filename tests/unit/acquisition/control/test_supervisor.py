@@ -101,7 +101,13 @@ def test_a_device_that_is_switched_on_while_stop_is_pressed_ends_up_off(rig):
     assert "on" not in [what for role, what, _ in rig.log if role is RF], "RF came on after Stop"
 
 
-@pytest.mark.parametrize("name", sorted(name for name, row in MATRIX.items() if row.action is FaultAction.TRIP))
+NOT_REPORTED = ("coil_unknown",)  # seen when something is set, and gone when it is; tests/integration/control has it
+
+
+@pytest.mark.parametrize(
+    "name",
+    sorted(name for name, row in MATRIX.items() if row.action is FaultAction.TRIP and name not in NOT_REPORTED),
+)
 def test_a_fault_that_a_device_reports_stops_the_scan_with_its_sentence(rig, name):
     rig.connect()
     cancel = Event()
