@@ -10,11 +10,15 @@ from threading import Event
 import numpy as np
 import pytest
 
+from isocenter.app.exam_service import ExamService
 from isocenter.app.exams import new_exam, phantom_patient
 from isocenter.app.images import make_images
 from isocenter.app.prepare import prepare
+from isocenter.app.service import ControlChanged, ItemState, MessageRaised, QueueChanged
 from isocenter.app.session import ScannerSession
 from isocenter.config.hardware import load_scanner
+from isocenter.domain.calibration import Quantity
+from isocenter.domain.control import FaultAction
 from isocenter.domain.errors import StorageError
 from isocenter.domain.geometry import PatientPosition
 from isocenter.domain.scan import EndReason, Protocol
@@ -220,3 +224,35 @@ def test_a_drift_that_needs_a_pause_is_taken_out_on_both_sides_of_it(tmp_path, s
         without = np.linalg.norm(picture(path) - steady) / np.linalg.norm(steady)
         assert with_step < 0.15
         assert without > 0.4
+
+
+def test_through_the_queue_as_the_window_uses_it(tmp_path):
+    """The pause is told, the value is kept with the prescan's, the next scan begins at it."""
+    messages, statuses = [], []
+    with scanner(tmp_path, magnet=MagnetFaults(jump_c=JUMP_C, jump_s=AT_S)) as one:
+        service = ExamService(one.session, tmp_path, is_prescan_at_start=False)
+        service.listen(lambda event: messages.append(event.problem) if isinstance(event, MessageRaised) else None)
+        service.listen(lambda event: statuses.append(event.control) if isinstance(event, ControlChanged) else None)
+        ended = Event()
+        service.listen(lambda event: ended.set() if isinstance(event, QueueChanged) and _is_over(event.items) else None)
+        try:
+            exam = service.start_exam(phantom_patient(), PatientPosition.HFS, "HEAD")
+            service.add(SCAN)
+            service.start()
+            assert ended.wait(100.0)
+            (item,) = service.queue
+            assert (item.state, item.note) == (ItemState.DONE, "")
+            assert any("The scan waits while it is measured again" in text for text in messages)
+            assert len(events(item.folder, "pause")) == 1
+            (value,) = [one for one in service._prescan_job.values if one.quantity is Quantity.LARMOR]
+            assert value.value[0] == pytest.approx(SCANNER.magnet.larmor_hz + JUMP_HZ, abs=20.0)
+            assert one.session.calibration.larmor_hz == value.value[0]
+            assert any(fault.action is FaultAction.PAUSE for status in statuses for fault in status.faults)
+            assert not service.control.faults
+            assert find_scans(tmp_path / exam.exam_id / "prescan")
+        finally:
+            service.close()
+
+
+def _is_over(items):
+    return bool(items) and all(item.state in (ItemState.DONE, ItemState.STOPPED, ItemState.FAILED) for item in items)
