@@ -97,10 +97,10 @@ MATRIX: Final[dict[str, FaultRow]] = {
     ),
     "rf_above_predicted": FaultRow(
         action=A.WARN,
-        problem="The RF monitor measured clearly more power than was computed before the scan, so the exposure that is shown "
+        problem="The RF monitor measured clearly more power than was computed before the scan: the exposure that is shown "
         "beforehand is too low.",
-        remedy="Look at the measured exposure. Repeat the prescan; if it stays so, call service before scanning people: the "
-        "amplifier's power in the hardware file or the monitor's calibration is wrong.",
+        remedy="Look at the measured exposure. Repeat the prescan; if it stays so, call service before scanning people: "
+        "the amplifier's power in the hardware file or the monitor's calibration is wrong.",
     ),
     "reflected": FaultRow(
         action=A.TRIP,
@@ -129,15 +129,15 @@ MATRIX: Final[dict[str, FaultRow]] = {
     ),
     "coil_unknown": FaultRow(
         action=A.TRIP,
-        problem="The {device} has not confirmed its relays: nobody knows whether the coil is tuned, or still connected to the "
-        "network analyser instead of the scanner. Nothing is transmitted.",
-        remedy="Look after the patient. Switch the {device} off and on, check its cable, then press Make ready and repeat the "
-        "prescan.",
+        problem="The {device} has not confirmed its relays: nobody knows whether the coil is tuned, or still connected to "
+        "the network analyser instead of the scanner. Nothing is transmitted.",
+        remedy="Look after the patient. Switch the {device} off and on, check its cable, then press Make ready and repeat "
+        "the prescan.",
     ),
     "gain_unknown": FaultRow(
         action=A.BLOCK,
-        problem="The {device} has not confirmed the receiver's gain, so nobody knows how strong signals arrive. Clinical scans "
-        "are blocked.",
+        problem="The {device} has not confirmed the receiver's gain, so nobody knows how strong signals arrive. Clinical "
+        "scans are blocked.",
         remedy="Switch the {device} off and on, check its cable, then run the prescan, which sets the gain.",
     ),
     "gradient_uncalibrated": FaultRow(
