@@ -76,8 +76,8 @@ class ScannerLink(BoardCurrentsLink):
         self._is_closed = False
         self.control = ScannerControl(scanner, is_virtual=is_virtual)
         self.supervisor = self.control.supervisor
-
         self.coil = CoilSettings(self.supervisor, self.control.line_of)
+
     def forget_frequency(self) -> None:
         """The console was connected anew; nothing is known of a frequency here."""
 
@@ -118,8 +118,8 @@ class ScannerLink(BoardCurrentsLink):
             safe = self._hardware.call(self._console.make_safe, timeout_s=_SAFE_TIMEOUT_S, doing="bring the outputs to zero")
             self.judge_currents(safe)
             self.supervisor.console_zero(safe.verified, detail=safe.messages[-1].text if safe.messages else "")
-        return identity
             self.coil.settle()
+        return identity
 
     def _margin_s(self, identity: ConsoleIdentity) -> float:
         if self._segment_margin_s is not None:
@@ -200,8 +200,8 @@ class ScannerLink(BoardCurrentsLink):
                 "The console has not confirmed that every output is at zero.",
                 "Look after the patient, switch the amplifiers off by hand, restart the console, then press Make ready.",
             )
-        self.supervisor.reset(person)
         self.coil.settle()  # where that fails, the reset names it and refuses
+        self.supervisor.reset(person)
         if self.identity is None:  # the scan that was stopped failed with its link
             with contextlib.suppress(ConsoleError):  # the console's light says why; Start tries again
                 self.connect()
