@@ -20,8 +20,19 @@ _LIBRARIES = ("numpy", "scipy", "numba", "h5py", "ismrmrd", "pypulseq", "pydicom
 _BROKEN = (ImportError, OSError, RuntimeError, AttributeError, TypeError, ValueError)  # what a half-installed library raises
 
 
-def examine(scanner_name: str, data_folder: Path, *, with_console: bool, host: str = "", port: int = 0) -> Iterator[Finding]:
-    """Check computer, libraries, hardware file and, if asked, the console and all devices; yields findings as they come."""
+def examine(
+    scanner_name: str,
+    data_folder: Path,
+    *,
+    with_console: bool,
+    with_self_test: bool = False,
+    host: str = "",
+    port: int = 0,
+) -> Iterator[Finding]:
+    """Check computer, libraries, hardware file and, if asked, the console and all devices; yields findings as they come.
+
+    ``with_self_test`` also tries the scanner itself, for which nobody may be inside.
+    """
     yield Finding(
         what="Python",
         health=Health.GOOD if sys.version_info >= (3, 11) else Health.BAD,
@@ -48,6 +59,10 @@ def examine(scanner_name: str, data_folder: Path, *, with_console: bool, host: s
 
         yield from _console_findings(at_address(scanner, host, port))
         yield from device_findings(scanner)
+    if with_self_test:
+        from isocenter.app.self_test import self_test
+
+        yield from self_test(at_address(scanner, host, port), data_folder)
 
 
 def _attempt(what: str, work: Callable[[], str], remedy: str) -> Finding:

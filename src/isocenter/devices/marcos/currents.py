@@ -68,6 +68,25 @@ class BoardReader:
                 )
 
 
+def probe(
+    reader: BoardReader, full_scale_a: float, current_a: float, *, pause: Callable[[float], Any] = time.sleep
+) -> tuple[tuple[float, float], ...]:
+    """Currents of channels x, y, z while each in turn is told ``current_a`` and its negative [A]; zero afterwards."""
+    code = round(current_a / full_scale_a * FULL_SCALE)
+    seen = []
+    for channel in range(3):
+        try:
+            pair = []
+            for told in (code, -code):
+                reader.set(channel, told)
+                pause(_SETTLE_S)
+                pair.append(reader.read(channel, _N_READS) * full_scale_a)
+        finally:
+            reader.set(channel, 0)
+        seen.append((pair[0], pair[1]))
+    return tuple(seen)
+
+
 def calibrate(
     reader: BoardReader,
     full_scale_a: float,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from isocenter.devices.marcos import isa
 from isocenter.devices.marcos.correction import CurrentCorrection
-from isocenter.devices.marcos.currents import BoardReader, calibrate
+from isocenter.devices.marcos.currents import BoardReader, calibrate, probe
 from isocenter.devices.marcos.encode import MarcosProgram, encode_segment
 from isocenter.devices.marcos.isa import Buffer, Register
 from isocenter.devices.marcos.messages import explain_all, remedy_for
@@ -183,6 +183,16 @@ class MarcosConsole:
             self.open()
         try:
             return calibrate(BoardReader(self._outputs, full_scale_a), full_scale_a, max_a, cancel)
+        finally:
+            self._outputs.zero()
+
+    def probe_currents(self, full_scale_a: float, current_a: float) -> tuple[tuple[float, float], ...]:
+        """Currents that a GPA-FHDO gives for ``current_a`` and its negative, channels x, y, z [A]; zero afterwards."""
+        self._claim()
+        if self._gradients.board is not GradientBoard.GPA_FHDO:
+            raise ConfigError("This gradient board cannot be read back.", "Look at its currents with a clamp meter.")
+        try:
+            return probe(BoardReader(self._outputs, full_scale_a), full_scale_a, current_a)
         finally:
             self._outputs.zero()
 
