@@ -34,10 +34,10 @@ def scan_notes(
 def pause_notes(segments: tuple[Segment, ...], recovered: Recovery | None, clock_hz: float) -> list[str]:
     """What the pauses between segments leave, and parts that are too long to be stopped in good time."""
     found = []
-    if recovered is not None and recovered.error > TOLD_ERROR:
+    if recovered is not None and recovered.residual_share > TOLD_ERROR:
         found.append(
             f"The repetition time leaves no room for the console's pauses: {recovered.pause_s * 1e3:.0f} ms of extra rest "
-            f"make the shots after each up to {recovered.error * 100:.0f} % brighter. A longer TR avoids it."
+            f"make the shots after each up to {recovered.residual_share * 100:.0f} % brighter. A longer TR avoids it."
         )
     longest_s = max((segment.end_tick for segment in segments), default=0) / clock_hz
     if longest_s > STOP_WITHIN_S - SEGMENT_MARGIN_S - WATCH_TICK_S:

@@ -61,13 +61,13 @@ class Recovery:
         Played again without reception.
     pause_s
         How much longer that repetition is [s].
-    error
+    residual_share
         Longitudinal magnetisation at the first shot that is measured then, over that of the steady state, less 1.
     """
 
     n_shots: int
     pause_s: float
-    error: float
+    residual_share: float
 
 
 def shot_pulses(pulses: Pulses) -> Ints:
@@ -165,7 +165,7 @@ def recovery(pulses: Pulses, starts: Ints, clock_hz: float, pause_s: float, room
         Length of a segment [s]; a third of it may go to shots that are played again.
     """
     if len(starts) < 2:
-        return Recovery(n_shots=0, pause_s=pause_s, error=0.0)
+        return Recovery(n_shots=0, pause_s=pause_s, residual_share=0.0)
     slices = slice_count(pulses)
     spacing_s = float(np.median(np.diff(pulses.start_tick[starts]))) / clock_hz
     excitations = pulses.flip_rad[pulses.kind == "e"]
@@ -179,7 +179,7 @@ def recovery(pulses: Pulses, starts: Ints, clock_hz: float, pause_s: float, room
         step *= _phase_period(pulses.phase_rad[starts], most)
     n_shots = min(needed * slices, most) // step * step if step else 0
     left = (_deviation(flip, repetition_s, pause_s, n_shots // slices, t1_s) for t1_s in _T1_S)
-    return Recovery(n_shots=n_shots, pause_s=pause_s, error=max(left))
+    return Recovery(n_shots=n_shots, pause_s=pause_s, residual_share=max(left))
 
 
 def _phase_period(phase_rad: Floats, most: int) -> int:
