@@ -44,7 +44,8 @@ def main(out: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         own = Path(folder) / "config"
         os.environ["XDG_CONFIG_HOME"] = str(own)  # nothing of whoever makes the pictures is seen in them
-        for scenario, walk in (("osii-one-brain", pictures), ("noisy-ward", derived_pictures)):
+        walks = (("osii-one-brain", pictures), ("noisy-ward", derived_pictures), ("service-ball", service_pictures))
+        for scenario, walk in walks:
             shell = Shell()
             shell.resize(*SMALL)
             shell.show()
@@ -215,6 +216,41 @@ def derived_pictures(program: Program, save: Callable[[str], None]) -> None:
     until(lambda: exam.status.is_exercise)
     program.commands.go_to(program.scanner)
     save("exercise")
+
+
+def service_pictures(program: Program, save: Callable[[str], None]) -> None:
+    """A scanner that nobody has calibrated: the word of a person, two calibrations, their history."""
+    shell, service = program.shell, program.commands.service
+    program.commands.go_to(program.service)
+    save("service-never")
+    program.commands.confirm_phantom()
+    sheet = shell.sheet
+    sheet.empty.setChecked(True)
+    for line, text in zip(sheet.centre, ("16", "-8", "24"), strict=True):
+        line.setText(text)
+    sheet.person.setText("A. Service")
+    save("service-phantom")
+    sheet.submit()
+    until(lambda: service.status.confirmation is not None)
+    for name in ("gradient_currents", "gradient_scale"):
+        until(lambda: not service.why_not_measure() or service.status.pending is not None)
+        service.measure(name)
+        until(lambda: service.status.current is not None)
+        until(lambda: not program.exam.status.is_running and service.status.pending is not None)
+        if name == "gradient_scale":
+            save("service")
+            shell.resize(*LARGE)
+            save("service-1920")
+            shell.resize(*SMALL)
+        service.accept()
+        until(lambda: service.status.pending is None)
+    service.measure("gradient_scale")
+    until(lambda: service.status.pending is not None)
+    service.keep()
+    until(lambda: service.status.pending is None)
+    program.commands.show_calibration_history()
+    save("service-history")
+    shell.sheet.dismiss()
 
 
 def fraction(program: Program) -> float:

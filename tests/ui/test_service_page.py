@@ -227,7 +227,7 @@ def test_the_boards_currents_and_keeping_the_old_ones(page, program, qtbot, serv
     assert row_of(page, "gradient_currents").state.text() == "? never measured"
     assert service._session._currents is None
     press(qtbot, program, Qt.Key.Key_H)
-    assert "not taken into use by A. Service" in program.shell.sheet.detail.text()
+    assert "Not taken into use by A. Service" in program.shell.sheet.detail.text()
     assert not program.shell.sheet.accept.isEnabled()
     program.shell.sheet.dismiss()
 

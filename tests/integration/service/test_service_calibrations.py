@@ -333,3 +333,36 @@ def test_a_board_that_cannot_be_read_says_so(tmp_path, monkeypatch):
 def test_a_virtual_scanner_leaves_nothing_to_a_real_one_of_the_same_name(desk):
     assert desk.service._service_job._store.path.name == "virtual-osii-one.jsonl"
     assert desk.service._prescan_job._store.path.name == "virtual-osii-one.jsonl"
+
+
+def test_stop_ends_the_currents_at_once_and_at_zero(desk):
+    service = desk.service
+    service.confirm_service("A. Service", PHANTOM, is_empty=True)
+    service.measure_service("gradient_currents")
+    until(lambda: service.control.state.value == "scanning", 10)
+    began_s = time.monotonic()
+    service.stop()
+    until(lambda: not service.status.is_running)
+    assert time.monotonic() - began_s < 1.0
+    assert desk.row("gradient_currents").state is StepState.STOPPED
+    assert service.control.state.value == "safe"
+    safe = service._session._hardware.call(service._session._make_safe, timeout_s=10, doing="be safe")
+    assert np.abs(safe.zero_currents_share).max() < 1e-3
+    service.make_ready("A. Service").result(20)
+
+
+def test_a_console_that_goes_away_while_currents_flow_stops_the_scanner(tmp_path, monkeypatch):
+    monkeypatch.setattr(service_calibrations, "service_steps", quick_steps)
+    with Desk(tmp_path) as desk:
+        service = desk.service
+        service.confirm_service("A. Service", PHANTOM, is_empty=True)
+        service.measure_service("gradient_currents")
+        until(lambda: service.control.state.value == "scanning", 10)
+        desk.server.stop()
+        until(lambda: not service.status.is_running, 60)
+        row = desk.row("gradient_currents")
+        assert row.result.verdict is Verdict.FAIL
+        assert row.result.remedy.endswith("The old value stays in use.")
+        assert not row.is_pending
+        assert service.control.state.value == "safe"
+        assert service.control.cause.name == "console_lost"

@@ -145,7 +145,7 @@ def history_line(entry: HistoryEntry) -> HistoryLine:
             number=entry.number,
             health="bad",
             text=translate("Service", "{0} · not used · {1}").format(when, entry.by),
-            detail=entry.refused,
+            detail=f"{entry.refused[:1].upper()}{entry.refused[1:]}",
             why_not=translate("Service", "This was not taken into use; one cannot go back to it."),
         )
     value = entry.values[0]

@@ -5,7 +5,7 @@ from typing import Final
 
 from PySide6.QtCore import Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QFocusEvent, QKeyEvent, QMouseEvent
-from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from isocenter.ui.action import ActionButton, ActionSet
 from isocenter.ui.text import translate
@@ -18,6 +18,7 @@ _LIST_SHARE: Final = 13
 _DETAIL_SHARE: Final = 10
 _LEAST_PLOT_PX: Final = 150
 _LEAST_DETAIL_PX: Final = 500
+_ROW_PX: Final = 60
 
 
 def _wrapped(style: str = "small") -> QLabel:
@@ -43,22 +44,23 @@ class CalibrationRow(QFrame):
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self._model = model
         self.name = ""
-        grid = QGridLayout(self)
-        grid.setContentsMargins(12, 4, 8, 4)
-        grid.setHorizontalSpacing(12)
-        grid.setVerticalSpacing(1)
-        for column, stretch in enumerate((7, 12)):
-            grid.setColumnStretch(column, stretch)
+        self.setFixedHeight(_ROW_PX)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(12, 2, 8, 2)
+        row.setSpacing(12)
         self.title, self.value = _elided("small"), _elided("small")
         self.state, self.detail, self.holds = _elided("small"), _elided("muted"), _elided("muted")
-        grid.addWidget(self.title, 0, 0)
-        grid.addWidget(self.state, 1, 0)
-        grid.addWidget(self.value, 0, 1)
-        grid.addWidget(self.detail, 1, 1)
-        grid.addWidget(self.holds, 2, 1)
+        for labels, stretch in (((self.title, self.state), 7), ((self.value, self.detail, self.holds), 12)):
+            column = QVBoxLayout()
+            column.setSpacing(1)
+            column.addStretch(1)
+            for label in labels:
+                column.addWidget(label)
+            column.addStretch(1)
+            row.addLayout(column, stretch)
         self.measure = QPushButton(translate("Service", "Measure"))
         self.measure.clicked.connect(self._on_measure)
-        grid.addWidget(self.measure, 0, 2, 3, 1)
+        row.addWidget(self.measure)
 
     def show_line(self, line: CalibrationLine) -> None:
         """Show news of it."""
@@ -69,6 +71,8 @@ class CalibrationRow(QFrame):
         self.value.setText(line.value)
         self.detail.setText(line.detail)
         self.holds.setText(line.holds)
+        self.detail.setVisible(bool(line.detail))
+        self.holds.setVisible(bool(line.holds))
         self.measure.setEnabled(not line.why_not_measure)
         self.measure.setToolTip(line.why_not_measure or translate("Service", "Measure {0}").format(line.title))
         self.measure.setAccessibleName(translate("Service", "Measure {0}").format(line.title))

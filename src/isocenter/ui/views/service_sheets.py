@@ -4,7 +4,7 @@
 import math
 from typing import Final
 
-from PySide6.QtCore import Qt, Slot
+from PySide6.QtCore import QSize, Qt, Slot
 from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QCheckBox, QGridLayout, QLabel, QLineEdit, QListWidget, QListWidgetItem, QPushButton, QWidget
 
@@ -17,6 +17,7 @@ from isocenter.ui.widgets.labels import GLYPHS, set_health, state_text, styled
 from isocenter.ui.widgets.sheet import Sheet
 
 _LIST_PX: Final = 230
+_ITEM_PX: Final = 28
 _TONES: Final = {"good": theme.GOOD, "bad": theme.MUTED, "unknown": theme.TEXT}
 
 
@@ -139,6 +140,7 @@ class HistorySheet(Sheet):
         for line in self._lines:
             glyph = {"good": GLYPHS["good"], "bad": GLYPHS["bad"]}.get(line.health, "○")
             item = QListWidgetItem(f"{glyph}  {line.text}")
+            item.setSizeHint(QSize(0, _ITEM_PX))
             item.setForeground(QColor(_TONES[line.health]))
             item.setToolTip(f"{line.text}\n{line.detail}")
             self.list.addItem(item)
