@@ -252,7 +252,8 @@ def _fit(scaled: Floats, unit: float, timing: EddyTiming, n_terms: int) -> tuple
     )
     jacobian = np.concatenate([table, slopes], axis=1) / sigma[:, np.newaxis]
     chi = float(np.sum(((table @ shares - scaled) / sigma) ** 2)) / max(len(scaled) - 2 * n_terms, 1)
-    spread = np.sqrt(np.diag(np.linalg.pinv(jacobian.T @ jacobian)) * max(chi, 1.0))
+    variance = np.diag(np.linalg.pinv(jacobian.T @ jacobian)) * max(chi, 1.0)
+    spread = np.sqrt(np.maximum(variance, 0.0))  # rounding may leave less than nothing of one that is not determined
     fit = EddyFit(
         shares=shares,
         time_constants_s=np.exp(log_tau),

@@ -34,6 +34,8 @@ _SURPRISE: Final = 1.15
 _SLACK_HZ: Final = 3.0
 _ROUGH_HZ: Final = 60.0
 _ORDER: Final = 5
+_TR_S: Final = 0.5
+"""Longer than a segment may be: each shot is then a segment of its own, and the shim pauses after every one alike."""
 
 
 def map_parameters(phantom: ServicePhantom, averages: int) -> dict[str, float | int | str | bool]:
@@ -48,6 +50,7 @@ def map_parameters(phantom: ServicePhantom, averages: int) -> dict[str, float | 
         "n_phase": n,
         "n_slab": n,
         "averages": averages,
+        "tr_s": _TR_S,
         "bandwidth_hz": 40e3,
     }
 
