@@ -15,6 +15,7 @@ from isocenter.compiler.check import check_scan
 from isocenter.compiler.interpret.scan import compile_scan
 from isocenter.compiler.pulseq.reader import read_pulseq
 from isocenter.config.hardware import load_scanner
+from isocenter.domain.control import LONGEST_PART_S
 from isocenter.domain.errors import ConsoleError, WrongState
 from isocenter.domain.geometry import PatientPosition
 from isocenter.domain.scan import EndReason, Protocol
@@ -102,6 +103,29 @@ def test_a_scan_in_segments_measures_what_it_measures_in_one_piece(scene, name, 
     (few, whole), (many, parts) = samples
     assert many > few
     assert np.linalg.norm(whole - parts) < 0.01 * np.linalg.norm(whole)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "most"),
+    [
+        ("gre_3d", GRE | {"n_phase": 32, "dummy_shots": 60}, 0.01),
+        ("bssfp_3d", {"n_phase": 32, "n_slab": 4, "n_read": 48}, 0.05),
+        ("petra_3d", {"n_matrix": 12, "n_spokes": 100, "dummy_shots": 100, "bandwidth_hz": 10e3}, 0.04),
+    ],
+)
+def test_segments_short_enough_to_be_stopped_disturb_a_short_repetition_time_little(scene, name, parameters, most):
+    """The pause adds to a repetition; the oscillator must not lose the phase of what is left of the magnetisation."""
+    samples = []
+    for max_segment_s in (4.9, None):
+        prepared = scene.prepare(name, parameters, max_segment_s)
+        lengths_s = [segment.end_tick / prepared.scan.clock_hz for segment in prepared.scan.segments]
+        samples.append((len(lengths_s), read_raw(scene.measure(prepared)[0]).samples))
+        scene.model.reset()
+    (few, whole), (many, parts) = samples
+    assert few == 1
+    assert many > 4
+    assert max(lengths_s) < LONGEST_PART_S
+    assert np.linalg.norm(whole - parts) < most * np.linalg.norm(whole)
 
 
 FAULTS = {
