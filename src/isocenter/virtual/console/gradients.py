@@ -37,10 +37,11 @@ _DAC = 20  # codes of the eight outputs, four a board, signed
 _BEFORE = 28  # what they were before the transfer in flight
 _ENABLED = 36  # four flags: the output of an OCRA1 DAC has been switched on
 _NEEDS_INIT = 40
-_LOST = 41  # OCRA1 holds this flag until the next broadcast; reading the latch does not clear it
+_LOST = 41  # OCRA1 sets this flag anew with each word that it stores; reading the latch does not clear it
 _GAIN = 42  # of four GPA-FHDO outputs, millionths: current that flows over the one that the code asks for
 _OFFSET = 46  # of the same, codes: what flows at code 0
-_SIZE = 50
+_PERIOD = 50  # of the serial clock during the transfer in flight, one slot a board
+_SIZE = 52
 
 _Events = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
@@ -86,6 +87,7 @@ def _spoil(board: int, memory: NDArray[np.int64], n: int) -> int:
 @numba.njit(cache=True, nogil=True)
 def _start(board: int, memory: NDArray[np.int64], tick: int, clocks: int) -> None:
     memory[_START + board], memory[_CLOCKS + board], memory[_FLIGHT + board] = tick, clocks, 0
+    memory[_PERIOD + board] = _period(memory[_CTRL])
     for channel in range(4):
         memory[_BEFORE + 4 * board + channel] = memory[_DAC + 4 * board + channel]
 
@@ -115,17 +117,16 @@ def _strobe_ocra1(
     n: int,
 ) -> int:
     channel = word >> 25 & 3
-    if memory[_PENDING + channel]:
-        memory[_LOST] = OCRA1_DATA_LOST
-        memory[_LATCH] |= OCRA1_DATA_LOST
+    memory[_LOST] = OCRA1_DATA_LOST if memory[_PENDING + channel] else 0
+    memory[_LATCH] |= memory[_LOST]
     memory[_STORED + channel], memory[_PENDING + channel] = word & 0xFFFFFF, 1
+    spacing, before = tick - memory[_START + OCRA1], memory[_PERIOD + OCRA1]
+    if 3 < spacing < 24 * before + 5:
+        memory[_LATCH] |= OCRA1_ERROR  # also for a word that is only stored
     if not word >> 24 & 1:
         return n
     period = _period(memory[_CTRL])
-    spacing = tick - memory[_START + OCRA1]
-    if 3 < spacing < 24 * period + 5:
-        memory[_LATCH] |= OCRA1_ERROR
-    if spacing < 24 * period + 2:
+    if spacing < 24 * before + 2:
         return n  # goes out with the next broadcast
     _start(OCRA1, memory, tick, 24)
     memory[_LOST] = 0
@@ -163,9 +164,10 @@ def _strobe_fhdo(
     period = _period(memory[_CTRL])
     spacing = int(tick - memory[_START + FHDO])
     clocks = int(memory[_CLOCKS + FHDO])
-    if spacing < (clocks + 2) * period + 2:
+    before = memory[_PERIOD + FHDO]
+    if spacing < (clocks + 2) * before + 2:
         memory[_LATCH] |= FHDO_ERROR
-    if spacing < (clocks + 1) * period + 2:
+    if spacing < (clocks + 1) * before + 2:
         return int(_spoil(FHDO, memory, n))
     is_adc = word >> 30 & 1
     _start(FHDO, memory, tick, 32 if is_adc else 24)
@@ -192,7 +194,7 @@ def _set_ctrl(memory: NDArray[np.int64], value: int, tick: int, n: int) -> int:
     if value == memory[_CTRL]:
         return n
     for board in range(2):
-        period = _period(memory[_CTRL])
+        period = memory[_PERIOD + board]
         busy = tick - memory[_START + board] < (memory[_CLOCKS + board] + 1) * period + 2
         has_changed = (value ^ memory[_CTRL]) & (0xFC | 1 << board)
         if busy and has_changed and memory[_CTRL] >> board & 1:
@@ -310,10 +312,9 @@ class GradientCores:
     def status(self, tick: int) -> int:
         """The STATUS register at a tick of the console's own clock."""
         memory = self._memory
-        period = _period(int(memory[_CTRL]))
         status = int(memory[_ADC])
         for board, flag in ((OCRA1, STATUS_OCRA1_BUSY), (FHDO, STATUS_FHDO_BUSY)):
-            if tick - int(memory[_START + board]) < (int(memory[_CLOCKS + board]) + 1) * period + 2:
+            if tick - int(memory[_START + board]) < (int(memory[_CLOCKS + board]) + 1) * int(memory[_PERIOD + board]) + 2:
                 status |= flag
         return status
 

@@ -97,13 +97,59 @@ def test_ocra1_overwriting_what_was_not_sent():
     assert cores.take_latch() == OCRA1_DATA_LOST
 
 
-def test_ocra1_remembers_a_loss_until_the_next_broadcast():
+def test_ocra1_remembers_a_loss_until_it_stores_another_word():
     """Seen on the original server with simulated hardware: the warning comes with every run until then."""
     cores = cores_with("ocra1", 19)
     write(cores, ocra1(1000, 0, 11, broadcast=False) + ocra1(2000, 0, 22, broadcast=False))
     assert [cores.take_latch() for _ in range(2)] == [OCRA1_DATA_LOST] * 2
-    write(cores, ocra1(9000, 1, 3))
+    write(cores, ocra1(9000, 1, 3, broadcast=False))  # nothing waits in this channel
     assert [cores.take_latch() for _ in range(2)] == [OCRA1_DATA_LOST, 0]
+    write(cores, ocra1(10_000, 1, 4, broadcast=False))
+    assert [cores.take_latch() for _ in range(2)] == [OCRA1_DATA_LOST] * 2
+
+
+@pytest.mark.parametrize(("spacing", "flag"), [(3, 0), (4, OCRA1_ERROR), (484, OCRA1_ERROR), (485, 0)])
+def test_ocra1_word_that_is_only_stored_while_busy_sets_the_error_flag(spacing, flag):
+    """Fuzzed against the original's simulated hardware."""
+    cores = cores_with("ocra1", 19)
+    events = write(cores, ocra1(1000, 0, 11) + ocra1(1000 + spacing, 1, 22, broadcast=False))
+    assert events == [(1485, 0, 11)]
+    assert cores.take_latch() == flag
+
+
+DIVIDED = {
+    "ocra1": (0x301, lambda tick, code: ocra1(tick, 0, code)),
+    "gpa-fhdo": (0x302, lambda t, c: fhdo(t, 0, 0x8000 + c)),
+}
+
+
+@pytest.mark.parametrize(
+    ("board", "spacing", "flag", "codes"),
+    [
+        ("ocra1", 24 * 20 + 5, 0, [22]),  # the first is spoiled, since the divider changed before it was through
+        ("ocra1", 24 * 20 + 4, OCRA1_ERROR, [22]),
+        ("ocra1", 24 * 20 + 1, OCRA1_ERROR, []),
+        ("gpa-fhdo", 26 * 20 + 2, 0, [11, 22]),
+        ("gpa-fhdo", 26 * 20 + 1, FHDO_ERROR, [11, 22]),
+    ],
+)
+@pytest.mark.parametrize("divider", [4, 40])
+def test_a_transfer_in_flight_keeps_the_divider_with_which_it_began(board, spacing, flag, codes, divider):
+    """Fuzzed against the original's simulated hardware: another divider counts from the next transfer on."""
+    bits, make = DIVIDED[board]
+    cores = cores_with(board, 19)
+    writes = [*make(1000, 11), (1000 + spacing - 1, 0, bits | divider << 2), *make(1000 + spacing, 22)]
+    assert [code for _, _, code in write(cores, writes)] == codes
+    assert cores.take_latch() == flag
+
+
+@pytest.mark.parametrize(("board", "busy"), [("ocra1", STATUS_OCRA1_BUSY), ("gpa-fhdo", STATUS_FHDO_BUSY)])
+def test_busy_lasts_as_long_as_the_divider_of_its_transfer_says(board, busy):
+    bits, make = DIVIDED[board]
+    cores = cores_with(board, 19)
+    write(cores, [*make(1000, 11), (1400, 0, bits | 4 << 2)])
+    assert cores.status(1000 + 25 * 20 + 1) & busy
+    assert not cores.status(1000 + 25 * 20 + 2) & busy
 
 
 def test_ocra1_four_channels_change_together():
