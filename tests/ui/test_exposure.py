@@ -83,6 +83,22 @@ def test_a_checked_scan_says_its_exposures_before_start(waiting):
     sheet.dismiss()
 
 
+def test_what_the_monitor_measures_stands_beside_what_was_played_and_goes_when_it_says_nothing_more(waiting, monkeypatch):
+    waiting.actions["protocol.exposure"].trigger()
+    sheet, exam = waiting.shell.sheet, waiting.exam
+    played = tuple(exam.status.exposures)
+    measured = replace(HEAD, name="measured head SAR", label=Label.MEASURED, value=0.4)
+    monkeypatch.setattr(exam, "status", replace(exam.status, exposures=(*played, measured)))
+    sheet._on_status()
+    assert any("measured head SAR in 6 min" in text for text in sheet.texts)
+    assert "0.4 of 3.2 W/kg" in sheet.texts
+    monkeypatch.setattr(exam, "status", replace(exam.status, exposures=played))
+    sheet._on_status()
+    assert not any("measured head SAR" in text for text in sheet.texts)
+    assert "0.4 of 3.2 W/kg" not in sheet.texts
+    sheet.dismiss()
+
+
 def test_played_exposures_are_seen_in_the_banner_of_every_place(waiting, qtbot):
     program = waiting
     for place in (program.place, program.prescan, program.scanner):

@@ -155,6 +155,12 @@ def _fill(grid: QGridLayout, exposures: Sequence[Exposure]) -> None:
             label.setText(text)
             if column == 0:
                 set_health(label, line.health)
+    for row in range(len(exposures), grid.rowCount()):  # what nobody tells any more must not stand there as the present
+        for column in range(5 if exposures else 0):
+            item = grid.itemAtPosition(row, column)
+            label = item.widget() if item is not None else None
+            if isinstance(label, QLabel):
+                label.clear()
     if not exposures and grid.count() == 0:
         grid.addWidget(styled(QLabel(translate("Exposure", "Nothing is known.")), "muted"), 0, 0)
 
