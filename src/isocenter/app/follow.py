@@ -26,8 +26,10 @@ from isocenter.domain.scan import Protocol as ScanProtocol
 from isocenter.domain.scanner import Calibration, Scanner
 from isocenter.recon.receive import Samples
 
-MOST_PAUSES: Final = 2
+MOST_JUMPS: Final = 2
 """A magnet that jumps more often is not steady enough for any scan."""
+MOST_DOUBTS: Final = 4
+"""So often a scan is paused for a patient who moved; after that lines that disagree are taken for motion, and it goes on."""
 ASIDE_FOLDER: Final = "prescan"
 _REPEATED_S: Final = 60.0
 """What was measured longer before the jump was seen is not measured again, whatever its lines say."""
@@ -118,7 +120,7 @@ class FrequencyFollower:
         self._measure, self._say = measure, say
         self._tracker = FrequencyTracker(scan, lambda _: None, note=sink.note)
         self._start_s = np.array([segment.start_s for segment in scan.segments])
-        self.n_pauses = 0
+        self.n_pauses = self.n_jumps = 0
 
     # --- what the runner tells --------------------------------------------------------------------------------------
 
@@ -148,8 +150,8 @@ class FrequencyFollower:
             Stopped meanwhile; the measurement failed.
         """
         jump = self._tracker.jump
-        if jump is not None and jump.is_rather_motion(self._watch.warmer_c, self._scanner.magnet.drift_hz_per_c):
-            self._tell_motion(jump, "The magnet's temperature is steady.")
+        if jump is not None and (because := self._why_motion(jump)):
+            self._tell_motion(jump, because)
             jump = None
         if jump is not None:
             self._supervisor.fault("frequency_jump", detail=jump.text)
@@ -157,17 +159,20 @@ class FrequencyFollower:
             return None
         return self._pause(jump, cancel)
 
+    def _why_motion(self, jump: FrequencyJump) -> str:
+        """Why it is the patient and not the magnet, without measuring; empty where it may be the magnet."""
+        if jump.is_rather_motion(self._watch.warmer_c, self._scanner.magnet.drift_hz_per_c):
+            return "The magnet's temperature is steady."
+        n_doubts = self.n_pauses - self.n_jumps
+        if jump.may_be_motion and n_doubts >= MOST_DOUBTS:
+            return f"Each of {n_doubts} times before, the frequency was found unchanged."
+        return ""
+
     def _pause(self, jump: FrequencyJump | None, cancel: Event) -> Resume:
         """Measure the frequency while the scan waits; ``jump`` is None when only the temperature speaks of one."""
         self.n_pauses += 1
         why = jump.text if jump is not None else f"the magnet's temperature says more than {FREQUENCY_JUMP_HZ:.0f} Hz"
         self._sink.note("pause", reason=why, number=self.n_pauses)
-        if self.n_pauses > MOST_PAUSES:
-            raise ScanEnded(
-                f"The magnet's frequency left its limit {self.n_pauses} times in this scan ({why}), so the scan ended. "
-                "What was measured is kept.",
-                _STEADY,
-            )
         self._say(
             Health.WARNING, f"The magnet's frequency has changed: {why}. The scan waits while it is measured again.", ""
         )
@@ -188,7 +193,7 @@ class FrequencyFollower:
             measured_at=datetime.now().astimezone().isoformat(timespec="seconds"),
         )
         self._sink.note("frequency measured", larmor_hz=larmor_hz, sd_hz=result.values[0].sd[0], change_hz=change_hz)
-        return Resume(lo_hz=larmor_hz, first_readout=self._first(jump, change_hz))
+        return Resume(lo_hz=larmor_hz, first_readout=self._first(jump, change_hz, why))
 
     def _not_measured(self, why: str, problem: str, remedy: str) -> ScanEnded:
         self._sink.note("not measured", problem=problem)
@@ -198,14 +203,21 @@ class FrequencyFollower:
             remedy or _STEADY,
         )
 
-    def _first(self, jump: FrequencyJump | None, change_hz: float) -> int:
-        """From which readout on lines are measured again."""
+    def _first(self, jump: FrequencyJump | None, change_hz: float, why: str) -> int:
+        """From which readout on lines are measured again; raise ScanEnded for one jump too many."""
         everything = len(self._scan.readouts)
+        if jump is not None and abs(change_hz) < jump.limit_hz / 2:
+            self._tell_motion(jump, f"The frequency was measured again and has hardly changed ({change_hz:+.0f} Hz).")
+            return everything
+        self.n_jumps += 1
+        if self.n_jumps > MOST_JUMPS:
+            raise ScanEnded(
+                f"The magnet's frequency left its limit {self.n_jumps} times in this scan ({why}), so the scan ended. "
+                "What was measured is kept.",
+                _STEADY,
+            )
         if jump is None:
             self._say_new(change_hz, "")
-            return everything
-        if abs(change_hz) < jump.limit_hz / 2:
-            self._tell_motion(jump, f"The frequency was measured again and has hardly changed ({change_hz:+.0f} Hz).")
             return everything
         times_s = self._start_s[self._scan.segment_of_readout]
         first = max(jump.sure_until, int(np.searchsorted(times_s, jump.time_s - _REPEATED_S)))

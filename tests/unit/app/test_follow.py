@@ -189,7 +189,7 @@ def test_a_stop_and_a_broken_console_stay_what_they_are(rig, error):
 
 
 def test_the_third_time_ends_the_scan(rig):
-    rig.outcomes = [LARMOR_HZ + 800.0, LARMOR_HZ + 1600.0]
+    rig.outcomes = [LARMOR_HZ + 800.0, LARMOR_HZ + 1600.0, LARMOR_HZ + 2400.0]
     for _ in range(2):
         rig.jumps()
         assert rig.between() is not None
@@ -197,4 +197,17 @@ def test_the_third_time_ends_the_scan(rig):
     with pytest.raises(ScanEnded, match=r"3 times in this scan \(\+800 Hz.*kept") as caught:
         rig.between()
     assert "steady" in caught.value.remedy
-    assert len(rig.asked) == 2
+    assert len(rig.asked) == 3
+    assert not rig.supervisor.faults, "it was measured, so the next scan may begin"
+
+
+def test_a_restless_patient_ends_no_scan_and_pauses_it_only_so_often(rig, scan):
+    for number in range(7):
+        rig.outcomes = [LARMOR_HZ + 5.0]
+        rig.jumps(change_hz=(-1) ** number * 700.0)
+        assert (rig.between() is None) == (number >= 4)
+        assert "The patient has probably moved" in rig.said[-1]
+    assert len(rig.asked) == 4
+    rig.jumps(may_be_motion=False)
+    rig.outcomes = [LARMOR_HZ + 800.0]
+    assert rig.between() is not None, "what cannot be motion is measured"
