@@ -8,6 +8,10 @@ everywhere for what shifts the whole field; all other gradients of the shot are 
 
 The excitations come at equal times whatever the delay, so that the magnetisation is always the same. Every second average
 takes the signs in reverse order, so that a steady drift of the main field cancels.
+
+In front of each gradient stands a pulse of a twentieth of a degree, a preparation. It does nothing to the spins, but a scan
+with preparations is only cut into segments in front of them: a pause between the gradient and the excitation would be a
+longer delay.
 """
 
 from dataclasses import dataclass, replace
@@ -40,6 +44,7 @@ PI = 3.141592653589793
 AXES = ("x", "y", "z")
 SIGNS = (1, 0, -1)
 GENTLE_S = 200e-6
+MARK_RAD = 1e-3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +75,7 @@ class Plan:
     """Pulses, readout, and lengths of blocks [s]."""
 
     excite: Pulse
+    mark: Pulse
     readout: Readout
     lobe: Lobe
     before_s: float
@@ -82,6 +88,7 @@ def build(p: Parameters, system: System) -> Any:
     """Sequence for one scanner."""
     plan, player = _plan(p, system), Player(system)
     excite, adc = player.once(plan.excite.event), player.once(plan.readout.adc(system))
+    mark = player.once(plan.mark.event)
     area = plan.readout.area_per_m
     prephase, read = player.once(plan.lobe.make(p.axis, -area / 2)), player.once(plan.readout.gradient(p.axis))
     other = AXES[(AXES.index(p.axis) + 1) % 3]
@@ -93,7 +100,8 @@ def build(p: Parameters, system: System) -> Any:
     def shot(number_of: int, phase: int, average: int) -> None:
         gap_s = round(plan.delays_s[number_of] - plan.excite.centre_s, 9)
         pulse = pulses[phase]
-        player.block(round(plan.lead_s - tested.duration_s - gap_s, 9))
+        player.block(round(plan.lead_s - plan.mark.block_s - tested.duration_s - gap_s, 9))
+        player.block(plan.mark.block_s, mark)
         player.block(tested.duration_s, *([pulse] if pulse is not None else []))
         player.block(gap_s)
         player.block(plan.excite.block_s, excite)
@@ -124,6 +132,7 @@ def build(p: Parameters, system: System) -> Any:
 def _plan(p: Parameters, system: System) -> Plan:
     """Everything that is settled before the first block, or what must change for it to be possible."""
     excite = system.hard_pulse(PI / 2, p.rf_s, use="excitation")
+    mark = system.hard_pulse(MARK_RAD, p.rf_s, use="saturation")
     readout = system.readout(
         p.fov_m, p.n_read // 2 * 2 + 1, dwell_for(p.bandwidth_hz), bandwidth_name="bandwidth_hz", fov_name="fov_m"
     )
@@ -145,7 +154,7 @@ def _plan(p: Parameters, system: System) -> Plan:
     spoil_s = max(2e-3, up(system.lobe_s(4 * readout.area_per_m)))
     last_s = max(nearest(p.last_delay_s), nearest(p.first_delay_s))
     shot_s = round(excite.centre_s + te_s + readout.duration_s / 2 + spoil_s, 9)
-    shortest_s = up(shot_s + nearest(p.pulse_s) + last_s + RASTER_S)
+    shortest_s = up(shot_s + mark.block_s + nearest(p.pulse_s) + last_s + RASTER_S)
     if tr_s < shortest_s - 1e-9:
         raise SequenceError(
             f"TR (tr_s) {show(tr_s, 'ms', 5)} is too short: gradient, delay and readout take {show(shortest_s, 'ms', 5)}.",
@@ -159,6 +168,7 @@ def _plan(p: Parameters, system: System) -> Plan:
     ratio = (last_s / nearest(p.first_delay_s)) ** (1 / (p.n_delays - 1))
     return Plan(
         excite=excite,
+        mark=mark,
         readout=readout,
         lobe=system.lobe(readout.area_per_m / 2, lobe_s),
         before_s=round(te_s - excite.after_s - readout.duration_s / 2, 9),
