@@ -7,6 +7,7 @@ One scanner for all rows: after each the cause is mended, a person makes it read
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from tests.integration.control.conftest import Scene, is_off, serve_scene, wait_for
@@ -193,10 +194,10 @@ def test_a_console_that_stalls_is_cut_when_the_segment_is_overdue(scene: Scene) 
 _FULL = "RX FIFO/s full during sequence around byte address 0x10"
 
 
-def test_lost_samples_are_told_and_measured_again_and_latch_nothing(scene: Scene) -> None:
+@pytest.mark.parametrize("fault", [Faults(error=_FULL), Faults(n_missing_samples=7)], ids=["said", "counted"])
+def test_lost_samples_are_told_and_measured_again_and_latch_nothing(scene: Scene, fault: Faults) -> None:
     scene.start(2)
-    at_run = scene.server.n_runs + 1
-    scene.server.faults = Faults(at_run=at_run, error=_FULL)
+    scene.server.faults = replace(fault, at_run=scene.server.n_runs + 1)
     path, result = scene.end()
     assert result.reason is EndReason.COMPLETED
     assert any("were lost; they are measured again" in message for message in scene.messages)
