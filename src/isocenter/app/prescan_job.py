@@ -188,7 +188,7 @@ class PrescanJob:
         wanted = [name for name in self._steps if name in names or not names]
         with self._lock:
             steps = tuple(_waiting(self._steps[step.name]) if step.name in wanted else step for step in self._status.steps)
-            self._wanted = wanted
+            self._wanted = [name for name in wanted if name == forced or not self._steps[name].why_skip(bench)]
             self._status = replace(
                 self._status, steps=steps, is_running=True, started_at=_now(), ended_at="", problem="", remedy=""
             )

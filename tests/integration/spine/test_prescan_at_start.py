@@ -4,6 +4,7 @@
 import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from isocenter.acquisition.prescan.contract import StepResult, Verdict
@@ -14,13 +15,15 @@ from isocenter.app.exams import phantom_patient
 from isocenter.app.prescan_status import PrescanChanged, StepState
 from isocenter.app.service import ItemState, MessageRaised, StatusChanged
 from isocenter.app.session import ScannerSession
+from isocenter.app.warm_up import warm_up
 from isocenter.config.hardware import load_scanner
 from isocenter.domain.calibration import Quantity
 from isocenter.domain.errors import WrongState
 from isocenter.domain.geometry import PatientPosition
 from isocenter.domain.scan import Protocol
 from isocenter.domain.scenario import CoilFaults
-from isocenter.storage.stored import find_scans, open_scan
+from isocenter.recon.cartesian import reconstruct
+from isocenter.storage.stored import find_scans, open_scan, read_raw
 from isocenter.virtual.console.server import VirtualConsoleServer
 from isocenter.virtual.physics.model import BlochSignalModel
 from isocenter.virtual.physics.scenario import find_scenario
@@ -82,7 +85,9 @@ def desk_of(tmp_path):
 
     def desk_of(steps=clinical_steps, n_spins=800, scenario="osii-one-brain", hardware="osii-one", options=None, **changes):
         scanner = load_scanner(hardware)
-        model = BlochSignalModel(scanner, replace(find_scenario(scenario), n_spins=n_spins, **changes))
+        chosen = replace(find_scenario(scenario), n_spins=n_spins, **changes)
+        warm_up(scanner, chosen)
+        model = BlochSignalModel(scanner, chosen)
         server = VirtualConsoleServer(
             signal_model=model,
             time_scale=0.0,
@@ -242,3 +247,37 @@ def test_stop_during_it_stops_the_entry(desk_of):
     desks.append(desk)
     assert desk.run().state is ItemState.STOPPED
     assert desk.service.control.is_stopped
+
+
+def signal_of(folder):
+    """A picture, and the mean power of its noise, from a corner without an object."""
+    volume = np.abs(reconstruct(read_raw(folder))[0].data).astype(float)
+    corner = volume[:, :6, :6]
+    return volume, float(np.mean(corner**2))
+
+
+def test_with_half_the_power_every_clinical_sequence_compiles_and_a_localizer_has_its_signal(desk_of):
+    pictures = {}
+    for scale in (1.0, 0.5):
+        desk = desk_of(n_spins=1500, coil=CoilFaults(transmit_scale=scale))
+        item = desk.run(Protocol(name="Localizer", sequence="localizer"))
+        assert item.state is ItemState.DONE, item.note
+        pictures[scale] = signal_of(item.folder)
+    found = desk.service._session.calibration
+    assert found.rf_scale == pytest.approx(0.5, rel=0.03)
+    record = open_scan(item.folder).record
+    assert any("RF pulses are longer than asked for" in text for text in record.compiled.warnings)
+    assert "LongerPulses" in record.compiled.definitions
+    whole, noise = pictures[1.0]
+    inside = whole > 0.2 * whole.max()
+    levels = {scale: np.sqrt(np.mean(volume[inside] ** 2) - noise) for scale, (volume, noise) in pictures.items()}
+    assert noise > 0
+    assert levels[0.5] / levels[1.0] > 0.95, levels
+    scanner, checks = desk.service.scanner, {}
+    for info in desk.service.sequences():
+        if info.is_clinical:
+            checks[info.name] = desk.service.check(Protocol(name=info.title, sequence=info.name)).result(60)
+    assert len(checks) >= 6
+    assert {name: check.problem for name, check in checks.items() if not check.is_playable} == {}
+    assert any("RF pulses are longer" in text for text in checks["tse_3d"].warnings)
+    assert scanner.rf.full_scale_t == load_scanner("osii-one").rf.full_scale_t
