@@ -15,7 +15,7 @@ MAX_LINES = 400
 UNIT_SUFFIXES = (
     "_s _hz _t _t_per_m _t_per_m_s _per_m _m _rad _kg _v _a _w _c _k _db _ppm _tick _ticks _code _codes _bytes _px "
     "_hz_per_m _hz_per_c _per_s _w_per_kg _hz_per_t _m2 _us _ms _mm _deg _m2_per_s _volts _turns "
-    "_ohm _k_per_w _t_per_s _h _f"
+    "_ohm _k_per_w _t_per_s _h _f _j"
 ).split()
 # Dimensionless by nature, or a count; a new one needs a reason here.
 DIMENSIONLESS = {

@@ -25,6 +25,7 @@ from isocenter.app.finding import Finding
 from isocenter.app.service import Health
 from isocenter.devices.catalogue import make_peripherals
 from isocenter.devices.interlock import IsocenterInterlock
+from isocenter.devices.marcos.currents import probe
 from isocenter.devices.marcos.driver import MarcosConsole
 from isocenter.domain.device import Condition, DeviceRole
 from isocenter.domain.errors import ConsoleError
@@ -162,7 +163,7 @@ def gradient_currents(scanner: Scanner, console: MarcosConsole) -> Finding:
         why = "the hardware file does not say its full scale"
         why = why if system.board is GradientBoard.GPA_FHDO else f"a board of the kind {system.board.value} cannot be read"
         return Finding(what=what, health=Health.UNKNOWN, text=f"not tried: {why}")
-    return judge_currents(console.probe_currents(full_a, CURRENT_A), full_a)
+    return judge_currents(console.use_board(full_a, lambda reader: probe(reader, full_a, CURRENT_A)), full_a)
 
 
 def judge_currents(seen_a: tuple[tuple[float, float], ...], full_a: float) -> Finding:
@@ -195,13 +196,13 @@ class Heard:
     ----------
     level, peak
         Mean of what came with the pulse, and largest sample, of full scale.
-    times_noise
+    snr
         Level over what the noise alone would give.
     """
 
     level: float
     peak: float
-    times_noise: float
+    snr: float
 
 
 def weak_pulse(scanner: Scanner, console: MarcosConsole) -> Finding:
@@ -235,7 +236,7 @@ def hear(samples: NDArray[np.complex64], split: float) -> Heard:
     quiet, loud = samples[n // 10 : at - n // 20], samples[at + n // 20 : n - n // 20]
     level = float(abs(loud.mean() - quiet.mean()))
     noise = float(quiet.std()) / math.sqrt(len(quiet))
-    return Heard(level=level, peak=float(np.abs(samples).max()), times_noise=level / max(noise, 1e-9))
+    return Heard(level=level, peak=float(np.abs(samples).max()), snr=level / max(noise, 1e-9))
 
 
 def judge_pulse(heard: Heard) -> Finding:
@@ -248,17 +249,17 @@ def judge_pulse(heard: Heard) -> Finding:
             text=f"a pulse of {PULSE_SHARE * 100:g} % of full scale clips the receiver",
             remedy="Lower the receiver's gain, or put an attenuator between transmitter and receiver; then repeat.",
         )
-    if heard.times_noise < _HEARD:
+    if heard.snr < _HEARD:
         return Finding(
             what=what,
             health=Health.UNKNOWN,
             text=f"a pulse of {PULSE_SHARE * 100:g} % of full scale is not heard with the amplifier blanked "
-            f"({heard.times_noise:.1f} times the noise)",
+            f"({heard.snr:.1f} times the noise)",
             remedy="To test the console alone, connect its output to its input through an attenuator of 40 dB, then repeat.",
         )
     return Finding(
         what=what,
         health=Health.GOOD,
         text=f"a pulse of {PULSE_SHARE * 100:g} % of full scale is heard at {heard.level * 100:.2g} % of the receiver's, "
-        f"{min(heard.times_noise, 9999):.0f} times the noise",
+        f"{min(heard.snr, 9999):.0f} times the noise",
     )

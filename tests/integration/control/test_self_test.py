@@ -138,11 +138,11 @@ def test_currents_are_judged_by_full_scale(seen, health):
 def test_a_pulse_is_judged_by_the_noise_beside_it():
     random = np.random.default_rng(7)
     noise = (random.normal(size=2000) + 1j * random.normal(size=2000)).astype(np.complex64) * 1e-3
-    assert hear(noise, 0.5).times_noise < 5
+    assert hear(noise, 0.5).snr < 5
     pulse = noise.copy()
     pulse[1000:] += 0.002j
     heard = hear(pulse, 0.5)
     assert heard.level == pytest.approx(0.002, rel=0.05)
     assert judge_pulse(heard).health is Health.GOOD
     assert judge_pulse(hear(noise, 0.5)).health is Health.UNKNOWN
-    assert judge_pulse(Heard(level=0.5, peak=0.99, times_noise=1000.0)).health is Health.WARNING
+    assert judge_pulse(Heard(level=0.5, peak=0.99, snr=1000.0)).health is Health.WARNING

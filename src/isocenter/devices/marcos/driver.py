@@ -4,16 +4,17 @@
 import math
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Event
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isocenter.devices.marcos import isa
 from isocenter.devices.marcos.correction import CurrentCorrection
-from isocenter.devices.marcos.currents import BoardReader, calibrate, probe
+from isocenter.devices.marcos.currents import BoardReader, calibrate
 from isocenter.devices.marcos.encode import MarcosProgram, encode_segment
 from isocenter.devices.marcos.isa import Buffer, Register
 from isocenter.devices.marcos.messages import explain_all, remedy_for
@@ -44,6 +45,7 @@ from isocenter.domain.errors import (
 from isocenter.domain.events import Segment
 from isocenter.domain.scanner import ConsoleLink, GradientBoard, GradientSystem
 
+T = TypeVar("T")
 KINDS: Final = ("hardware", "simulation", "software", "virtual")
 _NO_SAMPLES = "no RX data received"  # said to every read of an empty buffer
 _LOST_SAMPLES = "RX FIFO/s full"  # what was played was right, what was heard is not all there
@@ -176,23 +178,17 @@ class MarcosConsole:
 
     def calibrate_currents(self, full_scale_a: float, max_a: float, cancel: Event) -> BoardCurrents:
         """Measure what a GPA-FHDO gives for what it is told; changes nothing that is in use. See ``currents.calibrate``."""
+        return self.use_board(full_scale_a, lambda reader: calibrate(reader, full_scale_a, max_a, cancel))
+
+    def use_board(self, full_scale_a: float, work: Callable[[BoardReader], T]) -> T:
+        """Do something with the currents of a GPA-FHDO outside runs; all channels are at zero afterwards."""
         self._claim()
         if self._gradients.board is not GradientBoard.GPA_FHDO:
             raise ConfigError("This gradient board cannot be read back, so it cannot be calibrated.", "Use a GPA-FHDO.")
         if not (self._wire.is_open and self._is_ready):
             self.open()
         try:
-            return calibrate(BoardReader(self._outputs, full_scale_a), full_scale_a, max_a, cancel)
-        finally:
-            self._outputs.zero()
-
-    def probe_currents(self, full_scale_a: float, current_a: float) -> tuple[tuple[float, float], ...]:
-        """Currents that a GPA-FHDO gives for ``current_a`` and its negative, channels x, y, z [A]; zero afterwards."""
-        self._claim()
-        if self._gradients.board is not GradientBoard.GPA_FHDO:
-            raise ConfigError("This gradient board cannot be read back.", "Look at its currents with a clamp meter.")
-        try:
-            return probe(BoardReader(self._outputs, full_scale_a), full_scale_a, current_a)
+            return work(BoardReader(self._outputs, full_scale_a))
         finally:
             self._outputs.zero()
 
