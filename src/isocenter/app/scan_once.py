@@ -3,6 +3,7 @@
 
 import contextlib
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
@@ -13,6 +14,7 @@ from isocenter.app.catalogue import find, parse_assignments
 from isocenter.app.exams import new_exam, phantom_patient
 from isocenter.app.exposures import confirmed_by, exposure_text, subject_for
 from isocenter.app.files import no_empty_folder
+from isocenter.app.kept_values import use_kept
 from isocenter.app.outside import OutsideOutcome, OutsideTap
 from isocenter.app.paths import data_folder
 from isocenter.app.prepare import prepare
@@ -159,6 +161,7 @@ def scan_once(
         stack.enter_context(session.stopped_by(cancel))
         identity = session.connect()
         say(f"Connected to {identity.kind} {identity.family} {identity.version} of {scanner.title}")
+        use_kept(session, data_folder(), exam.exam_id, now_s=time.time(), say=say)
         if order.larmor_hz:
             session.set_frequency(order.larmor_hz)
         else:

@@ -152,6 +152,12 @@ def calibrate_once(
         It was refused, stopped, or could not be measured; the old value stays in use.
     """
     session = ScannerSession(scanner, is_virtual=is_virtual, pace="none" if is_virtual else "wall")
+    try:
+        session.control.begin(folder)
+        session.connect()  # tells whether the console is a simulation, whose values are kept apart
+    except ConsoleError:
+        session.close()
+        raise
     service = ExamService(session, folder)
     try:
         service.confirm_service(order.person, order.phantom, is_empty=order.is_empty)
