@@ -22,9 +22,11 @@ from isocenter.virtual.console.receiver import Receiver, Stretch, cic_correction
 from isocenter.virtual.physics.model import BlochSignalModel
 
 LO_RESET_TICK = 51
-"""From here on the oscillator runs in each segment, as the driver for MaRCoS sets it."""
+"""From here on the oscillator runs, from the first segment to the last, as the driver for MaRCoS sets it."""
 RUN_LEAD_TICKS = 20
 """A segment's tick 0 comes this long after the start of the run in which that driver plays it."""
+RUN_TAIL_TICKS = 6145
+"""That run ends this long after the segment does, so that queues and serial lines run out."""
 
 _Rows = list[NDArray[np.complex64]]
 
@@ -78,17 +80,17 @@ def simulate(
 
 
 def _playback(segment: Segment, scan: CompiledScan, idle_s: float) -> Playback:
-    """A segment as the virtual console would hand it to the physics."""
+    """A segment as the virtual console would hand it to the physics; only the first sets the oscillator to phase zero."""
     return Playback(
         tracks={channel: _from_start(track) for channel, track in segment.tracks.items()},
         lo_ticks=np.zeros(1, dtype=np.int64),
         lo_hz=np.array([_lo_as_played(scan)]),
-        lo_reset_ticks=np.array([LO_RESET_TICK], dtype=np.int64),
+        lo_reset_ticks=np.full(0 if segment.index else 1, LO_RESET_TICK, dtype=np.int64),
         windows=tuple(_windows(segment.readouts)),
-        end_tick=segment.end_tick,
+        end_tick=segment.end_tick + RUN_TAIL_TICKS,
         clock_hz=scan.clock_hz,
         start_s=segment.start_s + RUN_LEAD_TICKS / scan.clock_hz,
-        idle_s=idle_s,
+        idle_s=idle_s + RUN_LEAD_TICKS / scan.clock_hz if segment.index else 0.0,
     )
 
 
