@@ -51,14 +51,15 @@ class CoilSettings:
     ----------
     wanted
         What was calibrated; asked each time.
-    is_in_doubt
-        A tuner was told something and has not confirmed it, or has given the coil to the network analyser.
+    is_in_doubt, is_gain_in_doubt
+        The tuner was told something and has not confirmed it, or has given the coil to the network analyser; the attenuator
+        was told something and has not confirmed it.
     """
 
     def __init__(self, supervisor: Supervisor, line_of: Callable[[DeviceRole], DeviceThread | None]) -> None:
         self._supervisor, self._line_of, self._lock = supervisor, line_of, threading.Lock()
         self.wanted: Callable[[], CoilWanted] = CoilWanted
-        self.is_in_doubt = False
+        self.is_in_doubt = self.is_gain_in_doubt = False
 
     def settle(self) -> None:
         """Give the coil to the scanner and set what is kept; waits for the boxes, some seconds at most, and never raises.
@@ -68,9 +69,17 @@ class CoilSettings:
         with self._lock:
             wanted = self.wanted()
             self._settle_tuner(wanted.capacitors)
-            if wanted.gain_db is not None:
-                gain_db = wanted.gain_db
-                self._set(DeviceRole.ATTENUATOR, GAIN_UNKNOWN, lambda device: device.set_gain(gain_db))
+            self._settle_gain(wanted.gain_db)
+
+    def _settle_gain(self, gain_db: float | None) -> None:
+        """What is kept; where nothing is and it is in doubt, the lowest: known, and it clips nothing."""
+        if gain_db is None and not self.is_gain_in_doubt:
+            return
+
+        def work(device: Any) -> None:
+            device.set_gain(min(device.gains_db) if gain_db is None else gain_db)
+
+        self.is_gain_in_doubt = not self._set(DeviceRole.ATTENUATOR, GAIN_UNKNOWN, work)
 
     def _settle_tuner(self, capacitors: tuple[int, int, int] | None) -> None:
         if capacitors is None and not self.is_in_doubt:

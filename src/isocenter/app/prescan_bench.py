@@ -12,7 +12,7 @@ from isocenter.acquisition.control.device_thread import DeviceThread
 from isocenter.app.coil_settings import CoilSettings
 from isocenter.app.prepare import PreparedScan
 from isocenter.app.session import ScannerSession
-from isocenter.devices.roles import Attenuator, NetworkAnalyser, Peripheral, Reflection, Tuner
+from isocenter.devices.roles import Attenuator, NetworkAnalyser, Reflection, Tuner
 from isocenter.domain.calibration import CalibrationValue, Quantity
 from isocenter.domain.currents import BoardCurrents
 from isocenter.domain.device import DeviceReading, DeviceRole
@@ -86,6 +86,12 @@ class _RemoteAnalyser(_Remote):
 
 
 class _RemoteAttenuator(_Remote):
+    """Keeps in mind whether its gain is known."""
+
+    def __init__(self, line: DeviceThread, role: DeviceRole, coil: CoilSettings) -> None:
+        super().__init__(line, role)
+        self._coil = coil
+
     @property
     def gains_db(self) -> tuple[float, ...]:
         """As ``Attenuator``."""
@@ -93,13 +99,9 @@ class _RemoteAttenuator(_Remote):
 
     def set_gain(self, gain_db: float) -> None:
         """As ``Attenuator``."""
+        self._coil.is_gain_in_doubt = True
         self._call(lambda device: device.set_gain(gain_db))
-
-
-_REMOTE: Final[dict[DeviceRole, type[_Remote]]] = {
-    DeviceRole.NETWORK_ANALYSER: _RemoteAnalyser,
-    DeviceRole.ATTENUATOR: _RemoteAttenuator,
-}
+        self._coil.is_gain_in_doubt = False
 
 
 class SessionBench:
@@ -157,17 +159,21 @@ class SessionBench:
     def tuner(self) -> Tuner | None:
         """The coil's relays, None where there are none."""
         line = self._session.control.line_of(DeviceRole.TUNER)
-        return None if line is None else cast(Tuner, _RemoteTuner(line, DeviceRole.TUNER, self._session.coil))
+        return None if line is None else cast("Tuner", _RemoteTuner(line, DeviceRole.TUNER, self._session.coil))
 
     @property
     def analyser(self) -> NetworkAnalyser | None:
         """The network analyser, None where there is none."""
-        return cast("NetworkAnalyser | None", self._device(DeviceRole.NETWORK_ANALYSER))
+        line = self._session.control.line_of(DeviceRole.NETWORK_ANALYSER)
+        return None if line is None else cast("NetworkAnalyser", _RemoteAnalyser(line, DeviceRole.NETWORK_ANALYSER))
 
     @property
     def attenuator(self) -> Attenuator | None:
         """The receiver's attenuator, None where there is none."""
-        return cast("Attenuator | None", self._device(DeviceRole.ATTENUATOR))
+        line = self._session.control.line_of(DeviceRole.ATTENUATOR)
+        return (
+            None if line is None else cast("Attenuator", _RemoteAttenuator(line, DeviceRole.ATTENUATOR, self._session.coil))
+        )
 
     @property
     def calibrate_currents(self) -> Callable[[], BoardCurrents] | None:
@@ -205,10 +211,6 @@ class SessionBench:
     def now_s(self) -> float:
         """Seconds since 1970, UTC."""
         return time.time()
-
-    def _device(self, role: DeviceRole) -> Peripheral | None:
-        line = self._session.control.line_of(role)
-        return None if line is None else _REMOTE[role](line, role)
 
 
 def _kind(prepared: PreparedScan) -> str:

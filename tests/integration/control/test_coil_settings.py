@@ -3,6 +3,7 @@
 
 import time
 from dataclasses import replace
+from threading import Event
 
 import pytest
 from tests.integration.control.conftest import wait_for
@@ -10,7 +11,8 @@ from tests.integration.control.conftest import wait_for
 from isocenter.acquisition.prescan.tuning import tune_coil
 from isocenter.app.coil_settings import CoilWanted
 from isocenter.app.exam_service import ExamService
-from isocenter.app.exams import phantom_patient
+from isocenter.app.exams import new_exam, phantom_patient
+from isocenter.app.prescan_bench import SessionBench
 from isocenter.app.prescan_job import PrescanJob
 from isocenter.app.session import ScannerSession
 from isocenter.config.hardware import load_scanner
@@ -133,6 +135,22 @@ def test_relays_that_are_not_confirmed_let_nothing_be_transmitted_until_a_person
     session.make_ready("tester")
     wait_for(lambda: session.supervisor.state is ScannerState.READY)
     assert (boxes.plant.state.capacitors, boxes.plant.state.analyser_connected) == (CODES, False)
+
+
+def test_an_attenuator_that_a_step_left_in_doubt_gets_the_lowest_gain_or_blocks(place, session, tmp_path):
+    boxes = place[1]
+    session.connect()
+    exam = new_exam(phantom_patient(), PatientPosition.HFS, "HEAD")
+    bench = SessionBench(session, exam, tmp_path, cancel=Event(), prepare=None, newest=lambda _: None)
+    boxes.line(DeviceRole.ATTENUATOR).fail(mute=True)
+    with pytest.raises(ConsoleError):
+        bench.attenuator.set_gain(70.0)
+    session.coil.settle()
+    assert fault_names(session) == {"gain_unknown"}
+    boxes.line(DeviceRole.ATTENUATOR).heal()
+    session.coil.settle()
+    assert not fault_names(session)
+    assert boxes.plant.state.attenuator_db == min(bench.attenuator.gains_db)
 
 
 class LosesTheCoil:
