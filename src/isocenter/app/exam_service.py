@@ -341,7 +341,7 @@ class ExamService(CheckService, ServiceCalibrations, NoScenarios):
     def _scan(self, item: QueueItem, exam: Exam) -> ScanOutcome:
         session = self._session
         self._say(f"Connecting to {self.scanner.title}" if session.identity is None else f"Preparing {item.protocol.name}")
-        session.connect()
+        self._connect_to_known()
         folder = self._data_folder / exam.exam_id
         prepared = self._prepared(item, exam)
         if self._cancel.is_set():

@@ -68,6 +68,7 @@ class PrescanService:
     _say: Callable[[str], None]
     _begin: Callable[[Callable[[], None]], bool]
     _is_prescan_at_start: bool
+    _knows_virtual: bool  # what was known of the console when its values were read
     _is_coil_due: bool = False
     _frequency_only_in: str = ""  # the exam in which somebody asked for that
 
@@ -145,6 +146,12 @@ class PrescanService:
         self._take_values(())
         self._is_coil_due = True
 
+    def _connect_to_known(self) -> None:
+        """Connect. Only the console tells whether it is a simulation, whose values are kept apart from a real scanner's."""
+        self._session.connect()
+        if self._session.is_virtual != self._knows_virtual:
+            self._begin_prescan(self._exam)
+
     def _coil_wanted(self) -> CoilWanted:
         """What was found last for this coil. With somebody else in it that is where the prescan begins."""
         coil = self._session.scanner.receiver.coil_name
@@ -200,7 +207,7 @@ class PrescanService:
         assert exam is not None  # ending an exam is refused while running
         self._frequency_only_in = ""  # a person asked for more
         try:
-            self._session.connect()
+            self._connect_to_known()
             self._run_prescan_job(exam, names, forced)
         except ConsoleError as error:
             self._prescan_job.failed(error)

@@ -242,7 +242,12 @@ class ServiceCalibrations(PrescanService):
         self._service_problem = ("", "")
         try:
             job.begin(name)
-            self._session.connect()
+            self._connect_to_known()
+            if job is not self._service_job:
+                raise WrongState(
+                    "A simulation answers as the console; its calibrations are kept apart from the real scanner's.",
+                    "Confirm what lies in it, then measure again.",
+                )
             if name != "gradient_currents":
                 self._find_frequency(exam)
             step = next(step for step in service_steps(confirmation.phantom) if step.name == name)
