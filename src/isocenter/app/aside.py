@@ -22,6 +22,7 @@ from isocenter.app.prepare import PreparedScan
 from isocenter.compiler.check.exposure import Situation, live_exposures, raise_if_over
 from isocenter.devices.protocols import ConsoleIdentity, SafeReport
 from isocenter.domain.errors import LimitError, ScanAborted, ScanEnded
+from isocenter.domain.limits import Subject
 from isocenter.domain.patient import Exam
 from isocenter.domain.raw import RawScan
 from isocenter.domain.scan import EndReason
@@ -135,27 +136,54 @@ class Aside:
         return read_raw(folder.path), folder.path
 
 
-def require_room(
-    log: ExposureLog, prepared: PreparedScan, scanner: Scanner, exam: Exam | None, index: int, in_s: float
-) -> None:
-    """Before a segment of a scan that was paused or plays some of it again: with it, every limit must still be kept.
+class RoomForMore:
+    """Looks at exposures before each segment of a scan that plays some of it again.
 
-    What the gate predicted was the scan as it was planned.
+    What the gate predicted was the scan as it was planned. A pause, what is measured in it, and segments that come once more
+    are not in that; from the first of them on every limit is looked at before each segment, with that segment.
 
-    Raises
-    ------
-    ScanEnded
-        A limit would be passed; what was measured is good.
+    Parameters
+    ----------
+    log, playing
+        What was played, and this scan on its way into it.
+    prepared, scanner, subject
+        The scan, the scanner as it is measured, who lies in it.
     """
-    planned = prepared.safety.planned
-    assert planned is not None  # the gate has let the scan through
-    at_s = log.clock.now_s() + in_s
-    end_s = at_s + float(planned.segment_end_s[index] - planned.segment_start_s[index])
-    history = log.known.with_segment(planned, index, at_s)
-    try:
-        raise_if_over(live_exposures(history, end_s, scanner, subject_for(exam), prepared.safety.mode))
-    except LimitError as error:
-        raise ScanEnded(
-            f"The scan ended, since some of it had to be measured again. {error.problem} What was measured is kept.",
-            "Wait until the exposure has fallen, then start the scan again.",
-        ) from error
+
+    def __init__(
+        self, log: ExposureLog, prepared: PreparedScan, scanner: Scanner, subject: Subject | None, playing: Playing
+    ) -> None:
+        self._log, self._prepared, self._scanner, self._subject = log, prepared, scanner, subject
+        self._playing = playing
+        self._next, self._is_as_planned = 0, True
+
+    def before_segment(self, index: int, in_s: float) -> None:
+        """For the runner: this segment starts in so many seconds.
+
+        Raises
+        ------
+        ScanEnded
+            A limit would be passed; what was measured is good.
+        LimitError, StorageError
+            As ``Playing.before_segment``.
+        """
+        self._is_as_planned &= index == self._next
+        self._next = index + 1
+        if not self._is_as_planned:
+            self._require(index, in_s)
+        self._playing.before_segment(index, in_s)
+
+    def _require(self, index: int, in_s: float) -> None:
+        planned = self._prepared.safety.planned
+        assert planned is not None  # the gate has let the scan through
+        self._playing.completed()  # as far as it was played
+        at_s = self._log.clock.now_s() + in_s
+        end_s = at_s + float(planned.segment_end_s[index] - planned.segment_start_s[index])
+        history = self._log.known.with_segment(planned, index, at_s)
+        try:
+            raise_if_over(live_exposures(history, end_s, self._scanner, self._subject, self._prepared.safety.mode))
+        except LimitError as error:
+            raise ScanEnded(
+                f"The scan ended, since some of it had to be measured again. {error.problem} What was measured is kept.",
+                "Wait until the exposure has fallen, then start the scan again.",
+            ) from error

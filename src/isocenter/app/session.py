@@ -15,7 +15,7 @@ from isocenter.acquisition.clock import Pace
 from isocenter.acquisition.contracts import Listeners, ScanResult, ScanSink
 from isocenter.acquisition.control.guard import ScanGuard
 from isocenter.acquisition.control.supervisor import Supervisor
-from isocenter.app.aside import Aside, require_room
+from isocenter.app.aside import Aside, RoomForMore
 from isocenter.app.computer_watch import ComputerWatch
 from isocenter.app.control import rf_limits
 from isocenter.app.exposures import ExposureLog, Exposures, Playing, subject_for
@@ -230,13 +230,15 @@ class ScannerSession(ScannerLink):
         guard = ScanGuard(self.supervisor, limits, look, is_clinical=is_clinical, on_zero=self.judge_currents)
         self._require_ready(guard, cancel)
         self._runner.guard = guard
-        with self.exposure_log.scan(prepared.safety, as_measured(self.scanner, prepared.calibration), subject) as playing:
+        measured = as_measured(self.scanner, prepared.calibration)
+        with self.exposure_log.scan(prepared.safety, measured, subject) as playing:
             request = self.request(prepared, exam, parent, identity, playing)
             folder = ScanFolder.create(parent, request, prepared.scan, prepared.seq)
             self._note_mode(prepared, exam, folder.path)
             if tap is not None:
                 tap.begin(request, prepared.scan)
-            listeners = Listeners(on_segment=playing.before_segment, on_message=_teller(on_message, self.supervisor))
+            room = RoomForMore(self.exposure_log, prepared, measured, subject, playing)
+            listeners = Listeners(on_segment=room.before_segment, on_message=_teller(on_message, self.supervisor))
             if is_clinical:
                 aside = Aside(session=self, outer=prepared, exam=exam, parent=parent, playing=playing, limits=limits)
                 listeners = self._follow(aside, guard, folder, listeners, on_message)
@@ -271,7 +273,7 @@ class ScannerSession(ScannerLink):
         on_message: MessageListener | None,
     ) -> Listeners:
         """Have the frequency followed: measured again in a pause when it has gone too far."""
-        prepared, playing = aside.outer, aside.playing
+        prepared = aside.outer
         follower = FrequencyFollower(
             prepared.scan,
             prepared.calibration,
@@ -283,19 +285,8 @@ class ScannerSession(ScannerLink):
             say=on_message or (lambda *_: None),
         )
         guard.relock = follower.between
-        measured = as_measured(self.scanner, prepared.calibration)
-        highest = -1
-
-        def on_segment(index: int, in_s: float) -> None:
-            nonlocal highest
-            if index <= highest or follower.n_pauses:
-                require_room(self.exposure_log, prepared, measured, aside.exam, index, in_s)
-            highest = max(highest, index)
-            playing.before_segment(index, in_s)
-
         return replace(
             listeners,
-            on_segment=on_segment,
             on_lines=follower.add,
             on_lines_again=follower.add_again,
             on_resume=follower.resumed,
