@@ -111,6 +111,12 @@ class CheckService:
             if item.state is ItemState.WAITING and is_meant and not self._has_ended:
                 self._check_item(item.item_id, item.protocol, item.first_level)
 
+    def _check_anew(self) -> None:
+        """Check all that is still to come once more: with another power pulses may be longer, or not possible any more."""
+        for item in self._queue.items:
+            if item.state in (ItemState.WAITING, ItemState.PREPARING) and not self._has_ended:
+                self._check_item(item.item_id, item.protocol, item.first_level)
+
     def _end_checks(self) -> None:
         with self._alarms_lock:
             self._has_ended = True

@@ -40,6 +40,7 @@ from isocenter.domain.scanner import Calibration
 from isocenter.storage.calibrations import CalibrationStore
 
 PRESCAN_FOLDER: Final = "prescan"
+_OTHER_POWER: Final = 0.02  # by so much more or less, pulses may have another length
 
 
 def calibration_store(folder: Path, session: ScannerSession) -> CalibrationStore:
@@ -67,6 +68,7 @@ class PrescanService:
     _emit: Callable[[ServiceEvent], None]
     _say: Callable[[str], None]
     _begin: Callable[[Callable[[], None]], bool]
+    _check_anew: Callable[[], None]
     _is_prescan_at_start: bool
     _knows_virtual: bool  # what was known of the console when its values were read
     _is_coil_due: bool = False
@@ -181,11 +183,12 @@ class PrescanService:
         larmor = next((value for value in values if value.quantity is Quantity.LARMOR), None)
         if larmor is not None:
             session.set_frequency(larmor.value[0])
+        before = session.calibration
         session.calibration = replace(
-            self._snapshot().calibration,
-            larmor_hz=session.calibration.larmor_hz,
-            measured_at=session.calibration.measured_at,
+            self._snapshot().calibration, larmor_hz=before.larmor_hz, measured_at=before.measured_at
         )
+        if abs(session.calibration.rf_scale / before.rf_scale - 1) > _OTHER_POWER:
+            self._check_anew()
 
     def _snapshot(self) -> Snapshot:
         """What a scan that starts now uses, and why it does not use the rest."""

@@ -83,7 +83,7 @@ def desk_of(tmp_path):
     """Function: a desk at a virtual scanner with faults; ``steps`` makes others of the usual ones."""
     closers = []
 
-    def desk_of(steps=clinical_steps, n_spins=800, scenario="osii-one-brain", hardware="osii-one", options=None, **changes):
+    def desk_of(steps=clinical_steps, n_spins=1500, scenario="osii-one-brain", hardware="osii-one", options=None, **changes):
         scanner = load_scanner(hardware)
         chosen = replace(find_scenario(scenario), n_spins=n_spins, **changes)
         warm_up(scanner, chosen)
@@ -153,6 +153,7 @@ def test_the_first_start_of_an_exam_measures_all_the_next_one_nothing_and_anothe
     assert desk.n_measured == n_first
     desk.service.start_exam(phantom_patient(), PatientPosition.HFS, "HEAD")
     again = desk.run()
+    assert again.state is ItemState.DONE, again.note
     used = {one.quantity: one for one in open_scan(again.folder).record.request.calibration_values}
     assert used[Quantity.RF_SCALE].value.subject == desk.service.exam.exam_id
     assert desk.verdicts["coarse_frequency"] is Verdict.SKIPPED  # the magnet is the same
@@ -184,6 +185,19 @@ def test_a_step_that_fails_is_told_before_anything_is_scanned_start_measures_it_
     used = {one.quantity: one for one in open_scan(desk.item(waits).folder).record.request.calibration_values}
     assert used[Quantity.RF_SCALE].why_not == "never measured"
     assert not used[Quantity.SHIM].why_not
+
+
+def test_what_still_waits_is_checked_anew_with_the_power_that_was_found(desk_of):
+    desk = desk_of(steps=with_step("linear_shim", fails=lambda: True), coil=CoilFaults(transmit_scale=0.4))
+    protocol = Protocol(name="TSE", sequence="tse_3d", parameters={"n_phase": 16, "n_slab": 2})
+    item = desk.service.add(protocol)
+    desk.wait_for(lambda: desk.item(item).check is not None)
+    assert not any("RF pulses" in text for text in desk.item(item).check.warnings)
+    desk.service.start()
+    desk.wait()
+    assert desk.item(item).state is ItemState.WAITING
+    assert "Shim was not" in desk.item(item).note
+    desk.wait_for(lambda: any("RF pulses are longer" in text for text in desk.item(item).check.warnings))
 
 
 def test_without_a_frequency_nothing_is_scanned_and_nobody_can_leave_it_out(desk_of):
