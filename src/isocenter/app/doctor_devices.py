@@ -11,7 +11,7 @@ from isocenter.app.control import address_of, name_of
 from isocenter.app.finding import Finding
 from isocenter.app.service import Health
 from isocenter.devices.catalogue import make_peripherals
-from isocenter.devices.marcos.currents import ZERO_TOLERANCE
+from isocenter.devices.marcos.currents import CHECK_BOARD, ZERO_TOLERANCE, is_answer
 from isocenter.devices.protocols import SafeReport
 from isocenter.devices.roles import Peripheral
 from isocenter.domain.device import Condition, DeviceLink, DeviceRole
@@ -56,6 +56,9 @@ def board_finding(scanner: Scanner, safe: SafeReport) -> Finding | None:
         return Finding(what="Gradient board", health=Health.UNKNOWN, text=f"currents at zero not read: {why}", remedy=_LOOK)
     worst = max(map(abs, safe.zero_currents_share))
     seen = ", ".join(f"{name} {share * 100:+.1f} %" for name, share in zip("xyz", safe.zero_currents_share, strict=True))
+    if not is_answer(worst):
+        text = f"does not answer: its converter reads {seen} of full scale"
+        return Finding(what="Gradient board", health=Health.BAD, text=text, remedy=CHECK_BOARD)
     return Finding(
         what="Gradient board",
         health=Health.GOOD if worst <= ZERO_TOLERANCE else Health.BAD,

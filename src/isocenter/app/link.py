@@ -16,7 +16,7 @@ from isocenter.acquisition.runner import ScanRunner
 from isocenter.app.board_currents import BoardCurrentsLink
 from isocenter.app.coil_settings import CoilSettings
 from isocenter.app.control import ScannerControl
-from isocenter.devices.marcos.currents import ZERO_TOLERANCE
+from isocenter.devices.marcos.currents import ZERO_TOLERANCE, is_answer
 from isocenter.devices.marcos.driver import MarcosConsole
 from isocenter.devices.protocols import Console, ConsoleIdentity, SafeReport
 from isocenter.domain.control import ScannerState
@@ -231,12 +231,18 @@ class ScannerLink(BoardCurrentsLink):
         return safe
 
     def judge_currents(self, safe: SafeReport) -> None:
-        """What still flows at zero: too much blocks clinical scans until the board is calibrated."""
+        """What still flows at zero: too much, or more than can be, blocks clinical scans until the board is seen to."""
         shares = dict(zip("xyz", safe.zero_currents_share, strict=False))
-        if wrong := {name: share for name, share in shares.items() if abs(share) > ZERO_TOLERANCE}:
-            seen = ", ".join(f"{name} {share * 100:+.1f} %" for name, share in wrong.items())
+        wrong = {name: share for name, share in shares.items() if abs(share) > ZERO_TOLERANCE}
+        is_silent = not all(map(is_answer, wrong.values()))
+        seen = ", ".join(f"{name} {share * 100:+.1f} %" for name, share in wrong.items())
+        if is_silent:
+            self.supervisor.fault("gradient_silent", detail=f"Its converter reads {seen} of full scale.")
+        elif wrong:
             self.supervisor.fault("gradient_uncalibrated", detail=f"At zero the board gives {seen} of full scale.")
-        elif shares:
+        if shares and not is_silent:
+            self.supervisor.clear("gradient_silent")
+        if shares and (is_silent or not wrong):
             self.supervisor.clear("gradient_uncalibrated")
 
     def _latch_unless_safe(self) -> None:

@@ -28,7 +28,7 @@ from isocenter.devices.interlock import IsocenterInterlock
 from isocenter.devices.marcos.currents import probe
 from isocenter.devices.marcos.driver import MarcosConsole
 from isocenter.domain.device import Condition, DeviceRole
-from isocenter.domain.errors import ConsoleError
+from isocenter.domain.errors import AcquisitionError, ConsoleError
 from isocenter.domain.events import TX_FULL_SCALE, Segment, Track
 from isocenter.domain.geometry import PatientPosition
 from isocenter.domain.scan import Protocol
@@ -163,7 +163,11 @@ def gradient_currents(scanner: Scanner, console: MarcosConsole) -> Finding:
         why = "the hardware file does not say its full scale"
         why = why if system.board is GradientBoard.GPA_FHDO else f"a board of the kind {system.board.value} cannot be read"
         return Finding(what=what, health=Health.UNKNOWN, text=f"not tried: {why}")
-    return judge_currents(console.use_board(full_a, lambda reader: probe(reader, full_a, CURRENT_A)), full_a)
+    try:
+        seen_a = console.use_board(full_a, lambda reader: probe(reader, full_a, CURRENT_A))
+    except AcquisitionError as error:
+        return Finding(what=what, health=Health.BAD, text=error.problem, remedy=error.remedy)
+    return judge_currents(seen_a, full_a)
 
 
 def judge_currents(seen_a: tuple[tuple[float, float], ...], full_a: float) -> Finding:

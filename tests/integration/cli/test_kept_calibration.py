@@ -112,3 +112,15 @@ def test_a_simulation_plays_nothing_that_is_kept_of_the_real_scanner(isocenter, 
     said = isocenter("scan", *SCAN, *at, "--out", tmp_path / "out")
     assert "Calibrated by service" not in said.out
     assert flowing(server) == pytest.approx(OFFSET)
+
+
+@pytest.mark.parametrize("reads", [-2.0, 2.096])
+def test_a_board_without_power_is_named_and_leaves_nothing(isocenter, console, folder, reads):
+    server, at = console("hardware")
+    server.machine.cores.set_board((0.0,) * 3, (reads,) * 3)
+    said = isocenter("calibrate", "gradient_currents", *WORD, *at, "--accept", "--json")
+    assert said.code == 1
+    assert "The gradient board does not answer" in said.err
+    assert "Check the gradient board's power and its cable" in said.err
+    assert "The old value stays in use." in said.err
+    assert CalibrationStore(folder, "osii-one").latest(Quantity.GRADIENT_CURRENTS) is None

@@ -46,4 +46,9 @@ def test_the_board_is_judged_only_by_what_was_read() -> None:
     wrong = board_finding(scanner, SafeReport(verified=True, zero_currents_share=(0.0, 0.01, -0.03)))
     assert wrong.health is Health.BAD
     assert "z -3.0 %" in wrong.text
+    silent = board_finding(scanner, SafeReport(verified=True, zero_currents_share=(0.0, 0.01, -2.0)))
+    assert silent.health is Health.BAD
+    assert "does not answer: its converter reads x +0.0 %, y +1.0 %, z -200.0 %" in silent.text
+    assert "power" in silent.remedy
+    assert "alibrate" not in silent.remedy
     assert board_finding(load_scanner("physio-72mT"), SafeReport(verified=True)) is None

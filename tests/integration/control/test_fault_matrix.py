@@ -349,6 +349,31 @@ def test_a_gradient_board_that_does_not_give_zero_blocks_clinical_scans(tmp_path
         assert not scene.session.supervisor.faults
 
 
+@pytest.mark.parametrize("reads", [-2.0, 2.096])
+def test_a_gradient_board_without_power_is_not_called_uncalibrated(tmp_path, reads) -> None:
+    with serve_scene(tmp_path) as scene:
+        scene.session.connect()
+        scene.server.machine.cores.set_board((0.0,) * 3, (reads,) * 3)
+        scene.session.request_safe()
+        assert scene.session.wait_until_safe(10.0)
+        assert [fault.name for fault in scene.session.supervisor.faults] == ["gradient_silent"]
+        with pytest.raises(WrongState, match=r"The gradient board does not answer .* reads x [+-]20\d\.\d %") as caught:
+            scene.measure()
+        assert "power and its cable" in caught.value.remedy
+        scene.server.machine.cores.set_board((1.0,) * 3, (0.031, 0.0, 0.0))
+        scene.session.request_safe()
+        assert scene.session.wait_until_safe(10.0)
+        assert [fault.name for fault in scene.session.supervisor.faults] == ["gradient_uncalibrated"]
+        scene.server.machine.cores.set_board((0.0,) * 3, (reads,) * 3)
+        scene.session.request_safe()
+        assert scene.session.wait_until_safe(10.0)
+        assert [fault.name for fault in scene.session.supervisor.faults] == ["gradient_silent"]
+        scene.server.machine.cores.set_board((1.0,) * 3, (0.0,) * 3)
+        scene.session.request_safe()
+        assert scene.session.wait_until_safe(10.0)
+        assert not scene.session.supervisor.faults
+
+
 def test_a_clock_that_is_set_is_told_and_nothing_else(scene: Scene) -> None:
     scene.start(1)
     scene.session.watch.wall_s = lambda: time.time() + 3600

@@ -120,6 +120,33 @@ def test_a_board_that_cannot_be_trusted_is_refused_and_left_at_zero(console, ser
     assert server.machine.cores.codes[4:7].tolist() == [0, 0, 0]
 
 
+SILENT = [-2.0, 2.096]  # all zeros and all ones of the converter
+
+
+@pytest.mark.parametrize("reads", SILENT)
+@pytest.mark.parametrize("channel", [0, 2])
+def test_a_board_that_does_not_answer_is_said_so_and_never_calibrated(console, server, reads, channel):
+    gain, offset = [1.0, 1.0, 1.0], [0.0, 0.0, 0.0]
+    gain[channel], offset[channel] = 0.0, reads
+    server.machine.cores.set_board(tuple(gain), tuple(offset))
+    words = rf"does not answer: its converter reads {reads * 100:+.0f} % of full scale on channel {'xyz'[channel]}".replace(
+        "+", r"\+"
+    )
+    with pytest.raises(AcquisitionError, match=words) as caught:
+        console.calibrate_currents(FULL_A, 5.0, Event())
+    assert "power and its cable" in caught.value.remedy
+    assert server.machine.cores.codes[4:7].tolist() == [0, 0, 0]
+    with pytest.raises(AcquisitionError, match="does not answer"):
+        console.read_currents(FULL_A)
+    assert console.make_safe().verified  # what is written is written; that nobody reads it back is told apart
+
+
+@pytest.mark.parametrize("offset", [-1.15, 1.15])
+def test_a_large_current_is_a_current(console, server, offset):
+    server.machine.cores.set_board((0.0,) * 3, (offset,) * 3)
+    assert console.read_currents(FULL_A) == pytest.approx([offset * FULL_A] * 3, rel=1e-3)
+
+
 def test_stop_ends_a_calibration_at_zero(console, server):
     cancel = Event()
     cancel.set()

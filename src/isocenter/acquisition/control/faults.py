@@ -145,6 +145,11 @@ MATRIX: Final[dict[str, FaultRow]] = {
         problem="The gradient board does not give the current that it is told to. Clinical scans are blocked.",
         remedy="Repeat the gradient calibration on the Calibration page; if it fails again, call service.",
     ),
+    "gradient_silent": FaultRow(
+        action=A.BLOCK,
+        problem="The gradient board does not answer when its currents are read. Clinical scans are blocked.",
+        remedy="Check the gradient board's power and its cable to the console, then run the prescan, which reads it again.",
+    ),
     "receiver_clipped": FaultRow(
         action=A.WARN,
         problem="The signal is too strong for the receiver and was clipped.",

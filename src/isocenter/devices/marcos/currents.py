@@ -11,11 +11,14 @@ import numpy as np
 from isocenter.devices.marcos.correction import FULL_SCALE
 from isocenter.devices.marcos.outputs import Outputs
 from isocenter.domain.currents import BoardCurrents, fit_channel
-from isocenter.domain.errors import DeviceFault, ScanAborted
+from isocenter.domain.errors import AcquisitionError, DeviceFault, ScanAborted
 from isocenter.domain.events import GRADIENT_CHANNELS
 
 ZERO_TOLERANCE: Final = 0.02
 """A current beyond this at zero is not zero, of full scale. Source: reference domain.md 4.5."""
+NO_ANSWER: Final = 1.2
+"""No board carries so much, of full scale: its converter answers all zeros or all ones, as without power or cable."""
+CHECK_BOARD: Final = "Check the gradient board's power and its cable to the console."
 
 _ADC_DIVIDER: Final = 30  # the ADC is slower than the DAC
 _ADC_SELECT: Final = 0x40C0_0000  # of the ADS8684: convert this channel from now on
@@ -43,29 +46,53 @@ class BoardReader:
         self._outputs, self._full_scale_a = outputs, full_scale_a
 
     def read(self, channel: int, n: int = 1) -> float:
-        """Mean current of a channel, of full scale. The converter answers one question late, so one more is asked."""
-        volts = []
+        """Mean current of a channel, of full scale.
+
+        Raises
+        ------
+        AcquisitionError
+            The board does not answer.
+        """
+        shares = self._read(channel, n)
+        if not is_answer(worst := max(shares, key=abs)):
+            raise AcquisitionError(
+                f"The gradient board does not answer: its converter reads {worst * 100:+.0f} % of full scale on channel "
+                f"{'xyz'[channel]}.",
+                f"{CHECK_BOARD} Then repeat.",
+            )
+        return float(np.mean(shares))
+
+    def _read(self, channel: int, n: int) -> list[float]:
+        """Of full scale. The converter answers one question late, so one more is asked."""
+        shares = []
         for _ in range(n + 1):
             code = self._outputs.exchange(_ADC_DIVIDER, _ADC_SELECT | channel << 18) & 0xFFFF
-            volts.append(code / 65_535 * _ADC_VOLTS)
-        return float((np.mean(volts[1:]) - _MIDDLE_VOLTS) / _SHUNT_OHM / self._full_scale_a)
+            shares.append((code / 65_535 * _ADC_VOLTS - _MIDDLE_VOLTS) / _SHUNT_OHM / self._full_scale_a)
+        return shares[1:]
 
     def set(self, channel: int, code: int) -> None:
         """Set a channel, signed code."""
         self._outputs.exchange(_ADC_DIVIDER, _DAC_WRITE | channel << 16 | channel << 25 | (code + 0x8000))
 
     def currents(self) -> tuple[float, float, float]:
-        """Of channels x, y, z now, of full scale."""
-        return self.read(0), self.read(1), self.read(2)
+        """Of channels x, y, z now, of full scale; whether the board answered at all, ``is_answer`` tells."""
+        return self._read(0, 1)[0], self._read(1, 1)[0], self._read(2, 1)[0]
 
     def require_zero(self) -> None:
         """Raise DeviceFault when a channel that was told zero still carries current."""
         for name, current in zip(GRADIENT_CHANNELS, self.currents(), strict=True):
+            if not is_answer(current):
+                raise DeviceFault("The gradient board does not answer when its currents are read.", CHECK_BOARD)
             if abs(current) > ZERO_TOLERANCE:
                 raise DeviceFault(
                     f"Gradient channel {name[-1]} was told zero but carries {current * self._full_scale_a:.2f} A.",
                     "Switch the gradient amplifier off by hand, then call service: the board or its calibration is wrong.",
                 )
+
+
+def is_answer(share: float) -> bool:
+    """Whether a current that was read, of full scale, is one that a board with power can carry."""
+    return abs(share) <= NO_ANSWER
 
 
 def probe(

@@ -195,8 +195,8 @@ class MarcosConsole:
     def read_currents(self, full_scale_a: float) -> tuple[float, float, float]:
         """Currents of channels x, y, z of a GPA-FHDO now [A]."""
         self._claim()
-        x, y, z = BoardReader(self._outputs, full_scale_a).currents()
-        return x * full_scale_a, y * full_scale_a, z * full_scale_a
+        reader = BoardReader(self._outputs, full_scale_a)
+        return reader.read(0) * full_scale_a, reader.read(1) * full_scale_a, reader.read(2) * full_scale_a
 
     def play(self, prepared: Prepared, cancel: Event) -> RawRun:
         """Play one segment and return its samples; outputs are zero before and after."""
