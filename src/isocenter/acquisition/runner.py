@@ -30,7 +30,7 @@ from isocenter.domain.errors import (
     StorageError,
     WrongState,
 )
-from isocenter.domain.events import CompiledScan, Segment
+from isocenter.domain.events import CompiledScan
 from isocenter.domain.scan import EndReason, ScanProgress, ScanState
 from isocenter.recon.receive import ReceiveFilter, Samples
 
@@ -232,10 +232,9 @@ class _Run:
     def _play(self, turn: Turn, prepared: Prepared, clock: Clock) -> tuple[Prepared | None, ConsoleError | None]:
         """Play one segment and keep what it measured; the one after it in the console's form, or why there is none."""
         segment = self.scan.segments[turn.index]
-        if turn.is_fresh:
-            self.origin_s = clock.now_s() - segment.start_s
-        self.tell.on_segment(turn.index, max(self.origin_s + segment.start_s - clock.now_s(), 0.0))
-        self._wait(segment, clock)
+        due_s = 0.0 if turn.is_fresh else max(self.origin_s + segment.start_s - clock.now_s(), 0.0)
+        self.tell.on_segment(turn.index, due_s)
+        self._wait(turn, clock)
         trouble: ConsoleError | None = None
         with self.runner.guard.segment(prepared.duration_s):
             future = self.runner.hardware.submit(self.runner.console.play, prepared, self.cancel)
@@ -256,13 +255,16 @@ class _Run:
         index = self.order.next
         return None if index is None else self.runner.console.prepare(self.scan.segments[index], self.lo_hz)
 
-    def _wait(self, segment: Segment, clock: Clock) -> None:
+    def _wait(self, turn: Turn, clock: Clock) -> None:
+        segment = self.scan.segments[turn.index]
+        if turn.is_fresh:  # it follows nothing, so it cannot be late
+            self.origin_s = clock.now_s() - segment.start_s
         start_s = self.origin_s + segment.start_s
         clock.wait_until(start_s, self.cancel)
         if self.cancel.is_set():
             raise ScanAborted("The scan was stopped.", "Start it again when the patient is ready.")
         late_s = clock.now_s() - start_s
-        if late_s <= self.runner.late_tolerance_s:
+        if turn.is_fresh or late_s <= self.runner.late_tolerance_s:
             return
         # Those that follow keep their distance to this one: one repetition is longer, none is shorter.
         self.origin_s += late_s

@@ -275,6 +275,26 @@ def test_no_segment_starts_early_and_a_late_one_is_told_and_moves_the_rest(conso
     assert "late start" in events(sink)
 
 
+def test_what_is_done_before_the_first_segment_makes_none_late(console, hardware, scan, sink):
+    """Counting exposure and writing it down takes time; nothing was played before, so no repetition is longer by it."""
+    clock, starts, due_s, messages = FreeClock(), [], [], []
+    segments = tuple(replace(segment, start_s=0.5 + segment.index * 1.0) for segment in scan.segments)
+
+    def on_segment(_index, in_s):
+        due_s.append(in_s)
+        clock.has_played(0.027)
+
+    wait = clock.wait_until
+    clock.wait_until = lambda time_s, cancel: (wait(time_s, cancel), starts.append(clock.now_s()))
+    runner = ScanRunner(console, hardware, "osii-one", clock=lambda: clock)
+    listeners = Listeners(on_message=messages.append, on_segment=on_segment)
+    result = play(runner, replace(scan, segments=segments), sink, threading.Event(), listeners)
+    assert result.late_starts == ()
+    assert messages == []
+    assert starts == pytest.approx([0.027, 1.027, 2.027])  # the others keep their distance to the true start of the first
+    assert due_s == pytest.approx([0.0, 0.99, 0.99])
+
+
 def test_a_fault_keeps_the_partial_segment_and_says_where(runner, console, scan, sink, log):
     fault = DeviceFault("The gradient amplifier tripped.", "Reset the amplifier, then repeat the scan.")
     fault.partial = np.full(3 * int(scan.readouts.n_raw[0]) + 5, 2, dtype=np.complex64)
