@@ -27,7 +27,7 @@ from isocenter.app.service_status import (
 )
 from isocenter.app.session import ScannerSession
 from isocenter.domain.calibration import CalibrationValue, Quantity
-from isocenter.domain.errors import ConsoleError, StorageError, WrongState
+from isocenter.domain.errors import ConsoleError, ScanAborted, StorageError, WrongState
 from isocenter.domain.geometry import PatientPosition
 from isocenter.domain.patient import Exam, Patient
 from isocenter.domain.scan import Protocol as ScanProtocol
@@ -38,6 +38,7 @@ _log = logging.getLogger(__name__)
 SERVICE_FOLDER: Final = "service"
 CONFIRMATION_LASTS_S: Final = 30 * 60.0
 """So long after the last measurement nobody knows any more what lies in the magnet."""
+_AFTER_STOP: Final = "The old value stays in use. See to the cause, press Make ready, then measure again."
 _SMALLEST_M: Final = 0.02
 _LONGEST_NAME: Final = 48
 
@@ -249,9 +250,14 @@ class ServiceCalibrations(PrescanService):
                     "Confirm what lies in it, then measure again.",
                 )
             if name != "gradient_currents":
+                self._settle_coil()
                 self._find_frequency(exam)
             step = next(step for step in service_steps(confirmation.phantom) if step.name == name)
             job.run(self._service_bench(exam), step, confirmation)
+        except ScanAborted:
+            why = self._session.latch or "Somebody pressed Stop."
+            self._service_problem = (f"The measurement was stopped. {why}", _AFTER_STOP)
+            job.stopped(name)
         except ConsoleError as error:
             self._service_problem = (error.problem, error.remedy)
             job.stopped(name)

@@ -279,7 +279,9 @@ def test_stop_leaves_the_old_value_and_says_so(desk):
     until(lambda: not service.status.is_running)
     row = desk.row("gradient_scale")
     assert (row.state, row.is_pending) == (StepState.STOPPED, False)
-    assert service.service_calibrations.problem
+    assert service.service_calibrations.problem.startswith("The measurement was stopped.")
+    assert "operator" in service.service_calibrations.problem
+    assert "old value stays" in service.service_calibrations.remedy
     service.make_ready("A. Service").result(20)
 
 
