@@ -64,7 +64,11 @@ class CheckService:
         protocol = self._queue.confirm(item_id, confirmation)
         exam_id = self._exam.exam_id if self._exam else ""
         self._session.control.note(
-            FIRST_LEVEL_CONFIRMED, person=confirmation.name, at=confirmation.at, protocol=protocol.name, exam=exam_id
+            FIRST_LEVEL_CONFIRMED,
+            person=confirmation.name,
+            confirmed_at=confirmation.at,
+            protocol=protocol.name,
+            exam=exam_id,
         )
         self._publish()
         self._check_item(item_id, protocol, confirmation)

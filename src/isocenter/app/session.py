@@ -258,7 +258,7 @@ class ScannerSession(ScannerLink):
             self.control.note(
                 "first_level_scan",
                 person=confirmed.name,
-                at=confirmed.at,
+                confirmed_at=confirmed.at,
                 protocol=prepared.protocol.name,
                 exam=exam.exam_id if exam else "",
                 folder=folder.name,

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from isocenter.app.control_journal import FILE
 from isocenter.app.exam_service import ExamService
 from isocenter.app.service import ItemState, QueueItem
 from isocenter.domain.errors import WrongState
@@ -134,7 +135,7 @@ def test_first_level_needs_a_name_and_stands_in_the_record(make_desk, open_servi
     check = entry(service, item).check
     assert check.is_playable
     assert check.mode is OperatingMode.FIRST_LEVEL
-    modes = set()
+    modes, exam_id = set(), service.exam.exam_id
     forget = service.listen(lambda _: modes.add(service.status.mode))
     service.start()
     wait_for(service, lambda: entry(service, item).state in (ItemState.DONE, ItemState.FAILED))
@@ -146,10 +147,23 @@ def test_first_level_needs_a_name_and_stands_in_the_record(make_desk, open_servi
     assert record["mode"] == "first level"
     assert record["first_level_confirmed"]["name"] == "Dr. Ada"
     at = record["first_level_confirmed"]["at"]
-    said = {line.split()[1]: line for line in service.control.journal}
+    service.close()  # by then all of the journal is written
+    lines = map(json.loads, (desk.folder / FILE).read_text().splitlines())
+    said = {line["kind"]: line for line in lines}
     for kind in ("first_level_confirmed", "first_level_scan"):
-        assert f"person: Dr. Ada, at: {at}, protocol: Long, exam: {service.exam.exam_id}" in said[kind]
-    assert f"folder: {done.folder.name}" in said["first_level_scan"]
+        assert {"person": "Dr. Ada", "confirmed_at": at, "protocol": "Long", "exam": exam_id}.items() <= said[kind].items()
+    assert said["first_level_scan"]["folder"] == done.folder.name
+
+
+def test_a_confirmation_holds_for_one_entry_once(make_desk, open_service):
+    desk = make_desk(nerves_near_their_limit)
+    service = open_service(desk)
+    item = service.add(desk.long)
+    wait_for(service, lambda: entry(service, item).check is not None)
+    service.confirm_first_level(item.item_id, "Dr. Ada")
+    service.start()
+    wait_for(service, lambda: entry(service, item).state in (ItemState.DONE, ItemState.FAILED))
+    assert entry(service, item).state is ItemState.DONE, entry(service, item).note
     wait_for(service, lambda: not service.status.is_running)
     again = service.add(desk.long)
     wait_for(service, lambda: entry(service, again).check is not None)
