@@ -92,7 +92,7 @@ class PrescanJob:
         steps = self._status.steps
         text = f"Prescan {steps.index(current) + 1} of {len(steps)}: {current.result.title}"
         left_s = remaining_s([step for step in steps if step.name in self._wanted])
-        return f"{text}, about {max(5 * round(left_s / 5), 5)} s left" if len(self._wanted) > 1 and left_s > 0 else text
+        return f"{text}, ~{max(5 * round(left_s / 5), 5)} s" if len(self._wanted) > 1 and left_s > 0 else text
 
     @property
     def current_step(self) -> str:

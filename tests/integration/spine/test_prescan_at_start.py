@@ -147,7 +147,7 @@ def test_the_first_start_of_an_exam_measures_all_the_next_one_nothing_and_anothe
     assert desk.service.prescan.is_done
     used = {one.quantity: one for one in open_scan(first.folder).record.request.calibration_values}
     assert used[Quantity.RF_SCALE].value.value[0] == pytest.approx(0.7, rel=0.03)
-    assert any("Prescan 6 of 7: Transmit power, about 20 s left" in text for text in desk.activities), desk.activities
+    assert any("Prescan 6 of 7: Transmit power, ~20 s" in text for text in desk.activities), desk.activities
     n_first = desk.n_measured
     assert desk.run().state is ItemState.DONE
     assert desk.n_measured == n_first

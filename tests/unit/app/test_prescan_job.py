@@ -277,9 +277,9 @@ def test_the_title_says_how_long_it_will_take(store):
         step.during = lambda: titles.append(desk.job.running_title)
     assert desk.run()
     assert titles == [
-        "Prescan 1 of 3: Noise, about 55 s left",
-        "Prescan 2 of 3: Transmit Power, about 50 s left",
-        "Prescan 3 of 3: Linear Shim, about 35 s left",
+        "Prescan 1 of 3: Noise, ~55 s",
+        "Prescan 2 of 3: Transmit Power, ~50 s",
+        "Prescan 3 of 3: Linear Shim, ~35 s",
     ]
 
 
