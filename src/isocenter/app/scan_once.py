@@ -20,6 +20,7 @@ from isocenter.app.paths import data_folder
 from isocenter.app.prepare import prepare
 from isocenter.app.prescan import find_frequency
 from isocenter.app.session import ScannerSession, ScanOutcome
+from isocenter.app.stop_words import stops_told
 from isocenter.compiler.check.exposure import Situation
 from isocenter.compiler.check.report import SafetyReport
 from isocenter.domain.errors import SequenceError
@@ -159,6 +160,7 @@ def scan_once(
         session.exposures.folder = None if is_virtual else data_folder()  # a scanner of our own ends with us
         session.control.begin(None if is_virtual else data_folder())
         stack.enter_context(session.stopped_by(cancel))
+        stack.enter_context(stops_told(session.control, say))
         identity = session.connect()
         say(f"Connected to {identity.kind} {identity.family} {identity.version} of {scanner.title}")
         use_kept(session, data_folder(), exam.exam_id, now_s=time.time(), say=say)
