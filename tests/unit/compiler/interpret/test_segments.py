@@ -197,7 +197,7 @@ def test_the_wait_behind_an_inversion_is_cut_and_its_timing_stays(draft, scanner
     np.testing.assert_allclose(np.diff(rises), [0.801, 0.301, 0.801], atol=1e-7)
 
 
-SERVICE = ("eddy_currents", "nutation")  # their shots last 0.5 to 0.6 s and have no rest
+SERVICE = ("nutation",)  # its shots last 0.53 s and have no rest
 
 
 @pytest.mark.parametrize("scanner_name", ["osii-one", "osii-mini", "physio-72mT"])
