@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Sleeps until its standard input ends, then prints start and end of each span when it was not let to run [s, steady clock]."""
+"""Sleeps until its standard input ends, then prints start and end of each span in which it did not run [s, steady clock]."""
 
 import select
 import sys
