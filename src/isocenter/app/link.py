@@ -153,7 +153,7 @@ class ScannerLink(BoardCurrentsLink):
     def stop(self, who: str = "operator") -> None:
         """Stop now: amplifiers over their own lines, the scan at its segment, all outputs to zero. Never waits or raises."""
         self.supervisor.stop(who)
-        self._hardware.submit(self._make_safe)
+        self._zero_soon()
 
     @contextlib.contextmanager
     def stopped_by(self, cancel: Event, who: str = "operator") -> Iterator[None]:
@@ -210,6 +210,10 @@ class ScannerLink(BoardCurrentsLink):
         """While nothing runs: everything off and to zero as soon as it can be; returns at once, latches only a failure."""
         self.control.stand_down()
         if self.identity is not None or self.latch:
+            self._zero_soon()
+
+    def _zero_soon(self) -> None:
+        with contextlib.suppress(RuntimeError):  # closed just now, which has brought the outputs to zero
             self._hardware.submit(self._make_safe)
 
     def wait_until_safe(self, timeout_s: float) -> bool:
