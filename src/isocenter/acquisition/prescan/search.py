@@ -79,7 +79,9 @@ class FrequencySearch:
         candidate, self._candidate = self._candidate, None
         if candidate is None:
             self._waiting.pop(0)
-        if isinstance(outcome, Refusal):
+        if candidate is not None and self._is_mirrored(candidate, outcome):
+            self._refusals.insert(0, mirrored(candidate.larmor_hz))
+        elif isinstance(outcome, Refusal):
             self._refusals.append(outcome)
             self._look_closer(outcome, lo_hz)
         elif not abs(outcome.larmor_hz - self._start_hz) <= self._span_hz + self._tolerance_hz:
@@ -88,8 +90,6 @@ class FrequencySearch:
             self._found = outcome
         elif candidate is None:
             self._candidate = outcome
-        elif self._is_mirrored(candidate, outcome):
-            self._refusals.insert(0, mirrored(candidate.larmor_hz))
         else:
             self._refusals.append(_disagree(candidate, outcome))
 
@@ -117,8 +117,8 @@ class FrequencySearch:
         doubt_hz = 3 * (first.sd_hz + second.sd_hz) + 0.1 * second.linewidth_hz
         return abs(first.larmor_hz - second.larmor_hz) <= self._tolerance_hz + doubt_hz
 
-    def _is_mirrored(self, first: Frequency, second: Frequency) -> bool:
-        """Higher taken for lower: moving to where the line seems to be doubles its offset."""
+    def _is_mirrored(self, first: Frequency, second: Frequency | Refusal) -> bool:
+        """Higher taken for lower: moving to where the line seems to be doubles its offset, whatever it looks like there."""
         return (
             abs(first.offset_hz) > 4 * self._tolerance_hz
             and abs(second.offset_hz - 2 * first.offset_hz) < self._tolerance_hz + 0.1 * first.linewidth_hz
