@@ -136,7 +136,8 @@ class Simulator:
         idle_s
             Time since the run before ended [s]. A gradient whose first tick is negative is on in it.
         frame_rad
-            Phase of the local oscillator just before it was set back to zero at the start of the run [rad].
+            Turn of the magnetisation at the start of the run [rad]: by how much the local oscillator was set back, or ran on
+            in the pause at another frequency than in this run.
         start_s
             Virtual time at tick 0 [s], for everything that changes slowly.
 

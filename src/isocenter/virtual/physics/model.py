@@ -137,12 +137,14 @@ class BlochSignalModel:
         The local oscillator counts as having one frequency in a run, that of the first pulse or receive window.
         """
         lo_hz = _first_used_lo_hz(playback)
-        # The oscillator kept turning since its last reset; setting it back turns the frame under the magnetisation.
+        # The simulation turns the pause at the new frequency, but in it the oscillator ran on at the old one.
+        frame_turns = (lo_hz - self._lo_hz) * playback.idle_s
         self._lo_turns += self._lo_hz * playback.idle_s
-        start_turns, frame_turns = self._lo_turns, 0.0
-        if len(playback.lo_reset_ticks):
+        start_turns = self._lo_turns
+        if len(playback.lo_reset_ticks):  # setting it back turns the frame under the magnetisation
             turned = lo_hz * int(playback.lo_reset_ticks[-1]) / playback.clock_hz
-            start_turns, frame_turns, self._lo_turns = -turned, self._lo_turns + turned, 0.0
+            frame_turns += self._lo_turns + turned
+            start_turns, self._lo_turns = -turned, 0.0
         signals = self._simulator.play(
             _with_idle(playback, self._clock_hz),
             [np.rint(window.sample_ticks).astype(np.int64) for window in playback.windows],

@@ -63,7 +63,7 @@ class Setting:
     idle_ticks, end_tick
         Time since the run before ended, and length of the run.
     frame_rad
-        Turn of the magnetisation at the start, when the local oscillator's phase is set back [rad].
+        Turn of the magnetisation at the start, when the local oscillator's phase is set back or its frequency changes [rad].
     t1_s, t2_s, diffusion_m2_per_s
         Of each tissue; no diffusion if empty.
     shapes

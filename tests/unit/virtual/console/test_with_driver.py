@@ -84,6 +84,22 @@ def test_pins_do_what_the_table_says(board, divider):
     assert n_events > 500
 
 
+def test_the_oscillator_is_set_back_in_the_first_segment_and_runs_on_through_the_others():
+    system, model = tables.gradients(), Chirp()
+    pulse = {"tx0_i": tables.track([4000, 8000], [16_384, 0]), "tx_gate": tables.track([3500, 8100], [1, 0])}
+    segments = [tables.segment(pulse, [(9000, 100, 10)], index=index) for index in (0, 1, 2)]
+    with VirtualConsoleServer(signal_model=model) as server:
+        console = console_on(server, system)
+        console.open()
+        for segment in segments:
+            console.play(console.prepare(segment, LO_HZ), Event())
+        console.close()
+    assert [len(playback.lo_reset_ticks) for playback in model.playbacks] == [1, 0, 0]
+    assert model.playbacks[0].lo_hz[0] == 0.0, "nothing was written since power-up"
+    for later in model.playbacks[1:]:
+        assert later.lo_hz == pytest.approx(LO_HZ, abs=0.06), "from before the run to its end"
+
+
 def test_samples_carry_the_time_of_the_domain():
     system, model = tables.gradients(), Chirp()
     windows = [(5000, 100, 40), (12_000, 123, 64), (30_000, 600, 32)]

@@ -20,7 +20,7 @@ from .lab import CLOCK_HZ, LARMOR_HZ, Table, make_scanner, sampled, tick
 SMALL = {"n_spins": 4000}
 
 
-def fid(lo_hz=LARMOR_HZ, idle_s=0.0, decimation=1024, n=600, flip=np.pi / 2, start_s=2e-3, reset_tick=50):
+def fid(lo_hz=LARMOR_HZ, idle_s=0.0, decimation=1024, n=600, flip=np.pi / 2, start_s=2e-3, reset_ticks=(50,)):
     table = Table()
     table.hard(1e-3, flip, 0.0, 25e-6)
     ticks = sampled(start_s, decimation / CLOCK_HZ, n)
@@ -31,7 +31,7 @@ def fid(lo_hz=LARMOR_HZ, idle_s=0.0, decimation=1024, n=600, flip=np.pi / 2, sta
         tracks=table.tracks(),
         lo_ticks=np.array([0, 40]),
         lo_hz=np.array([0.0, lo_hz]),
-        lo_reset_ticks=np.array([reset_tick]),
+        lo_reset_ticks=np.array(reset_ticks, dtype=np.int64),
         windows=(window,),
         end_tick=int(ticks[-1]) + tick(1e-3),
         clock_hz=CLOCK_HZ,
@@ -92,6 +92,25 @@ def test_magnetisation_left_over_sees_the_oscillators_jump():
     passed = first.end_tick - start + 50  # ticks from the first sample to the reset of the second run
     oscillator = LARMOR_HZ * (passed + start - 50) / CLOCK_HZ  # its phase since the reset of the first run
     assert np.angle(after / before * np.exp(-2j * np.pi * oscillator)) == pytest.approx(0.0, abs=2e-3)
+
+
+@pytest.mark.parametrize("reset_ticks", [(), (50,)], ids=["runs on", "starts again"])
+@pytest.mark.parametrize("moved_hz", [0.0, 1730.0])
+def test_what_outlives_a_pause_keeps_its_phase_in_the_lab(reset_ticks, moved_hz):
+    """The oscillator runs on through the pause at the frequency it had, then at another, or is set back to zero."""
+    model = BlochSignalModel(make_scanner(), replace(find_scenario("uniform"), **SMALL))
+    first, idle_s = fid(lo_hz=LARMOR_HZ + 410.0, n=1), 3.7e-3
+    second = fid(lo_hz=LARMOR_HZ + 410.0 + moved_hz, n=1, flip=0.0, start_s=0.5e-3, idle_s=idle_s, reset_ticks=reset_ticks)
+    before, after = (model.play(each)[0][0] for each in (first, second))
+    start, again = (int(each.windows[0].sample_ticks[0]) / CLOCK_HZ for each in (first, second))
+    end = first.end_tick / CLOCK_HZ
+    lab = LARMOR_HZ * (end - start + idle_s + again)
+    at_first, at_second = (float(each.lo_hz[-1]) for each in (first, second))
+    oscillator = at_first * (end - start + idle_s) + at_second * again
+    if reset_ticks:
+        oscillator = at_second * (again - 50 / CLOCK_HZ) - at_first * (start - 50 / CLOCK_HZ)
+    assert np.abs(after) > 0.5 * np.abs(before)
+    assert np.angle(after / before * np.exp(-2j * np.pi * (lab - oscillator))) == pytest.approx(0.0, abs=5e-3)
 
 
 def test_gradients_held_in_the_idle_time_dephase():
