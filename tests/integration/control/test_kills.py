@@ -125,7 +125,7 @@ def stolen() -> Iterator[Callable[[float, float], float]]:
 
         def between(start_s: float, end_s: float) -> float:
             said, _ = process.communicate("", timeout=10)
-            spans = [tuple(map(float, line.split())) for line in said.splitlines()]
+            spans = [tuple(map(float, line.split())) for line in said.splitlines() if line]
             return sum(max(min(until, end_s) - max(since, start_s), 0.0) for since, until in spans)
 
         yield between

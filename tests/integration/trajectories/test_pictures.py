@@ -78,7 +78,12 @@ def assert_true(volume, least=0.93):
     ("scanner", "placement", "changes"),
     [
         ("osii-one", place(Orientation.AXIAL, centre_lps_m=(0.02, -0.01, 0.0)), {}),
-        ("physio-72mT", place(Orientation.AXIAL, tilt_rad=(0.15, -0.1)), {"golden": False, "averages": 2}),
+        pytest.param(
+            "physio-72mT",
+            place(Orientation.AXIAL, tilt_rad=(0.15, -0.1)),
+            {"golden": False, "averages": 2},
+            marks=pytest.mark.slow,
+        ),
         ("osii-mini", place(Orientation.CORONAL, PatientPosition.FFP, (0.0, 0.012, 0.01)), {"slices": 3, "tr_s": 0.2}),
     ],
 )

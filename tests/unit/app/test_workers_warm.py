@@ -48,6 +48,7 @@ def test_after_the_warm_up_no_check_compiles_anything():
 
 
 def test_no_check_waits_for_what_reconstruction_compiles():
+    before = set(multiprocessing.active_children())
     pool = PreparationPool(also=functools.partial(time.sleep, 600))
     try:
         pool.warm_up()
@@ -61,4 +62,4 @@ def test_no_check_waits_for_what_reconstruction_compiles():
         began_s = time.monotonic()
         pool.close()
     assert time.monotonic() - began_s < 20
-    assert multiprocessing.active_children() == []
+    assert set(multiprocessing.active_children()) <= before

@@ -34,6 +34,7 @@ def test_there_is_one_point_for_each_cube_and_little_grain(points) -> None:
     assert counts.std() / counts.mean() < 0.05  # at random it would be 12 %
 
 
+@pytest.mark.slow
 def test_no_moment_of_a_gradient_brings_them_back_into_phase(points) -> None:
     """A lattice would give 1 at whole turns per spacing, along its axes."""
     for direction in ([1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [1, 1, 1], [1, -2, 0.5]):
