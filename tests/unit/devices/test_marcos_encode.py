@@ -40,6 +40,29 @@ def test_the_oscillator_starts_at_phase_zero_in_the_first_segment_and_then_runs_
         assert {pin[2] for pin in later if pin[1] == name} == {value}, "it never stops, and is never held"
 
 
+@pytest.mark.parametrize("degrees", [30.0, 90.0, -160.0])
+@pytest.mark.parametrize("offset_hz", [0.0, 20e3, -7e3])
+def test_a_pulse_is_heard_with_the_phase_and_frequency_that_the_table_gives_it(degrees, offset_hz):
+    """Transmitter and receiver of the console multiply by the same (cos, -sin); a wrong sign takes the slice opposite."""
+    ticks = np.arange(3000, 15_289, 8)
+    wanted = 20_000 * np.exp(1j * (np.radians(degrees) + 2 * np.pi * offset_hz / isa.CLOCK_HZ * (ticks - 3000)))
+    wanted[-1] = 0
+    parts = {"tx0_i": np.rint(wanted.real), "tx0_q": np.rint(wanted.imag)}
+    pins = marga_model.play(encode(segment({n: track(ticks, v.astype(int)) for n, v in parts.items()})).words).pins
+    at = np.arange(3000, 15_280) + isa.PIN_CYCLE_OFFSET
+    codes = []
+    for name in parts:
+        cycles, values = np.array([(0, 0), *((c, v) for c, n, v in sorted(pins) if n == name)]).T
+        codes.append(values[np.searchsorted(cycles, at, side="right") - 1].astype(np.uint16).view(np.int16))
+    mixer = np.exp(-2j * np.pi * LO_HZ / isa.CLOCK_HZ * at)
+    at_the_dac = ((codes[0] + 1j * codes[1]) * mixer).real
+    heard = (at_the_dac * mixer).reshape(-1, 1228).mean(axis=1)
+    steps = np.arange(len(heard))
+    turn = np.exp(2j * np.pi * offset_hz / isa.CLOCK_HZ * (1228 * steps + 613.5 - 3.5) + 1j * np.radians(degrees))
+    assert np.abs(np.angle(heard / turn)).max() < 0.03
+    assert np.abs(heard) == pytest.approx(np.full(len(heard), 10_000 * np.sinc(offset_hz * 1228 / isa.CLOCK_HZ)), rel=0.02)
+
+
 @pytest.mark.parametrize("board", GradientBoard)
 @pytest.mark.parametrize("seeds", [range(600), pytest.param(range(600, 10_000), marks=pytest.mark.slow, id="soak")])
 def test_random_tables_reach_every_pin_in_their_tick(board, seeds):

@@ -115,6 +115,10 @@ def make_table(tracks: Mapping[str, Track], end_tick: int, gradients: GradientSy
         for name, track in tracks.items():
             if len(track.ticks) or len(track.values):
                 _check_track(name, track, end_tick, ranges[name])
+    # The console's transmit mixer multiplies by exp(-i) of its oscillator's phase, as the receive mixer does (reference
+    # marcos.md 9), so the field has the conjugate of the words as its envelope.
+    q = CHANNELS.index("tx0_q")
+    table.values[table.bounds[q] : table.bounds[q + 1]] *= -1
     return table
 
 

@@ -74,13 +74,13 @@ def _merge(*waves: _Wave) -> tuple[NDArray[np.int64], list[NDArray[np.int64]]]:
     return ticks, [_sample(wave, ticks) for wave in waves]
 
 
-def _track(wave: _Wave, shift: int = 0, mask: int = 0xFFFF, *, is_signed: bool = False) -> Track:
+def _track(wave: _Wave, shift: int = 0, mask: int = 0xFFFF, *, is_signed: bool = False, sign: int = 1) -> Track:
     ticks, values = wave
     values = values >> shift & mask
     if is_signed:
         values = _signed16(values)
     changes = np.flatnonzero(np.diff(values, prepend=values[0] - 1))
-    return Track(ticks=ticks[changes], values=values[changes].astype(np.int32))
+    return Track(ticks=ticks[changes], values=(sign * values[changes]).astype(np.int32))
 
 
 def _gradient_tracks(
@@ -161,7 +161,7 @@ def _pin_tracks(waves: list[_Wave]) -> dict[str, Track]:
     gates = waves[isa.GATES_LEDS]
     return {
         "tx0_i": _track(waves[isa.TX0_I], is_signed=True),
-        "tx0_q": _track(waves[isa.TX0_Q], is_signed=True),
+        "tx0_q": _track(waves[isa.TX0_Q], is_signed=True, sign=-1),  # the mixer makes the conjugate of the words
         "tx_gate": _track(gates, 0, 1),
         "rx_gate": _track(gates, 1, 1),
         "trig_out": _track(gates, 2, 1),

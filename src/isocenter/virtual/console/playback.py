@@ -40,7 +40,8 @@ class Playback:
     ----------
     tracks
         Values by channel name of ``domain.events.CHANNELS``: ``tx0_i``, ``tx0_q``, ``tx_gate``, ``rx_gate``,
-        ``trig_out``, ``leds``, ``grad_vx``, ``grad_vy``, ``grad_vz``. Gradient values are signed DAC codes, 0 is no
+        ``trig_out``, ``leds``, ``grad_vx``, ``grad_vy``, ``grad_vz``. The first two are the envelope of the field as the
+        receiver would hear it, the conjugate of what the buffers hold. Gradient values are signed DAC codes, 0 is no
         current, at the tick at which the DAC's output changes. Every track has an entry at tick 0: what the output held
         before the run, in the idle time.
     lo_ticks, lo_hz

@@ -57,7 +57,7 @@ def play_at_pins(segment, lo_hz, scanner):
     for name, rows in changes.items():
         ticks, values = np.array(rows, dtype=np.int64).T
         if name in ("tx0_i", "tx0_q"):
-            values = np.where(values >= 0x8000, values - 0x10000, values)
+            values = np.where(values >= 0x8000, values - 0x10000, values) * (-1 if name == "tx0_q" else 1)  # as the field
         elif name.startswith("ocra1"):
             values = np.where(values >= 0x20000, values - 0x40000, values)
         elif name.startswith("fhdo"):

@@ -45,10 +45,10 @@ def _gradients(tracks, fhdo, divider):
 
 def _others(tracks, lo_hz):
     out = []
-    for name, buffer in (("tx0_i", TX_I), ("tx0_q", TX_Q)):
+    for name, buffer, sign in (("tx0_i", TX_I, 1), ("tx0_q", TX_Q, -1)):
         if name in tracks:
             for tick, value in zip(tracks[name].ticks.tolist(), tracks[name].values.tolist(), strict=True):
-                out.append((tick + OFFSET - 1, buffer, value & 0xFFFF))
+                out.append((tick + OFFSET - 1, buffer, sign * value & 0xFFFF))
     bits = {GATES: [], RX_CTRL: [(50, 0x40, 1)]}
     for name, buffer, factor in (
         ("tx_gate", GATES, 1),

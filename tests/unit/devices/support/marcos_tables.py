@@ -141,7 +141,9 @@ def expected_pins(seg, system, offset):
             if name.startswith("grad_v"):
                 signal = ("fhdo_v" if fhdo else "ocra1_v") + name[-1]
                 pins.append((tick + offset, signal, value + 0x8000 if fhdo else value & 0x3FFFF))
+            elif name == "tx0_q":  # the transmit mixer makes the conjugate of it
+                pins.append((tick + offset, name, -value & 0xFFFF))
             else:
-                pins.append((tick + offset, name, value & 0xFFFF if name.startswith("tx0") else value))
+                pins.append((tick + offset, name, value & 0xFFFF if name == "tx0_i" else value))
     assert board in GradientBoard
     return sorted(pins)

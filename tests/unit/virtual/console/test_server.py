@@ -80,7 +80,7 @@ def test_playback_holds_what_the_pins_do():
     first, second = model.playbacks
     tracks = first.tracks
     assert tracks["tx0_i"].values.tolist() == [0, 0x4000, 0]
-    assert tracks["tx0_q"].values.tolist() == [0, -0x4000, 0]
+    assert tracks["tx0_q"].values.tolist() == [0, 0x4000, 0], "the field's; the mixer makes the conjugate of 0xC000"
     assert tracks["tx_gate"].values.tolist() == [0, 1, 0]
     assert tracks["tx_gate"].ticks[1] - tracks["tx0_i"].ticks[1] == 1, "two words later, and one register less"
     assert tracks["grad_vx"].values.tolist() == [0, 0x1000]
