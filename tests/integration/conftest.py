@@ -8,8 +8,19 @@ A test names what it needs with ``@pytest.mark.peer("dciodvfy")``: a program on 
 import importlib.util
 import os
 import shutil
+from collections.abc import Iterator
 
 import pytest
+
+from isocenter.app.workers import PreparationPool
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_is_warmed_up() -> Iterator[None]:
+    """Services come and go in tests: none needs what each loads ahead for a day of work, seconds of a processor."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PreparationPool, "warm_up", lambda pool: None)
+        yield
 
 
 def is_missing(peer: str) -> bool:

@@ -17,6 +17,7 @@ from isocenter.acquisition.prescan.steps import clinical_steps
 from isocenter.app import prescan_service
 from isocenter.app.exam_service import ExamService
 from isocenter.app.session import ScannerSession
+from isocenter.app.workers import PreparationPool
 from isocenter.config.hardware import load_scanner
 from isocenter.domain.scan import Protocol
 from isocenter.ui.program import Program
@@ -27,6 +28,14 @@ from isocenter.virtual.physics.model import BlochSignalModel
 from isocenter.virtual.physics.scenario import find_scenario
 
 N_SPINS = 4000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_is_warmed_up() -> Iterator[None]:
+    """Services come and go in tests: none needs what each loads ahead for a day of work, seconds of a processor."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PreparationPool, "warm_up", lambda pool: None)
+        yield
 
 
 @pytest.fixture(scope="session")

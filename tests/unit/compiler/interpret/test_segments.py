@@ -200,7 +200,7 @@ def test_the_wait_behind_an_inversion_is_cut_and_its_timing_stays(draft, scanner
 SERVICE = ("nutation",)  # its shots last 0.53 s and have no rest
 
 
-@pytest.mark.parametrize("scanner_name", ["osii-one", "osii-mini", "physio-72mT"])
+@pytest.mark.parametrize("scanner_name", ["osii-one", "physio-72mT", pytest.param("osii-mini", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("sequence", sorted(info.name for info in catalogue().infos))
 def test_a_console_that_hangs_in_any_segment_is_noticed_within_a_second(sequence, scanner_name):
     """Also one that hangs in the pause: the next segment is overdue by its length and the margin."""
