@@ -52,6 +52,12 @@ class MeasuredPower:
         """True when it told something."""
         return not (math.isnan(self.ten_s_w) and math.isnan(self.six_min_w))
 
+    def or_more(self, other: "MeasuredPower") -> "MeasuredPower":
+        """The larger of each; what only one of the two knows is taken from that one."""
+        return MeasuredPower(
+            ten_s_w=_larger(self.ten_s_w, other.ten_s_w), six_min_w=_larger(self.six_min_w, other.six_min_w)
+        )
+
     def exposures(self, scanner: Scanner, subject: Subject | None, mode: OperatingMode) -> tuple[Exposure, ...]:
         """As exposures, each called ``measured ...``."""
         means_w = (self.ten_s_w, self.six_min_w)
@@ -68,6 +74,11 @@ class MeasuredPower:
         ]
         sar = measured_exposures(means_w, scanner, subject, mode)
         return tuple(replace(one, name=f"measured {one.name}") for one in (*sar, *power))
+
+
+def _larger(a: float, b: float) -> float:
+    """NaN, which compares with nothing, only where both are."""
+    return max((value for value in (a, b) if not math.isnan(value)), default=math.nan)
 
 
 def measured_now(devices: Sequence[DeviceStatus]) -> MeasuredPower:
@@ -138,11 +149,7 @@ class WatchedSink:
         """A limit that the monitor itself should have kept, and far more than was computed."""
         if not now.is_known:
             return
-        most = self._most
-        self._most = MeasuredPower(
-            ten_s_w=max(now.ten_s_w, most.ten_s_w) if not math.isnan(most.ten_s_w) else now.ten_s_w,
-            six_min_w=max(now.six_min_w, most.six_min_w) if not math.isnan(most.six_min_w) else now.six_min_w,
-        )
+        self._most = self._most.or_more(now)
         playing, supervisor = self._playing, self._control.supervisor
         found = now.exposures(playing.scanner, playing.subject, playing.safety.mode)
         for one in found:

@@ -52,3 +52,11 @@ def test_nobody_on_the_table_has_no_sar():
     found = MeasuredPower(ten_s_w=1.0, six_min_w=1.0).exposures(scanner, None, OperatingMode.NORMAL)
     assert {one.label for one in found if "SAR" in one.name} == {Label.UNKNOWN}
     assert {one.label for one in found if "power" in one.name} == {Label.MEASURED}
+
+
+def test_an_answer_without_a_window_forgets_nothing_of_what_was_the_most():
+    most = (
+        MeasuredPower(ten_s_w=5.0).or_more(MeasuredPower(six_min_w=1.0)).or_more(MeasuredPower(ten_s_w=2.0, six_min_w=3.0))
+    )
+    assert most == MeasuredPower(ten_s_w=5.0, six_min_w=3.0)
+    assert not MeasuredPower().or_more(MeasuredPower()).is_known
