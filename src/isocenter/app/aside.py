@@ -15,9 +15,9 @@ from isocenter.acquisition.control.guard import AsideGuard
 from isocenter.acquisition.control.supervisor import Supervisor
 from isocenter.acquisition.prescan.contract import Step, StepResult
 from isocenter.acquisition.runner import ScanRunner
+from isocenter.app.aside_bench import ASIDE_FOLDER, AsideBench, RunStep, require_going
 from isocenter.app.computer_watch import ComputerWatch
 from isocenter.app.exposures import ExposureLog, Playing, subject_for
-from isocenter.app.follow import ASIDE_FOLDER, AsideBench, RunStep, require_going
 from isocenter.app.prepare import PreparedScan
 from isocenter.compiler.check.exposure import Situation, live_exposures, raise_if_over
 from isocenter.devices.protocols import ConsoleIdentity, SafeReport

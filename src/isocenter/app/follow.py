@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The frequency followed during a clinical scan, and measured again in a pause when it has gone too far."""
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from threading import Event
 from typing import Any, Final, Protocol
 
@@ -13,16 +11,13 @@ import numpy as np
 
 from isocenter.acquisition.contracts import Resume
 from isocenter.acquisition.control.supervisor import Supervisor
-from isocenter.acquisition.prescan.contract import Bench, Step, StepResult, Verdict
+from isocenter.acquisition.prescan.contract import Step, StepResult, Verdict
 from isocenter.acquisition.prescan.recentre import Recentre, tolerance_hz
 from isocenter.acquisition.prescan.tracking import FrequencyJump, FrequencyTracker
 from isocenter.app.computer_watch import FREQUENCY_JUMP_HZ, ComputerWatch
 from isocenter.app.service import Health
-from isocenter.domain.calibration import CalibrationValue
 from isocenter.domain.errors import ConsoleError, DeviceError, ScanAborted, ScanEnded
 from isocenter.domain.events import CompiledScan, Readouts
-from isocenter.domain.raw import RawScan
-from isocenter.domain.scan import Protocol as ScanProtocol
 from isocenter.domain.scanner import Calibration, Scanner
 from isocenter.recon.receive import Samples
 
@@ -30,52 +25,11 @@ MOST_JUMPS: Final = 2
 """A magnet that jumps more often is not steady enough for any scan."""
 MOST_DOUBTS: Final = 4
 """So often a scan is paused for a patient who moved; after that lines that disagree are taken for motion, and it goes on."""
-ASIDE_FOLDER: Final = "prescan"
 _REPEATED_S: Final = 60.0
 """What was measured longer before the jump was seen is not measured again, whatever its lines say."""
 _STEADY: Final = "Wait until the temperature of the room and of the magnet is steady, then start the scan again."
 
-PlayAside = Callable[[ScanProtocol, Calibration], tuple[RawScan, Path]]
-RunStep = Callable[[Bench, Step], StepResult]
 Say = Callable[[Health, str, str], None]
-
-
-class AsideBench:
-    """``Bench`` for the step that measures the frequency while a scan waits.
-
-    Parameters
-    ----------
-    calibration
-        As the scan uses it now.
-    play
-        Prepares and plays a protocol beside the scan.
-    """
-
-    tuner = analyser = attenuator = calibrate_currents = None
-
-    def __init__(
-        self,
-        scanner: Scanner,
-        calibration: Calibration,
-        *,
-        subject: str,
-        temperature_c: float,
-        cancel: Event,
-        play: PlayAside,
-    ) -> None:
-        self.scanner, self.calibration, self.subject = scanner, calibration, subject
-        self.temperature_c, self.cancel, self._play = temperature_c, cancel, play
-
-    def held(self, quantity: str) -> CalibrationValue | None:
-        """None: what was in use is what is in doubt."""
-
-    def measure(self, protocol: ScanProtocol, calibration: Calibration | None = None) -> tuple[RawScan, Path]:
-        """As ``Bench``."""
-        return self._play(protocol, calibration or self.calibration)
-
-    def now_s(self) -> float:
-        """Seconds since 1970, UTC."""
-        return time.time()
 
 
 class Sink(Protocol):
@@ -240,21 +194,3 @@ class FrequencyFollower:
             f"The patient has probably moved after {jump.time_s:.0f} s of the scan. {because}",
             "Look after the patient. Repeat the scan if its images are blurred or doubled.",
         )
-
-
-def require_going(cancel: Event) -> None:
-    """Raise ScanAborted when Stop was pressed."""
-    if cancel.is_set():
-        raise ScanAborted("Stopped while the frequency was measured again.", "Start the scan again when all is well.")
-
-
-def take_into_use(set_frequency: Callable[[float], object]) -> RunStep:
-    """How a step is run where nobody keeps a history: its frequency is in use from now on."""
-
-    def run(bench: Bench, step: Step) -> StepResult:
-        result = step.run(bench, lambda _: None)
-        if result.verdict is not Verdict.FAIL and result.values:
-            set_frequency(result.values[0].value[0])
-        return result
-
-    return run

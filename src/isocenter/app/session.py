@@ -16,10 +16,11 @@ from isocenter.acquisition.contracts import Listeners, ScanResult, ScanSink
 from isocenter.acquisition.control.guard import ScanGuard
 from isocenter.acquisition.control.supervisor import Supervisor
 from isocenter.app.aside import Aside, RoomForMore
+from isocenter.app.aside_bench import RunStep, take_into_use
 from isocenter.app.computer_watch import ComputerWatch
 from isocenter.app.control import rf_limits
 from isocenter.app.exposures import ExposureLog, Exposures, Playing, subject_for
-from isocenter.app.follow import FrequencyFollower, RunStep, take_into_use
+from isocenter.app.follow import FrequencyFollower
 from isocenter.app.images import ImageFiles, make_images
 from isocenter.app.link import ScannerLink
 from isocenter.app.live import LivePictures, VolumesListener
