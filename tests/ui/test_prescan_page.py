@@ -225,7 +225,7 @@ def names(service):
 
 def test_one_press_measures_takes_into_use_and_shows_it(program, prescan, qtbot):
     service = program.exam.service
-    program.commands.prescan._ask()
+    program.commands.prescan.refresh()
     assert program.actions["prescan.run"].isEnabled()
     program.actions["prescan.run"].trigger()
     assert service.status.is_running

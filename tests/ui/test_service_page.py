@@ -125,7 +125,7 @@ def test_never_measured_is_shown_as_unknown_and_nothing_can_be_measured(page, pr
     assert row.value.text() == "scans use what the hardware file says"
     assert not any(one.measure.isEnabled() for one in page.rows)
     assert "Nobody has confirmed" in row.measure.toolTip()
-    assert page.headline.text() == "Service · Nobody has said what lies in the magnet"
+    assert page.head.headline.text() == "Service · Nobody has said what lies in the magnet"
     assert page.confirm.objectName() == "primary"
     enabled = {action.id for action in program.service_actions.table if action.enabled_when}
     assert enabled == {"program.service", "service.confirm", "service.history"}
@@ -176,9 +176,9 @@ def test_not_beside_a_patient(page, program, qtbot, service):
 
 def test_a_calibration_by_keys_from_the_word_to_the_history(page, program, qtbot, service):
     confirm(qtbot, program)
-    assert "ball 140 mm: 140 mm wide, centre at +16 -8 +24 mm" in page.headline.text()
-    assert "confirmed by A. Service" in page.headline.text()
-    assert page.outcome.property("health") == "good"
+    assert "ball 140 mm: 140 mm wide, centre at +16 -8 +24 mm" in page.head.headline.text()
+    assert "confirmed by A. Service" in page.head.headline.text()
+    assert page.head.outcome.property("health") == "good"
     page.setFocus()
     qtbot.waitUntil(page.rows[0].hasFocus)
     for row in page.rows[:2]:

@@ -6,15 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from PySide6.QtCore import QObject, Signal, Slot
+from PySide6.QtCore import Slot
 
 from isocenter.app.prescan_status import Plot, PrescanChanged, PrescanStatus, StepState, StepStatus, Verdict
-from isocenter.app.service import Health, MessageRaised, ServiceEvent
-from isocenter.domain.errors import ConsoleError
 from isocenter.ui.text import duration_text, translate
 from isocenter.ui.viewmodels.calibration_text import ValueLine, clock_text, value_line
 from isocenter.ui.viewmodels.control import ControlViewModel
 from isocenter.ui.viewmodels.exam import ExamViewModel
+from isocenter.ui.viewmodels.page import PageViewModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,29 +50,19 @@ class StepCard:
     may_skip: bool
 
 
-class PrescanViewModel(QObject):
+class PrescanViewModel(PageViewModel):
     """Made in the window's thread."""
 
-    changed = Signal()
-    message_raised = Signal(object)
+    NEWS = PrescanChanged
 
     def __init__(self, exam: ExamViewModel, control: ControlViewModel) -> None:
-        super().__init__(exam)
-        self._exam, self._control = exam, control
+        super().__init__(exam, control)
         self.status: PrescanStatus = exam.service.prescan
-        exam.delivered.connect(self._on_events)
-        exam.exam_changed.connect(self._ask)
-        exam.scanner_changed.connect(self._ask)
         exam.status_changed.connect(self.changed)
-        control.changed.connect(self.changed)
-
-    @Slot(object)
-    def _on_events(self, events: tuple[ServiceEvent, ...]) -> None:
-        if any(isinstance(event, PrescanChanged) for event in events):
-            self._ask()
 
     @Slot()
-    def _ask(self) -> None:
+    def refresh(self) -> None:
+        """Ask how things are."""
         self.status = self._exam.service.prescan
         self.changed.emit()
 
@@ -145,11 +134,6 @@ class PrescanViewModel(QObject):
             "bad": translate("Prescan", "✕ not good enough"),
         }
         return health, texts.get(health, translate("Prescan", "○ not run yet"))
-
-    @property
-    def person(self) -> str:
-        """Who answered last, offered again."""
-        return self._control.person
 
     def _card(self, number: int, step: StepStatus, *, is_free: bool) -> StepCard:
         glyph, word, health = _verdict(step)
@@ -231,14 +215,11 @@ class PrescanViewModel(QObject):
     def _failed(self) -> tuple[StepStatus, ...]:
         return tuple(step for step in self.status.failed if step.state is StepState.ENDED)
 
-    def _try(self, call: Callable[[], None]) -> bool:
-        try:
-            call()
-        except ConsoleError as error:
-            self.message_raised.emit(MessageRaised(health=Health.WARNING, problem=error.problem, remedy=error.remedy))
-            return False
-        self._ask()
-        return True
+    def _try(self, call: Callable[[], object]) -> bool:
+        is_done = super()._try(call)
+        if is_done:
+            self.refresh()
+        return is_done
 
 
 def _verdict(step: StepStatus) -> tuple[str, str, str]:

@@ -2,13 +2,11 @@
 """Service calibrations in words: each with its value, what was measured just now, and what a person can do."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from PySide6.QtCore import QObject, Signal, Slot
+from PySide6.QtCore import Slot
 
 from isocenter.app.prescan_status import Plot, StepState
-from isocenter.app.service import Health, MessageRaised, ServiceEvent
 from isocenter.app.service_status import (
     HistoryEntry,
     ServiceCalibrationsChanged,
@@ -17,11 +15,11 @@ from isocenter.app.service_status import (
     ServiceRow,
     phantom_text,
 )
-from isocenter.domain.errors import ConsoleError
 from isocenter.ui.text import translate
 from isocenter.ui.viewmodels.calibration_text import clock_text
 from isocenter.ui.viewmodels.control import ControlViewModel
 from isocenter.ui.viewmodels.exam import ExamViewModel
+from isocenter.ui.viewmodels.page import PageViewModel
 from isocenter.ui.viewmodels.service_text import (
     HistoryLine,
     conditions_of,
@@ -91,28 +89,17 @@ class CalibrationDetail:
     empty: str
 
 
-class ServiceViewModel(QObject):
+class ServiceViewModel(PageViewModel):
     """Made in the window's thread."""
 
-    changed = Signal()
-    message_raised = Signal(object)
+    NEWS = ServiceCalibrationsChanged
 
     def __init__(self, exam: ExamViewModel, control: ControlViewModel) -> None:
-        super().__init__(exam)
-        self._exam, self._control = exam, control
+        super().__init__(exam, control)
         self.phantom = ServicePhantom()
         self.status: ServiceCalibrationStatus = exam.service.service_calibrations
         self._selected, self._is_shown, self._was_running = "", False, False
-        exam.delivered.connect(self._on_events)
-        exam.exam_changed.connect(self.refresh)
-        exam.scanner_changed.connect(self.refresh)
         exam.status_changed.connect(self._on_status)
-        control.changed.connect(self.changed)
-
-    @Slot(object)
-    def _on_events(self, events: tuple[ServiceEvent, ...]) -> None:
-        if any(isinstance(event, ServiceCalibrationsChanged) for event in events):
-            self.refresh()
 
     @Slot()
     def _on_status(self) -> None:
@@ -209,11 +196,6 @@ class ServiceViewModel(QObject):
         if why_not := self._why_not():
             return "unknown", why_not
         return "good", translate("Service", "Ready to measure. Choose a calibration, from the top to the bottom.")
-
-    @property
-    def person(self) -> str:
-        """Who answered last, offered again."""
-        return self._control.person
 
     def history(self) -> tuple[HistoryLine, ...]:
         """Of the selected calibration, newest first; none, with a message, when it cannot be read."""
@@ -322,12 +304,4 @@ class ServiceViewModel(QObject):
         if row is None or not self._try(lambda: self._exam.service.go_back_service(row.name, number, person)):
             return False
         self._control.person = person
-        return True
-
-    def _try(self, call: Callable[[], object]) -> bool:
-        try:
-            call()
-        except ConsoleError as error:
-            self.message_raised.emit(MessageRaised(health=Health.WARNING, problem=error.problem, remedy=error.remedy))
-            return False
         return True

@@ -4,7 +4,7 @@
 from collections.abc import Sequence
 
 from PySide6.QtCore import Qt, Slot
-from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from isocenter.app.service import ItemState, QueueItem
 from isocenter.domain.exposure import Exposure
@@ -14,14 +14,9 @@ from isocenter.ui.viewmodels.control import ControlViewModel
 from isocenter.ui.viewmodels.exam import ExamViewModel
 from isocenter.ui.viewmodels.exposure import exposure_line, mode_text, summary, worst
 from isocenter.ui.widgets.bars import LightLabel
-from isocenter.ui.widgets.labels import set_health, state_text, styled
+from isocenter.ui.widgets.labels import set_health, state_text, styled, wrapped
+from isocenter.ui.widgets.person_sheet import PersonSheet
 from isocenter.ui.widgets.sheet import Sheet
-
-
-def _wrapped(style: str = "small") -> QLabel:
-    label = styled(QLabel(), style)
-    label.setWordWrap(True)
-    return label
 
 
 class ExposureStrip(QWidget):
@@ -34,8 +29,8 @@ class ExposureStrip(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
         self.head = styled(QLabel(), "muted")
-        self.text = _wrapped()
-        self.confirmed = _wrapped()
+        self.text = wrapped()
+        self.confirmed = wrapped()
         column.addWidget(self.head)
         column.addWidget(self.text)
         column.addWidget(self.confirmed)
@@ -96,7 +91,7 @@ class ExposureSheet(Sheet):
     def __init__(self, over: QWidget, exam: ExamViewModel) -> None:
         super().__init__(translate("Exposure", "What patient and hardware are exposed to"), over, 1040)
         self._exam = exam
-        intro = _wrapped("muted")
+        intro = wrapped("muted")
         intro.setText(
             translate(
                 "Exposure",
@@ -150,7 +145,7 @@ def _fill(grid: QGridLayout, exposures: Sequence[Exposure]) -> None:
             item = grid.itemAtPosition(row, column)
             label = item.widget() if item is not None else None
             if not isinstance(label, QLabel):
-                label = _wrapped(style) if column == 4 else styled(QLabel(), style)
+                label = wrapped(style) if column == 4 else styled(QLabel(), style)
                 grid.addWidget(label, row, column, Qt.AlignmentFlag.AlignTop)
             label.setText(text)
             if column == 0:
@@ -165,21 +160,18 @@ def _fill(grid: QGridLayout, exposures: Sequence[Exposure]) -> None:
         grid.addWidget(styled(QLabel(translate("Exposure", "Nothing is known.")), "muted"), 0, 0)
 
 
-class FirstLevelSheet(Sheet):
+class FirstLevelSheet(PersonSheet):
     """A person takes responsibility for one scan in first level controlled operating mode."""
 
     def __init__(self, over: QWidget, exam: ExamViewModel, control: ControlViewModel, item: QueueItem) -> None:
-        super().__init__(translate("Exposure", "First level controlled operating mode?"), over, 600)
+        super().__init__(translate("Exposure", "First level controlled operating mode?"), over, control.person, 600)
         self._exam, self._control, self._item_id = exam, control, item.item_id
         texts = [item.protocol.name]
         if item.check is not None:
             texts += [item.check.problem, summary(item.check.exposures)[1]]
         for text, style in zip(texts, ("heading", "small", "small"), strict=False):
-            label = _wrapped(style)
-            label.setText(text)
-            self.body.addWidget(label)
-        words = _wrapped()
-        words.setText(
+            self.add_text(text, style)
+        words = self.add_text(
             translate(
                 "Exposure",
                 "This scan goes beyond what is harmless for everybody. It may only be run under medical supervision, "
@@ -187,28 +179,17 @@ class FirstLevelSheet(Sheet):
             )
         )
         set_health(words, "warning")
-        self.body.addWidget(words)
-        self.body.addWidget(styled(QLabel(translate("Exposure", "Your name")), "group"))
-        self.person = QLineEdit(control.person)
-        self.person.setAccessibleName(translate("Exposure", "Your name"))
-        self.person.textChanged.connect(self._sync)
-        self.person.returnPressed.connect(self.submit)
-        self.body.addWidget(self.person)
-        self.keep = self.add_cancel(translate("Exposure", "Do not run it"))
-        self.accept = self.add_button(QPushButton(translate("Exposure", "I take responsibility")))
-        self.accept.clicked.connect(self.submit)
-        self._sync()
+        self.add_person()
+        self.keep = self.add_answer(translate("Exposure", "I take responsibility"), translate("Exposure", "Do not run it"))
 
-    @Slot()
-    def _sync(self) -> None:
-        self.accept.setEnabled(bool(self.person.text().strip()))
+    def _what_is_missing(self) -> str:
+        return ""
 
-    @Slot()
-    def submit(self) -> None:
-        """Record who."""
-        if self.accept.isEnabled() and self._exam.confirm_first_level(self._item_id, self.person.text().strip()):
-            self._control.person = self.person.text()
-            self.dismiss()
+    def _answer(self, person: str) -> bool:
+        if not self._exam.confirm_first_level(self._item_id, person):
+            return False
+        self._control.person = person
+        return True
 
 
 class ExposureLight(LightLabel):

@@ -27,7 +27,7 @@ from isocenter.ui.viewmodels.editor import Field, ProtocolEditor
 from isocenter.ui.viewmodels.exam import ExamViewModel
 from isocenter.ui.viewmodels.queue_model import note_of
 from isocenter.ui.views.exposure import ExposureStrip
-from isocenter.ui.widgets.labels import ElidedLabel, set_health, state_text, styled
+from isocenter.ui.widgets.labels import ElidedLabel, set_health, state_text, styled, wrapped
 
 
 class FieldRow(QWidget):
@@ -93,12 +93,6 @@ class FieldRow(QWidget):
             self.input.style().polish(self.input)
 
 
-def _wrapped() -> QLabel:
-    label = styled(QLabel(), "small")
-    label.setWordWrap(True)
-    return label
-
-
 class ParameterPanel(QFrame):
     """Name, state, facts of the compiled scan, and the form."""
 
@@ -112,11 +106,11 @@ class ParameterPanel(QFrame):
         column.setSpacing(6)
         self._title = ElidedLabel()
         self._title.setObjectName("heading")
-        self._state = _wrapped()
+        self._state = wrapped()
         self._facts = QGridLayout()
         self._facts.setVerticalSpacing(3)
         self._facts.setColumnStretch(1, 1)
-        self._warning = _wrapped()
+        self._warning = wrapped()
         column.addWidget(self._title)
         column.addWidget(self._state)
         self.exposure = ExposureStrip(exam, actions)

@@ -3,7 +3,7 @@
 
 from typing import Final
 
-from PySide6.QtCore import Qt, QTimer, Signal, Slot
+from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QFrame,
@@ -21,14 +21,13 @@ from isocenter.ui.action import ActionButton, ActionSet
 from isocenter.ui.text import translate
 from isocenter.ui.viewmodels.calibration_text import ValueLine
 from isocenter.ui.viewmodels.prescan import PrescanViewModel, StepCard
+from isocenter.ui.views.page import SPACING_PX, Page
 from isocenter.ui.widgets.labels import ElidedLabel, set_health, state_text, styled
+from isocenter.ui.widgets.person_sheet import PersonSheet
 from isocenter.ui.widgets.plot import PlotView
-from isocenter.ui.widgets.sheet import Sheet
 
 _CARD_PX: Final = 284
-_SPACING_PX: Final = 8
 _MOST_COLUMNS: Final = 4
-_AGE_MS: Final = 5000
 _BUTTON_TEXT_PX: Final = 214
 
 
@@ -123,44 +122,33 @@ class StepView(QFrame):
             self.skip_wanted.emit(self._card.name)
 
 
-class SkipSheet(Sheet):
+class SkipSheet(PersonSheet):
     """Who goes on without a step that failed, and why. Both are recorded."""
 
     def __init__(self, over: QWidget, model: PrescanViewModel, step: str) -> None:
         card = next(card for card in model.cards if card.name == step)
-        super().__init__(translate("Prescan", "Go on without {0}?").format(card.title), over, 520)
+        super().__init__(translate("Prescan", "Go on without {0}?").format(card.title), over, model.person, 520)
         self._model, self._step = model, step
-        words = QLabel(
+        self.add_text(
             translate(
                 "Prescan", "It was not good enough: {0}\nScans use the value found earlier, or the hardware file's."
             ).format(card.text)
         )
-        words.setWordWrap(True)
-        self.body.addWidget(words)
-        self.reason, self.person = QLineEdit(), QLineEdit(model.person)
-        for label, line in (
-            (translate("Prescan", "Why"), self.reason),
-            (translate("Prescan", "Your name"), self.person),
-        ):
-            self.body.addWidget(styled(QLabel(label), "group"))
-            line.setAccessibleName(label)
-            line.textChanged.connect(self._sync)
-            line.returnPressed.connect(self.submit)
-            self.body.addWidget(line)
-        self.add_cancel()
-        self.accept = self.add_button(QPushButton(translate("Prescan", "Go on without it")))
-        self.accept.clicked.connect(self.submit)
-        self._sync()
+        label = translate("Prescan", "Why")
+        self.body.addWidget(styled(QLabel(label), "group"))
+        self.reason = QLineEdit()
+        self.reason.setAccessibleName(label)
+        self.reason.textChanged.connect(self.sync)
+        self.reason.returnPressed.connect(self.submit)
+        self.body.addWidget(self.reason)
+        self.add_person()
+        self.add_answer(translate("Prescan", "Go on without it"))
 
-    @Slot()
-    def _sync(self) -> None:
-        self.accept.setEnabled(bool(self.reason.text().strip() and self.person.text().strip()))
+    def _what_is_missing(self) -> str:
+        return "" if self.reason.text().strip() else translate("Prescan", "Write why the scan can do without it.")
 
-    @Slot()
-    def submit(self) -> None:
-        """Take it, if both are there."""
-        if self.accept.isEnabled() and self._model.skip(self._step, self.reason.text().strip(), self.person.text().strip()):
-            self.dismiss()
+    def _answer(self, person: str) -> bool:
+        return self._model.skip(self._step, self.reason.text().strip(), person)
 
 
 class ValueCell(QWidget):
@@ -215,7 +203,7 @@ class PrescanButton(QPushButton):
         set_health(self, health)
 
 
-class PrescanPlace(QWidget):
+class PrescanPlace(Page):
     """One button measures everything; each step can be repeated."""
 
     skip_wanted = Signal(str)
@@ -226,51 +214,28 @@ class PrescanPlace(QWidget):
         self.views: list[StepView] = []
         self._cells: list[ValueCell] = []
         self._columns = 0
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.setSpacing(_SPACING_PX)
-        outer.addWidget(self._make_head(actions))
+        self._fill_head(actions)
         grid = QWidget()
         grid.setObjectName("grid")
         self._grid = QGridLayout(grid)
         self._grid.setContentsMargins(0, 0, 0, 0)
-        self._grid.setSpacing(_SPACING_PX)
+        self._grid.setSpacing(SPACING_PX)
         self._scroll = QScrollArea()
         self._scroll.setWidget(grid)
         self._scroll.setWidgetResizable(True)
         self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        outer.addWidget(self._scroll, 1)
-        outer.addWidget(self._make_values())
-        self._ages = QTimer(self)
-        self._ages.setInterval(_AGE_MS)
-        self._ages.timeout.connect(self._sync_values)
+        self.column.addWidget(self._scroll, 1)
+        self.column.addWidget(self._make_values())
         model.changed.connect(self._sync)
         self._sync()
 
-    def _make_head(self, actions: ActionSet) -> QWidget:
-        head = QFrame()
-        head.setObjectName("panel")
-        row = QHBoxLayout(head)
-        row.setContentsMargins(14, 8, 10, 8)
-        row.setSpacing(10)
-        texts = QVBoxLayout()
-        texts.setSpacing(2)
-        self._headline = ElidedLabel()
-        self._headline.setObjectName("heading")
-        self.outcome = ElidedLabel()
-        self.outcome.setObjectName("small")
-        texts.addWidget(self._headline)
-        texts.addWidget(self.outcome)
-        row.addLayout(texts, 1)
+    def _fill_head(self, actions: ActionSet) -> None:
         self.run = ActionButton(actions["prescan.run"], "primary")
         self.go_on = QPushButton(translate("Prescan", "Continue to the exam"))
         self.go_on.setToolTip(translate("Prescan", "Queue, pictures and parameters (Ctrl+1)"))
-        row.addWidget(ActionButton(actions["prescan.frequency"]))
-        row.addWidget(ActionButton(actions["prescan.retry"]))
-        row.addWidget(self.run)
-        row.addWidget(self.go_on)
-        return head
+        frequency, retry = ActionButton(actions["prescan.frequency"]), ActionButton(actions["prescan.retry"])
+        self.head.add(frequency, retry, self.run, self.go_on)
 
     def _make_values(self) -> QWidget:
         frame = QFrame()
@@ -291,11 +256,7 @@ class PrescanPlace(QWidget):
 
     @Slot()
     def _sync(self) -> None:
-        health, sentence = self._model.outcome
-        self._headline.setText(translate("Prescan", "Prescan · {0}").format(self._model.headline))
-        glyphs = {"running": "…"}
-        self.outcome.setText(f"{glyphs[health]} {sentence}" if health in glyphs else state_text(health, sentence))
-        set_health(self.outcome, health)
+        self.head.show_state(translate("Prescan", "Prescan · {0}").format(self._model.headline), self._model.outcome)
         self.go_on.setVisible(self._model.status.is_done)
         cards = self._model.cards
         while len(self.views) < len(cards):
@@ -308,10 +269,10 @@ class PrescanPlace(QWidget):
         for view in self.views[len(cards) :]:
             view.setVisible(False)
         self._arrange()
-        self._sync_values()
+        self._on_age()
 
     @Slot()
-    def _sync_values(self) -> None:
+    def _on_age(self) -> None:
         lines = self._model.values
         while len(self._cells) < len(lines):
             cell = ValueCell()
@@ -328,7 +289,7 @@ class PrescanPlace(QWidget):
         n_cards = len(self._model.cards)
         if not n_cards:
             return
-        fit = max(1, min(_MOST_COLUMNS, (self.width() + _SPACING_PX) // (_CARD_PX + _SPACING_PX), n_cards))
+        fit = max(1, min(_MOST_COLUMNS, (self.width() + SPACING_PX) // (_CARD_PX + SPACING_PX), n_cards))
         n_rows = -(-n_cards // fit)
         columns = -(-n_cards // n_rows)
         if columns == self._columns:
@@ -347,11 +308,6 @@ class PrescanPlace(QWidget):
         super().resizeEvent(event)
         self._arrange()
 
-    def showEvent(self, event: object) -> None:  # noqa: N802, ARG002  Qt's name
-        """Ages grow while somebody looks."""
-        self._sync_values()
-        self._ages.start()
-
-    def hideEvent(self, event: object) -> None:  # noqa: N802, ARG002  Qt's name
-        """Nobody looks."""
-        self._ages.stop()
+    def _on_shown(self, *, is_shown: bool) -> None:
+        if is_shown:
+            self._on_age()

@@ -8,7 +8,6 @@ from PySide6.QtGui import QColor
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
-    QLabel,
     QListWidget,
     QListWidgetItem,
     QPushButton,
@@ -22,18 +21,12 @@ from isocenter.ui import theme
 from isocenter.ui.action import ActionButton
 from isocenter.ui.text import translate
 from isocenter.ui.viewmodels.scenarios import ScenarioViewModel
-from isocenter.ui.widgets.labels import ElidedLabel, set_health, state_text, styled
+from isocenter.ui.widgets.labels import ElidedLabel, set_health, state_text, wrapped
 from isocenter.ui.widgets.sheet import Sheet
 
 _NAME_ROLE: Final = Qt.ItemDataRole.UserRole
 _LIST_WIDTH_PX: Final = 290
 _HEIGHT_PX: Final = 340
-
-
-def _wrapped(style: str = "small") -> QLabel:
-    label = styled(QLabel(), style)
-    label.setWordWrap(True)
-    return label
 
 
 class ScenarioDetail(QWidget):
@@ -45,16 +38,16 @@ class ScenarioDetail(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(14, 10, 10, 10)
         column.setSpacing(8)
-        self.name = _wrapped("heading")
-        self.where = _wrapped("muted")
-        self.summary = _wrapped()
-        self.phantom = _wrapped()
-        self.magnet = _wrapped()
-        self.error = _wrapped()
+        self.name = wrapped("heading")
+        self.where = wrapped("muted")
+        self.summary = wrapped()
+        self.phantom = wrapped()
+        self.magnet = wrapped()
+        self.error = wrapped()
         set_health(self.error, "bad")
         self.wrong_button = QPushButton()
         self.wrong_button.clicked.connect(model.toggle_wrong)
-        self.wrong = _wrapped()
+        self.wrong = wrapped()
         for label in (self.name, self.where, self.summary, self.phantom, self.magnet, self.error):
             column.addWidget(label)
         row = QHBoxLayout()
@@ -106,7 +99,7 @@ class ScenarioSheet(Sheet):
     def __init__(self, over: QWidget, model: ScenarioViewModel) -> None:
         super().__init__(translate("Scenario", "What the virtual scanner plays"), over, 880)
         self._model = model
-        intro = _wrapped("muted")
+        intro = wrapped("muted")
         intro.setText(
             translate(
                 "Scenario",
@@ -136,7 +129,7 @@ class ScenarioSheet(Sheet):
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         row.addWidget(scroll, 1)
         self.body.addLayout(row)
-        self.reason = _wrapped()
+        self.reason = wrapped()
         set_health(self.reason, "warning")
         self.body.addWidget(self.reason)
         self.add_cancel(translate("Scenario", "Close"))

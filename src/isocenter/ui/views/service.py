@@ -3,34 +3,22 @@
 
 from typing import Final
 
-from PySide6.QtCore import Qt, QTimer, Signal, Slot
+from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtGui import QFocusEvent, QKeyEvent, QMouseEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from isocenter.ui.action import ActionButton, ActionSet
 from isocenter.ui.text import translate
 from isocenter.ui.viewmodels.service import CalibrationLine, ServiceViewModel
-from isocenter.ui.widgets.labels import ElidedLabel, set_health, state_text, styled
+from isocenter.ui.views.page import SPACING_PX, Page
+from isocenter.ui.widgets.labels import elided, set_health, state_text, styled, wrapped
 from isocenter.ui.widgets.plot import PlotView
 
-_AGE_MS: Final = 5000
 _LIST_SHARE: Final = 13
 _DETAIL_SHARE: Final = 10
 _LEAST_PLOT_PX: Final = 150
 _LEAST_DETAIL_PX: Final = 500
 _ROW_PX: Final = 60
-
-
-def _wrapped(style: str = "small") -> QLabel:
-    label = styled(QLabel(), style)
-    label.setWordWrap(True)
-    return label
-
-
-def _elided(style: str) -> ElidedLabel:
-    label = ElidedLabel()
-    label.setObjectName(style)
-    return label
 
 
 class CalibrationRow(QFrame):
@@ -48,8 +36,8 @@ class CalibrationRow(QFrame):
         row = QHBoxLayout(self)
         row.setContentsMargins(12, 2, 8, 2)
         row.setSpacing(12)
-        self.title, self.value = _elided("small"), _elided("small")
-        self.state, self.detail, self.holds = _elided("small"), _elided("muted"), _elided("muted")
+        self.title, self.value = elided("small"), elided("small")
+        self.state, self.detail, self.holds = elided("small"), elided("muted"), elided("muted")
         for labels, stretch in (((self.title, self.state), 7), ((self.value, self.detail, self.holds), 12)):
             column = QVBoxLayout()
             column.setSpacing(1)
@@ -120,7 +108,7 @@ class DetailView(QFrame):
         column.setContentsMargins(14, 10, 14, 12)
         column.setSpacing(6)
         head = QHBoxLayout()
-        self.title = _elided("heading")
+        self.title = elided("heading")
         self.verdict = styled(QLabel(), "small")
         head.addWidget(self.title, 1)
         head.addWidget(self.verdict)
@@ -135,7 +123,7 @@ class DetailView(QFrame):
         more.addWidget(self.more)
         more.addStretch(1)
         column.addLayout(more)
-        self.text, self.remedy, self.new, self.old = _wrapped(), _wrapped(), _wrapped(), _wrapped("muted")
+        self.text, self.remedy, self.new, self.old = wrapped(), wrapped(), wrapped(), wrapped("muted")
         for label in (self.text, self.remedy, self.new, self.old):
             column.addWidget(label)
         buttons = QHBoxLayout()
@@ -185,24 +173,21 @@ class DetailView(QFrame):
             self.sync()
 
 
-class ServicePlace(QWidget):
+class ServicePlace(Page):
     """One thing at a time: say what lies in the magnet, measure, decide."""
 
     def __init__(self, model: ServiceViewModel, actions: ActionSet) -> None:
         super().__init__()
         self._model = model
         self.rows: list[CalibrationRow] = []
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.setSpacing(8)
-        outer.addWidget(self._make_head(actions))
+        self._fill_head(actions)
         below = QHBoxLayout()
-        below.setSpacing(8)
+        below.setSpacing(SPACING_PX)
         content = QWidget()
-        self._column = QVBoxLayout(content)
-        self._column.setContentsMargins(0, 0, 0, 0)
-        self._column.setSpacing(4)
-        self._column.addStretch(1)
+        self._list = QVBoxLayout(content)
+        self._list.setContentsMargins(0, 0, 0, 0)
+        self._list.setSpacing(4)
+        self._list.addStretch(1)
         self._scroll = QScrollArea()
         self._scroll.setWidget(content)
         self._scroll.setWidgetResizable(True)
@@ -211,39 +196,20 @@ class ServicePlace(QWidget):
         self.detail = DetailView(model, actions)
         below.addWidget(self._scroll, _LIST_SHARE)
         below.addWidget(self.detail, _DETAIL_SHARE)
-        outer.addLayout(below, 1)
-        self._ages = QTimer(self)
-        self._ages.setInterval(_AGE_MS)
-        self._ages.timeout.connect(model.refresh)
+        self.column.addLayout(below, 1)
         model.changed.connect(self._sync)
         self._sync()
 
-    def _make_head(self, actions: ActionSet) -> QWidget:
-        head = QFrame()
-        head.setObjectName("panel")
-        row = QHBoxLayout(head)
-        row.setContentsMargins(14, 8, 10, 8)
-        row.setSpacing(10)
-        texts = QVBoxLayout()
-        texts.setSpacing(2)
-        self.headline, self.outcome = _elided("heading"), _elided("small")
-        texts.addWidget(self.headline)
-        texts.addWidget(self.outcome)
-        row.addLayout(texts, 1)
+    def _fill_head(self, actions: ActionSet) -> None:
         self.back = QPushButton(translate("Service", "Back to the scanner"))
         self.back.setToolTip(translate("Service", "State of the scanner and its devices (Ctrl+3)"))
         self.confirm = ActionButton(actions["service.confirm"], "primary")
-        row.addWidget(self.back)
-        row.addWidget(self.confirm)
-        return head
+        self.head.add(self.back, self.confirm)
 
     @Slot()
     def _sync(self) -> None:
         model = self._model
-        health, sentence = model.outcome
-        self.headline.setText(translate("Service", "Service · {0}").format(model.headline))
-        self.outcome.setText(f"… {sentence}" if health == "running" else state_text(health, sentence))
-        set_health(self.outcome, health)
+        self.head.show_state(translate("Service", "Service · {0}").format(model.headline), model.outcome)
         name = "" if model.status.confirmation is not None else "primary"
         if self.confirm.objectName() != name:  # one accented button at a time
             self.confirm.setObjectName(name)
@@ -253,7 +219,7 @@ class ServicePlace(QWidget):
         while len(self.rows) < len(lines):
             row = CalibrationRow(model)
             row.step_wanted.connect(self._on_step)
-            self._column.insertWidget(len(self.rows), row)
+            self._list.insertWidget(len(self.rows), row)
             self.rows.append(row)
         for row, line in zip(self.rows, lines, strict=False):
             row.show_line(line)
@@ -278,12 +244,10 @@ class ServicePlace(QWidget):
         if row is not None:
             row.setFocus(Qt.FocusReason.OtherFocusReason)
 
-    def showEvent(self, event: object) -> None:  # noqa: N802, ARG002  Qt's name
-        """Ages grow while somebody looks, and keys work."""
-        self._model.set_shown(True)
-        self._ages.start()
+    @Slot()
+    def _on_age(self) -> None:
+        self._model.refresh()
 
-    def hideEvent(self, event: object) -> None:  # noqa: N802, ARG002  Qt's name
-        """Nobody looks."""
-        self._ages.stop()
-        self._model.set_shown(False)
+    def _on_shown(self, *, is_shown: bool) -> None:
+        """Keys work only while somebody looks."""
+        self._model.set_shown(is_shown)

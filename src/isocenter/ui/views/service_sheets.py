@@ -4,50 +4,41 @@
 import math
 from typing import Final
 
-from PySide6.QtCore import QSize, Qt, Slot
+from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QColor
-from PySide6.QtWidgets import QCheckBox, QGridLayout, QLabel, QLineEdit, QListWidget, QListWidgetItem, QPushButton, QWidget
+from PySide6.QtWidgets import QCheckBox, QGridLayout, QLabel, QLineEdit, QListWidget, QListWidgetItem, QWidget
 
 from isocenter.app.service_status import ServicePhantom
 from isocenter.ui import theme
 from isocenter.ui.text import translate
 from isocenter.ui.viewmodels.service import ServiceViewModel
 from isocenter.ui.viewmodels.service_text import HistoryLine
-from isocenter.ui.widgets.labels import GLYPHS, set_health, state_text, styled
-from isocenter.ui.widgets.sheet import Sheet
+from isocenter.ui.widgets.labels import GLYPHS, styled
+from isocenter.ui.widgets.person_sheet import PersonSheet
 
 _LIST_PX: Final = 230
 _ITEM_PX: Final = 28
 _TONES: Final = {"good": theme.GOOD, "bad": theme.MUTED, "unknown": theme.TEXT}
 
 
-def _wrapped(style: str = "small") -> QLabel:
-    label = styled(QLabel(), style)
-    label.setWordWrap(True)
-    return label
-
-
-class ConfirmPhantomSheet(Sheet):
+class ConfirmPhantomSheet(PersonSheet):
     """Who says that no patient lies in the magnet, and which phantom does. All of it is recorded with what is measured."""
 
     def __init__(self, over: QWidget, model: ServiceViewModel) -> None:
-        super().__init__(translate("Service", "What lies in the magnet?"), over, 600)
+        super().__init__(translate("Service", "What lies in the magnet?"), over, model.person, 600)
         self._model = model
-        words = _wrapped()
-        words.setText(
+        self.add_text(
             translate(
                 "Service",
                 "Service calibrations play strong gradients and many pulses. They are for a phantom alone in the coil, "
                 "never for a patient. What is found here is used for every patient from then on.",
             )
         )
-        self.body.addWidget(words)
         self.empty = QCheckBox(translate("Service", "I have looked: there is no patient in the magnet"))
-        self.empty.toggled.connect(self._sync)
+        self.empty.toggled.connect(self.sync)
         self.body.addWidget(self.empty)
-        self.name, self.diameter, self.person = QLineEdit(model.phantom.name), QLineEdit(), QLineEdit(model.person)
+        self.name, self.diameter = QLineEdit(model.phantom.name), QLineEdit(_mm(model.phantom.diameter_m))
         self.centre = tuple(QLineEdit(_mm(place_m)) for place_m in model.phantom.centre_device_m)
-        self.diameter.setText(_mm(model.phantom.diameter_m))
         grid = QGridLayout()
         grid.setHorizontalSpacing(10)
         grid.setColumnStretch(0, 4)
@@ -55,33 +46,25 @@ class ConfirmPhantomSheet(Sheet):
             grid.setColumnStretch(column, 2)
         self._add(grid, 0, 0, translate("Service", "Phantom, as it is written on it"), self.name)
         self._add(grid, 0, 1, translate("Service", "Inner diameter [mm]"), self.diameter, 3)
-        self._add(grid, 2, 0, translate("Service", "Your name"), self.person)
+        self.add_person(grid, 2)
         for column, (axis, line) in enumerate(zip("XYZ", self.centre, strict=True), 1):
             self._add(grid, 2, column, translate("Service", "Centre {0} [mm]").format(axis), line)
         self.body.addLayout(grid)
-        hint = _wrapped("muted")
-        hint.setText(
+        self.add_text(
             translate(
                 "Service",
                 "Device axes from the isocenter: +X to the right of somebody who looks into the bore, +Y up, +Z out of it. "
                 "Off the centre by different distances along all three it also shows which gradient is which.",
-            )
+            ),
+            "muted",
         )
-        self.body.addWidget(hint)
-        self.why_not = _wrapped()
-        set_health(self.why_not, "warning")
-        self.body.addWidget(self.why_not)
-        self.add_cancel()
-        self.accept = self.add_button(QPushButton(translate("Service", "Confirm")))
-        self.accept.setObjectName("primary")
-        self.accept.clicked.connect(self.submit)
-        self._sync()
+        self.add_answer(translate("Service", "Confirm"), is_primary=True)
 
     def _add(self, grid: QGridLayout, row: int, column: int, label: str, line: QLineEdit, span: int = 1) -> None:
         grid.addWidget(styled(QLabel(label), "group"), row, column, 1, span)
         grid.addWidget(line, row + 1, column, 1, span)
         line.setAccessibleName(label)
-        line.textChanged.connect(self._sync)
+        line.textChanged.connect(self.sync)
         line.returnPressed.connect(self.submit)
 
     @property
@@ -93,43 +76,31 @@ class ConfirmPhantomSheet(Sheet):
         diameter_m, x_m, y_m, z_m = numbers
         return ServicePhantom(name=self.name.text().strip(), diameter_m=diameter_m, centre_device_m=(x_m, y_m, z_m))
 
-    @Slot()
-    def _sync(self) -> None:
+    def _what_is_missing(self) -> str:
         for line in (self.diameter, *self.centre):
             refused = "true" if not math.isfinite(_metres(line.text())) else "false"
             if line.property("refused") != refused:
                 line.setProperty("refused", refused)
                 line.style().unpolish(line)
                 line.style().polish(line)
-        why_not = ""
         if not self.empty.isChecked():
-            why_not = translate("Service", "Look into the magnet, then tick that there is no patient in it.")
-        elif self.phantom is None:
-            why_not = translate("Service", "Size and place are numbers in millimetres.")
-        elif not self.name.text().strip():
-            why_not = translate("Service", "Write which phantom it is.")
-        elif not self.person.text().strip():
-            why_not = translate("Service", "Write your name.")
-        self.why_not.setText(state_text("warning", why_not) if why_not else "")
-        self.accept.setEnabled(not why_not)
+            return translate("Service", "Look into the magnet, then tick that there is no patient in it.")
+        if self.phantom is None:
+            return translate("Service", "Size and place are numbers in millimetres.")
+        return "" if self.name.text().strip() else translate("Service", "Write which phantom it is.")
 
-    @Slot()
-    def submit(self) -> None:
-        """Confirm, if all is there."""
+    def _answer(self, person: str) -> bool:
         phantom = self.phantom
-        if not self.accept.isEnabled() or phantom is None:
-            return
-        if self._model.confirm(self.person.text().strip(), phantom, is_empty=self.empty.isChecked()):
-            self.dismiss()
+        return phantom is not None and self._model.confirm(person, phantom, is_empty=self.empty.isChecked())
 
 
-class HistorySheet(Sheet):
+class HistorySheet(PersonSheet):
     """What a calibration was, newest first, and the way back to an older value."""
 
     def __init__(self, over: QWidget, model: ServiceViewModel) -> None:
         row = model.selected
         assert row is not None  # the action is refused without
-        super().__init__(translate("Service", "History: {0}").format(row.title), over, 860)
+        super().__init__(translate("Service", "History: {0}").format(row.title), over, model.person, 860)
         self._model = model
         self._lines: tuple[HistoryLine, ...] = model.history()
         self.list = QListWidget()
@@ -145,33 +116,19 @@ class HistorySheet(Sheet):
             item.setToolTip(f"{line.text}\n{line.detail}")
             self.list.addItem(item)
         self.body.addWidget(self.list)
-        self.detail = _wrapped("muted")
-        self.body.addWidget(self.detail)
-        words = _wrapped()
-        words.setText(
+        self.detail = self.add_text("", "muted")
+        self.add_text(
             translate(
                 "Service",
                 "Going back takes an older value into use for every scan from then on. It keeps its age, and your name is "
                 "recorded.",
             )
         )
-        self.body.addWidget(words)
-        self.body.addWidget(styled(QLabel(translate("Service", "Your name")), "group"))
-        self.person = QLineEdit(model.person)
-        self.person.setAccessibleName(translate("Service", "Your name"))
-        self.person.textChanged.connect(self._sync)
-        self.person.returnPressed.connect(self.submit)
-        self.body.addWidget(self.person)
-        self.why_not = _wrapped()
-        set_health(self.why_not, "warning")
-        self.body.addWidget(self.why_not)
-        self.close_button = self.add_cancel(translate("Service", "Close"))
-        self.accept = self.add_button(QPushButton(translate("Service", "Go back to this value")))
-        self.accept.clicked.connect(self.submit)
-        self.list.currentRowChanged.connect(self._sync)
+        self.add_person()
+        self.close_button = self.add_answer(translate("Service", "Go back to this value"), translate("Service", "Close"))
+        self.list.currentRowChanged.connect(self.sync)
         if self._lines:
             self.list.setCurrentRow(0)
-        self._sync()
 
     @property
     def chosen(self) -> HistoryLine | None:
@@ -179,23 +136,15 @@ class HistorySheet(Sheet):
         index = self.list.currentRow()
         return self._lines[index] if 0 <= index < len(self._lines) else None
 
-    @Slot()
-    def _sync(self) -> None:
+    def _what_is_missing(self) -> str:
         line = self.chosen
         self.detail.setText(line.detail if line is not None else translate("Service", "It was never measured."))
         why_not = translate("Service", "There is nothing to go back to.") if line is None else line.why_not
-        why_not = why_not or self._model.why_not_go_back()
-        if not why_not and not self.person.text().strip():
-            why_not = translate("Service", "Write your name.")
-        self.why_not.setText(state_text("warning", why_not) if why_not else "")
-        self.accept.setEnabled(not why_not)
+        return why_not or self._model.why_not_go_back()
 
-    @Slot()
-    def submit(self) -> None:
-        """Go back, if one may."""
+    def _answer(self, person: str) -> bool:
         line = self.chosen
-        if self.accept.isEnabled() and line is not None and self._model.go_back(line.number, self.person.text().strip()):
-            self.dismiss()
+        return line is not None and self._model.go_back(line.number, person)
 
 
 def _mm(length_m: float) -> str:

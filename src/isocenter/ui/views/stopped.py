@@ -2,19 +2,13 @@
 """What stands over every place after a stop, and the way out of it."""
 
 from PySide6.QtCore import Qt, Slot
-from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from isocenter.ui.action import ActionButton, ActionSet
 from isocenter.ui.text import translate
 from isocenter.ui.viewmodels.control import ControlViewModel
-from isocenter.ui.widgets.labels import ElidedLabel, set_health, state_text, styled
-from isocenter.ui.widgets.sheet import Sheet
-
-
-def _wrapped(style: str = "small") -> QLabel:
-    label = styled(QLabel(), style)
-    label.setWordWrap(True)
-    return label
+from isocenter.ui.widgets.labels import ElidedLabel, set_health, state_text, styled, wrapped
+from isocenter.ui.widgets.person_sheet import PersonSheet
 
 
 class StopBanner(QFrame):
@@ -30,10 +24,10 @@ class StopBanner(QFrame):
         row.setSpacing(16)
         texts = QVBoxLayout()
         texts.setSpacing(2)
-        self.headline = _wrapped("heading")
+        self.headline = wrapped("heading")
         set_health(self.headline, "bad")
-        self.remedy = _wrapped()
-        self.verdict = _wrapped()
+        self.remedy = wrapped()
+        self.verdict = wrapped()
         for label in (self.headline, self.remedy, self.verdict):
             texts.addWidget(label)
         self._outputs = QGridLayout()
@@ -45,7 +39,7 @@ class StopBanner(QFrame):
         way_out = QVBoxLayout()
         way_out.setSpacing(4)
         self.button = ActionButton(actions["control.ready"], "primary")
-        self.why_not = _wrapped()
+        self.why_not = wrapped()
         self.why_not.setFixedWidth(230)
         set_health(self.why_not, "warning")
         way_out.addWidget(self.button)
@@ -89,69 +83,42 @@ class StopBanner(QFrame):
         self.setAccessibleName(f"{self.headline.text()} {sentence}")
 
 
-class ReadySheet(Sheet):
+class ReadySheet(PersonSheet):
     """Who says that the cause is gone."""
 
     def __init__(self, over: QWidget, control: ControlViewModel) -> None:
-        super().__init__(translate("Control", "Make the scanner ready again?"), over, 560)
+        super().__init__(translate("Control", "Make the scanner ready again?"), over, control.person)
         self._control = control
         for style, text in (
             ("heading", translate("Control", "Stopped: {0}").format(control.headline)),
             ("small", translate("Control", "What to do first: {0}").format(control.remedy)),
         ):
-            label = _wrapped(style)
-            label.setText(text)
-            self.body.addWidget(label)
+            self.add_text(text, style)
         health, sentence = control.verdict
-        self.verdict = _wrapped()
-        self.verdict.setText(state_text(health, sentence))
+        self.verdict = self.add_text(state_text(health, sentence))
         set_health(self.verdict, health)
-        self.body.addWidget(self.verdict)
-        words = _wrapped()
-        words.setText(
+        self.add_text(
             translate(
                 "Control",
                 "With your name you say that the patient is well and that the cause is gone. Latches of the devices are "
                 "then cleared and every device is asked again. No amplifier is switched on by this.",
             )
         )
-        self.body.addWidget(words)
-        self.body.addWidget(styled(QLabel(translate("Control", "Your name")), "group"))
-        self.person = QLineEdit(control.person)
-        self.person.setAccessibleName(translate("Control", "Your name"))
-        self.person.textChanged.connect(self._sync)
-        self.person.returnPressed.connect(self.submit)
-        self.body.addWidget(self.person)
-        self.why_not = _wrapped()
-        set_health(self.why_not, "warning")
-        self.body.addWidget(self.why_not)
-        self.add_cancel()
-        self.accept = self.add_button(QPushButton(translate("Control", "Make ready")))
-        self.accept.setObjectName("primary")
-        self.accept.clicked.connect(self.submit)
-        control.changed.connect(self._sync)
-        self._sync()
+        self.add_person()
+        self.add_answer(translate("Control", "Make ready"), is_primary=True)
+        control.changed.connect(self.sync)
 
     @property
     def first(self) -> QWidget:
         """Where the keyboard belongs."""
         return self.accept if self.accept.isEnabled() else self.person
 
-    @Slot()
-    def _sync(self) -> None:
-        why_not = self._control.why_not_make_ready()
-        if not why_not and not self.person.text().strip():
-            why_not = translate("Control", "Write your name.")
-        self.why_not.setText(why_not)
-        self.why_not.setVisible(bool(why_not))
-        self.accept.setEnabled(not why_not)
+    def _what_is_missing(self) -> str:
+        return self._control.why_not_make_ready()
 
-    @Slot()
-    def submit(self) -> None:
-        """Ask the devices."""
-        if self.accept.isEnabled() and self._control.make_ready(self.person.text()):
-            self._control.changed.disconnect(self._sync)
-            self.dismiss()
+    def _answer(self, person: str) -> bool:
+        self._control.changed.disconnect(self.sync)  # the devices are asked from here on, which is no reason any more
+        return self._control.make_ready(person)
 
 
 class StateCard(QFrame):
@@ -169,7 +136,7 @@ class StateCard(QFrame):
         row.addWidget(self.word)
         texts = QVBoxLayout()
         texts.setSpacing(2)
-        self.meaning, self.why_not = _wrapped(), _wrapped()
+        self.meaning, self.why_not = wrapped(), wrapped()
         texts.addWidget(self.meaning)
         texts.addWidget(self.why_not)
         row.addLayout(texts, 1)

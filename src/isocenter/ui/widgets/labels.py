@@ -40,6 +40,20 @@ def styled(label: QLabel, name: str) -> QLabel:
     return label
 
 
+def wrapped(style: str = "small") -> QLabel:
+    """A label that breaks its lines."""
+    label = styled(QLabel(), style)
+    label.setWordWrap(True)
+    return label
+
+
+def elided(style: str = "small") -> ElidedLabel:
+    """One line in one of the theme's styles."""
+    label = ElidedLabel()
+    label.setObjectName(style)
+    return label
+
+
 def set_health(widget: QWidget, health: str) -> None:
     """Colour a widget by state, if it is not so already."""
     if widget.property("health") != health:
