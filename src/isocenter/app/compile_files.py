@@ -29,7 +29,8 @@ def write_compiled(prepared: PreparedScan, scanner: Scanner, out: Path) -> dict[
     with new_folder(out) as folder:
         sizes = []
         for segment in scan.segments:
-            program = encode_segment(segment, scan.lo_hz, scanner.gradients)
+            sign = scanner.console.tx_phase_sign
+            program = encode_segment(segment, scan.lo_hz, scanner.gradients, tx_phase_sign=sign)
             name = f"segment-{segment.index:03d}.words"
             (folder / name).write_bytes(np.ascontiguousarray(program.words, dtype="<u4").tobytes())
             sizes.append({"file": name, "words": len(program.words), "ticks": segment.end_tick, "start_s": segment.start_s})

@@ -241,7 +241,7 @@ def _scanner(name: str, file: HardwareFile) -> Scanner:
         gradients=_gradients(file.gradients),
         rf=RfSystem(**_values(file.rf)),
         receiver=_receiver(file.receiver),
-        console=ConsoleLink(**_values(file.console)),
+        console=ConsoleLink(**_known(file.console)),
         safety=PatientSafety(**_known(file.safety)),
         devices=_devices(file.devices),
         origins=_origins(file),

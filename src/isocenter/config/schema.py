@@ -220,6 +220,12 @@ def _usb_number(number: int) -> int:
     return number
 
 
+def _sign(count: Count) -> Count:
+    if count.value not in (-1, 1):
+        raise ValueError(f"found {brief(count.value)}; allowed is 1 or -1")
+    return count
+
+
 class ConsoleTable(Table):
     """``[console]``."""
 
@@ -228,6 +234,7 @@ class ConsoleTable(Table):
     port: Annotated[int, Strict(), AfterValidator(_port)]
     clock_hz: Annotated[Quantity, within(1e6, 1e9, "Hz")]
     segment_gap_s: Annotated[Quantity, within(1e-3, 10.0, "s")]
+    tx_phase_sign: Annotated[Count, AfterValidator(_sign)] | None = None
 
 
 class UsbTable(Table):

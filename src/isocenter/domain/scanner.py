@@ -212,6 +212,8 @@ class ConsoleLink:
         Clock on which everything is played [Hz].
     segment_gap_s
         Time between the end of one segment and the start of the next that the link needs [s].
+    tx_phase_sign
+        1: the console's transmit mixer turns as the family's public design says; -1: the other way, as a loop-back showed.
     """
 
     family: str
@@ -219,6 +221,7 @@ class ConsoleLink:
     port: int
     clock_hz: float
     segment_gap_s: float
+    tx_phase_sign: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -247,3 +247,15 @@ def test_the_documentation_shows_a_file_that_loads(load):
     example = re.search(r"```toml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
     assert example is not None
     assert load(example[1]).gradients.board is GradientBoard.OCRA1
+
+
+def test_the_direction_of_the_transmit_phase_is_the_designs_unless_the_file_says_otherwise(load, text):
+    key = "segment_gap_s = "
+    entry = 'tx_phase_sign = {{ value = {}, evidence = "measured", source = "loop-back at installation" }}\n'
+    assert load(text).console.tx_phase_sign == 1
+    mirrored = load(text.replace(key, entry.format(-1) + key))
+    assert mirrored.console.tx_phase_sign == -1
+    assert mirrored.origins["console.tx_phase_sign"].evidence is Evidence.MEASURED
+    for wrong in ("0", "-2"):
+        with pytest.raises(ConfigError, match=rf"console.tx_phase_sign': found {wrong}; allowed is 1 or -1"):
+            load(text.replace(key, entry.format(wrong) + key))

@@ -63,6 +63,18 @@ def test_a_pulse_is_heard_with_the_phase_and_frequency_that_the_table_gives_it(d
     assert np.abs(heard) == pytest.approx(np.full(len(heard), 10_000 * np.sinc(offset_hz * 1228 / isa.CLOCK_HZ)), rel=0.02)
 
 
+def test_a_board_whose_mixer_turns_the_other_way_gets_the_conjugate_and_nothing_else():
+    tracks = {"tx0_i": track([3000, 4000], [900, 0]), "tx0_q": track([3000, 4000], [-32_767, 0])}
+    tracks["grad_vx"] = track([3500, 6000], [1000, 0])
+    pins = [
+        sorted(marga_model.play(encode_segment(segment(tracks), LO_HZ, FHDO, tx_phase_sign=sign).words).pins)
+        for sign in (1, -1)
+    ]
+    assert [pin for pin in pins[0] if pin[1] != "tx0_q"] == [pin for pin in pins[1] if pin[1] != "tx0_q"]
+    assert [value for _, name, value in pins[0] if name == "tx0_q"][-2:] == [0x7FFF, 0]
+    assert [value for _, name, value in pins[1] if name == "tx0_q"][-2:] == [0x8001, 0]
+
+
 @pytest.mark.parametrize("board", GradientBoard)
 @pytest.mark.parametrize("seeds", [range(600), pytest.param(range(600, 10_000), marks=pytest.mark.slow, id="soak")])
 def test_random_tables_reach_every_pin_in_their_tick(board, seeds):

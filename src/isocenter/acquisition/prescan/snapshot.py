@@ -22,6 +22,7 @@ _LENGTHS: Final = {
     Quantity.GRADIENT_CURRENTS: 12,
     Quantity.B0_MAP: 1,
     Quantity.B1_MAP: 1,
+    Quantity.TX_PHASE_SIGN: 1,
 }
 """Numbers of a value; of those that are not here it may have any number but none."""
 _OF_EVERY_SCAN: Final = (Quantity.LARMOR, Quantity.RF_SCALE, Quantity.SHIM)

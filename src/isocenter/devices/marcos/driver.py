@@ -18,6 +18,7 @@ from isocenter.devices.marcos.currents import BoardReader, calibrate
 from isocenter.devices.marcos.encode import MarcosProgram, encode_segment
 from isocenter.devices.marcos.isa import Buffer, Register
 from isocenter.devices.marcos.messages import explain_all, remedy_for
+from isocenter.devices.marcos.notes import unsafe, version_notes
 from isocenter.devices.marcos.outputs import AMPLIFIERS_OFF, Outputs
 from isocenter.devices.marcos.receive import sample_gains
 from isocenter.devices.marcos.samples import parse_samples
@@ -114,7 +115,7 @@ class MarcosConsole:
             isa.check_divider(gradients.board, gradients.spi_divider)
         except ValueError as error:
             raise ConfigError(f"{error}.", "Correct gradients.spi_divider in the hardware file.") from error
-        self._gradients, self._cic_shift = gradients, cic_shift
+        self._gradients, self._cic_shift, self._tx_phase_sign = gradients, cic_shift, link.tx_phase_sign
         self._deadlines = deadlines if deadlines is not None else Deadlines()
         self._wire = MarcosWire(link.host, link.port)
         self._outputs = Outputs(self._call, gradients, self._deadlines.gradient_s)
@@ -160,7 +161,14 @@ class MarcosConsole:
 
     def prepare(self, segment: Segment, lo_hz: float) -> MarcosProgram:
         """Encode a segment. Pure; any thread may call it."""
-        return encode_segment(segment, lo_hz, self._gradients, cic_shift=self._cic_shift, correction=self._correction)
+        return encode_segment(
+            segment,
+            lo_hz,
+            self._gradients,
+            cic_shift=self._cic_shift,
+            correction=self._correction,
+            tx_phase_sign=self._tx_phase_sign,
+        )
 
     def set_currents(self, currents: BoardCurrents | None) -> None:
         """Play from now on with this calibration of a GPA-FHDO; None for none. Any thread, but not while a scan runs.
@@ -235,7 +243,7 @@ class MarcosConsole:
         try:
             self._claim()
         except WrongState as error:
-            return _unsafe(error)
+            return unsafe(error)
         attempts = 2 if self._wire.is_open else 1
         for attempt in range(attempts):
             try:
@@ -249,7 +257,7 @@ class MarcosConsole:
             except DeviceError as error:
                 self._wire.close()
                 if attempt == attempts - 1:
-                    return _unsafe(error)
+                    return unsafe(error)
             else:
                 break
         text = "The console is stopped; every output is at zero."
@@ -303,7 +311,7 @@ class MarcosConsole:
                 f"{'.'.join(map(str, CLIENT_VERSION))}.",
                 f"Install a server of version {CLIENT_VERSION[0]}.{CLIENT_VERSION[1]} on the console.",
             )
-        self._notes += _version_notes(reply)
+        self._notes += version_notes(reply)
         return ConsoleIdentity(family="MaRCoS", version=version, kind=kind)
 
     def _before_run(self) -> None:
@@ -384,17 +392,3 @@ class MarcosConsole:
             error.problem += " The console could not be brought to zero."
             error.remedy = f"{AMPLIFIERS_OFF} {error.remedy}" if error.remedy != AMPLIFIERS_OFF else error.remedy
             error.args = (error.problem, error.remedy)
-
-
-def _unsafe(error: DeviceError) -> SafeReport:
-    text = f"It is not certain that every output is at zero: {error.problem} {AMPLIFIERS_OFF}"
-    return SafeReport(verified=False, messages=(DeviceMessage(severity=Severity.ERROR, text=text, original=error.problem),))
-
-
-def _version_notes(reply: Reply) -> list[DeviceMessage]:
-    """The server compares versions itself; this is for one that keeps silent about it."""
-    if reply.version == CLIENT_VERSION or any(reply.messages.values()):
-        return []
-    severity = Severity.INFO if reply.version[:2] == CLIENT_VERSION[:2] else Severity.WARNING
-    version = ".".join(map(str, reply.version))
-    return [DeviceMessage(severity=severity, text=f"The console's server has version {version}.", original=version)]

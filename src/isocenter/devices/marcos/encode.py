@@ -67,6 +67,7 @@ def encode_segment(
     *,
     cic_shift: bool = False,
     correction: CurrentCorrection | None = None,
+    tx_phase_sign: int = 1,
 ) -> MarcosProgram:
     """Encode one segment for a MaRCoS console.
 
@@ -89,6 +90,8 @@ def encode_segment(
         Also send the decimator's shift word, for bitstreams whose decimator needs one.
     correction
         Codes that make the wanted currents flow, for a GPA-FHDO that has been calibrated.
+    tx_phase_sign
+        As in ``ConsoleLink``.
 
     Raises
     ------
@@ -105,7 +108,7 @@ def encode_segment(
             f"The console cannot make {lo_hz / 1e6:g} MHz; its oscillator reaches {isa.CLOCK_HZ / 2e6:g} MHz.",
             "Correct the frequency of the scanner's hardware file or the calibration.",
         )
-    table = make_table(segment.tracks, segment.end_tick, gradients)
+    table = make_table(segment.tracks, segment.end_tick, gradients, tx_phase_sign=tx_phase_sign)
     check_windows(segment, table)
     if correction is not None:
         table = correction.apply(table)

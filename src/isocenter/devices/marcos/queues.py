@@ -87,8 +87,8 @@ def _limits(board: GradientBoard) -> tuple[dict[str, tuple[int, int]], NDArray[n
     return ranges, np.array([ranges[name] for name in CHANNELS], dtype=np.int64)
 
 
-def make_table(tracks: Mapping[str, Track], end_tick: int, gradients: GradientSystem) -> Table:
-    """One table of all tracks.
+def make_table(tracks: Mapping[str, Track], end_tick: int, gradients: GradientSystem, *, tx_phase_sign: int = 1) -> Table:
+    """One table of all tracks; ``tx_phase_sign`` as in ``ConsoleLink``.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def make_table(tracks: Mapping[str, Track], end_tick: int, gradients: GradientSy
     # The console's transmit mixer multiplies by exp(-i) of its oscillator's phase, as the receive mixer does (reference
     # marcos.md 9), so the field has the conjugate of the words as its envelope.
     q = CHANNELS.index("tx0_q")
-    table.values[table.bounds[q] : table.bounds[q + 1]] *= -1
+    table.values[table.bounds[q] : table.bounds[q + 1]] *= -tx_phase_sign
     return table
 
 

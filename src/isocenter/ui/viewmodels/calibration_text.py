@@ -64,6 +64,7 @@ def quantity_text(quantity: Quantity) -> str:
         Quantity.EDDY_B0: translate("Calibration", "Field shift by eddy currents"),
         Quantity.B0_MAP: translate("Calibration", "Field map"),
         Quantity.B1_MAP: translate("Calibration", "B1 map"),
+        Quantity.TX_PHASE_SIGN: translate("Calibration", "Direction of the transmit phase"),
     }
     return names.get(quantity, quantity.value)
 
@@ -205,6 +206,12 @@ def _share(value: CalibrationValue) -> str:
     return translate("Calibration", "varies by {0} %").format(_number(value.value[0] * 100))
 
 
+def _sign(value: CalibrationValue) -> str:
+    if value.value[0] < 0:
+        return translate("Calibration", "the other way round")
+    return translate("Calibration", "as designed")
+
+
 def _currents(value: CalibrationValue) -> str:
     """What is asked for instead of the wanted current, of each channel: more or less of it, and so much at zero."""
     fits = tuple(zip("xyz", value.value[0::4], value.value[1::4], strict=False))
@@ -265,4 +272,5 @@ _SHOWN: Final[dict[Quantity, Callable[[CalibrationValue], str]]] = {
     Quantity.EDDY_B0: _eddy_b0,
     Quantity.B0_MAP: _hertz,
     Quantity.B1_MAP: _share,
+    Quantity.TX_PHASE_SIGN: _sign,
 }
