@@ -16,7 +16,7 @@ from isocenter.app.protocol_check import ProtocolCheck
 from isocenter.app.service import ItemState
 from isocenter.app.session import ScannerSession
 from isocenter.app.workers import PreparationPool
-from isocenter.domain.errors import StorageError
+from isocenter.domain.errors import SequenceError, StorageError
 from isocenter.domain.exposure import Exposure
 from isocenter.domain.geometry import PatientPosition
 from isocenter.domain.limits import FirstLevelConfirmation
@@ -86,9 +86,13 @@ class CheckService:
 
     def _check_item(self, item_id: str, protocol: ScanProtocol, confirmation: FirstLevelConfirmation | None = None) -> None:
         def checked(future: "Future[ProtocolCheck]") -> None:
-            if future.cancelled() or future.exception() is not None:
+            error = future.exception()
+            if isinstance(error, SequenceError):
+                check = ProtocolCheck(facts=None, problem=error.problem, remedy=error.remedy)
+            elif error is not None:
                 return
-            check = future.result()
+            else:
+                check = future.result()
             if self._queue.set_check(item_id, protocol, check):
                 self._publish()
                 if check.wait_s < _LONGEST_S:

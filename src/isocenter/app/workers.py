@@ -16,7 +16,7 @@ from isocenter.app.prepare import PreparedScan, check, prepare
 from isocenter.app.protocol_check import ProtocolCheck
 from isocenter.compiler.check.exposure import Situation
 from isocenter.config.hardware import list_scanners, load_scanner
-from isocenter.domain.errors import ConsoleError
+from isocenter.domain.errors import ConsoleError, ScanAborted, SequenceError
 from isocenter.domain.geometry import PatientPosition
 from isocenter.domain.limits import Subject
 from isocenter.domain.scan import Protocol
@@ -41,6 +41,9 @@ def in_thread(name: str, work: Callable[[], T]) -> "Future[T]":
 
 class PreparationPool:
     """One worker process; replaced by a new one when a sequence takes it down.
+
+    What is asked of it is answered by a future in any case: with ScanAborted from ``close`` on, with SequenceError when the
+    process went down under it.
 
     Parameters
     ----------
@@ -93,7 +96,7 @@ class PreparationPool:
         return self._submit(prepare, protocol, scanner, calibration, position, situation)
 
     def close(self) -> None:
-        """End the processes."""
+        """End the processes; what waits, and what is asked for later, is refused."""
         with self._lock:
             self._is_closed = True
             pool, self._pool, beside, self._beside = self._pool, None, self._beside, None
@@ -105,18 +108,50 @@ class PreparationPool:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _submit(self, work: Callable[..., T], *arguments: object) -> "Future[T]":
+        told: Future[T] = Future()
+        told.set_running_or_notify_cancel()  # it is answered by the process, never cancelled by who asked
         with self._lock:
+            if self._is_closed:
+                told.set_exception(_closing())
+                return told
             if self._pool is None:
                 self._pool = self._new()
             try:
-                return self._pool.submit(work, *arguments)
+                done = self._pool.submit(work, *arguments)
             except BrokenProcessPool:
                 self._pool = self._new()
-                return self._pool.submit(work, *arguments)
+                done = self._pool.submit(work, *arguments)
+        done.add_done_callback(lambda done: _tell(told, done))
+        return told
 
     @staticmethod
     def _new() -> ProcessPoolExecutor:
         return ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn"))
+
+
+def _closing() -> ScanAborted:
+    return ScanAborted(
+        "The program is being closed; nothing is prepared any more.", "Start the program again, then start the scan again."
+    )
+
+
+def _tell(told: "Future[T]", done: "Future[T]") -> None:
+    """Pass on how something ended, in words for people where the process ended instead."""
+    if done.cancelled():
+        told.set_exception(_closing())
+    elif (error := done.exception()) is None:
+        told.set_result(done.result())
+    elif isinstance(error, BrokenProcessPool):
+        told.set_exception(_lost())
+    else:
+        told.set_exception(error)
+
+
+def _lost() -> SequenceError:
+    return SequenceError(
+        "The process that builds sequences ended without an answer; the computer may have run out of memory.",
+        "Try once more. If it ends again, make the matrix smaller, or have the sequence looked at.",
+    )
 
 
 def _warm() -> None:
