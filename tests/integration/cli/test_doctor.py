@@ -16,7 +16,7 @@ def _doctor(command, *arguments, **environment) -> tuple[int, dict[str, dict[str
         [*command, "doctor", "--json", *arguments],
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=300,
         check=False,
         env=os.environ | {name: str(value) for name, value in environment.items()},
     )
@@ -67,7 +67,7 @@ def test_without_a_library_every_command_says_so(command, tmp_path: Path) -> Non
         [*command, "compile", "fid", "--out", str(tmp_path / "o")],
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=300,
         check=False,
         env=os.environ | {"PYTHONPATH": str(tmp_path)},
     )

@@ -23,7 +23,7 @@ def _with_limit(command: list[str], size: int, *arguments: object) -> subprocess
         [*command, *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=300,
         check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
     )

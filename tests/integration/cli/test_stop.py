@@ -119,7 +119,7 @@ def test_ctrl_c_on_a_terminal_stops_the_scan_and_its_virtual_scanner(start, tmp_
             pressed = True
     os.close(ours)
     text = shown.decode()
-    assert process.wait(timeout=10) == 130, text
+    assert process.wait(timeout=60) == 130, text
     assert "Traceback" not in text
     assert "s left of the scan" in text
     assert "Stopping: the outputs are being brought to zero" in text

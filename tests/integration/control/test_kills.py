@@ -44,7 +44,7 @@ def child(script: str, *arguments: str) -> Iterator[subprocess.Popen]:
         yield process
     finally:
         process.kill()
-        process.communicate(timeout=10)
+        process.communicate(timeout=300)
 
 
 @contextmanager
@@ -124,7 +124,7 @@ def stolen() -> Iterator[Callable[[float, float], float]]:
         assert process.stdout.readline() == "ready\n"
 
         def between(start_s: float, end_s: float) -> float:
-            said, _ = process.communicate("", timeout=10)
+            said, _ = process.communicate("", timeout=300)
             spans = [tuple(map(float, line.split())) for line in said.splitlines() if line]
             return sum(max(min(until, end_s) - max(since, start_s), 0.0) for since, until in spans)
 

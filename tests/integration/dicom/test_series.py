@@ -169,7 +169,7 @@ def export(folder, *, raw=None, exam=None, series=SERIES, options=None, scanner=
 
 
 def run(*command):
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300, check=False)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -436,7 +436,7 @@ def test_an_archive_takes_the_series(tmp_path):
         assert code == 0, output
     finally:
         server.terminate()
-        server.communicate(timeout=10)
+        server.communicate(timeout=300)
     stored = list((tmp_path / "archive").iterdir())
     assert len(stored) == len(paths)
     sent = {pydicom.dcmread(path).SOPInstanceUID: pydicom.dcmread(path).PixelData for path in paths}

@@ -27,7 +27,7 @@ def read(folder, name):
 
 
 def bart(folder, *words):
-    done = subprocess.run(["bart", *words], cwd=folder, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(["bart", *words], cwd=folder, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

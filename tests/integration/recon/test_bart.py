@@ -39,7 +39,7 @@ def read_cfl(path: Path):
 
 
 def bart(folder: Path, *words: object) -> None:
-    done = subprocess.run(["bart", *map(str, words)], cwd=folder, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(["bart", *map(str, words)], cwd=folder, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

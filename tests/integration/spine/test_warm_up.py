@@ -46,7 +46,7 @@ print("compiled late:", new)
 
 def test_nothing_is_compiled_once_the_virtual_scanner_is_ready():
     run = subprocess.run(
-        [sys.executable, "-c", SCRIPT, "osii-one-brain"], capture_output=True, text=True, timeout=110, check=False
+        [sys.executable, "-c", SCRIPT, "osii-one-brain"], capture_output=True, text=True, timeout=300, check=False
     )
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip() == "compiled late: {}"

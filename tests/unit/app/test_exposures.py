@@ -64,10 +64,11 @@ class HandClock:
 
 def test_a_training_clock_runs_as_time_does_and_jumps_over_what_was_played():
     clock = TrainingClock()
+    earliest_s = time.monotonic()
     before_s = clock.now_s()
-    assert abs(before_s - time.monotonic()) < 0.1
+    assert earliest_s <= before_s <= time.monotonic()
     clock.pass_to(before_s + 100)
-    assert 100 <= clock.now_s() - before_s < 101
+    assert 100 <= clock.now_s() - before_s <= 100 + time.monotonic() - earliest_s
     clock.pass_to(before_s + 50)
     assert clock.now_s() >= before_s + 100, "never back"
 
@@ -75,7 +76,8 @@ def test_a_training_clock_runs_as_time_does_and_jumps_over_what_was_played():
 def test_the_real_clock_cannot_be_moved():
     clock = RealClock()
     clock.pass_to(clock.now_s() + 1000)
-    assert abs(clock.now_s() - time.monotonic()) < 0.1
+    earliest_s = time.monotonic()
+    assert earliest_s <= clock.now_s() <= time.monotonic()
     assert clock.name == RealClock().name == TrainingClock().name, "one boot, one clock"
 
 

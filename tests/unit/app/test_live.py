@@ -40,7 +40,7 @@ def background(prepared, samples):
             readouts = prepared.scan.readouts.slice(int(rows[0]), int(rows[-1]) + 1)
             live.add(readouts, samples[rows])
             if (readouts.label("NAV") == 0).any():  # a reference train alone shows nothing
-                assert seen.wait(30)
+                assert seen.wait(300)  # the first compiles, on a new clone
     edges = np.ones(shown[-1].shape[1:], dtype=bool)
     edges[4:-4, 4:-4] = False
     return float(np.abs(shown[-1][:, edges]).mean())

@@ -42,7 +42,7 @@ print("late:", {name: n for name, n in compiled().items() if n > before.get(name
 
 
 def test_after_the_warm_up_no_check_compiles_anything():
-    run = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=110, check=False)
+    run = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=600, check=False)
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip() == "late: {}"
 
@@ -55,11 +55,11 @@ def test_no_check_waits_for_what_reconstruction_compiles():
         scanner = load_scanner("osii-one")
         protocol = Protocol(name="x", sequence="noise")
         for _ in range(2):  # the second begins when the other process has
-            answer = pool.check(protocol, scanner, nominal_calibration(scanner), PatientPosition.HFS).result(100)
+            answer = pool.check(protocol, scanner, nominal_calibration(scanner), PatientPosition.HFS).result(600)
             assert answer.is_playable, answer.problem
         assert "warm up" in [child.name for child in multiprocessing.active_children()]
     finally:
         began_s = time.monotonic()
         pool.close()
-    assert time.monotonic() - began_s < 20
+    assert time.monotonic() - began_s < 300, "the other process would sleep for twice as long"
     assert set(multiprocessing.active_children()) <= before

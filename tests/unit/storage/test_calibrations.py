@@ -335,7 +335,7 @@ def test_two_programs_and_two_threads_at_once_lose_nothing(tmp_path):
     for thread in threads:
         thread.join()
     for other in others:
-        other.communicate(timeout=20)
+        other.communicate(timeout=300)
         assert other.returncode == 0
     found = [value.value[0] for value in here.values()]
     assert sorted(found) == sorted([*range(40), *range(1000, 1040), *range(2000, 2020), *range(3000, 3020)])
@@ -351,7 +351,7 @@ def test_killed_at_any_moment_what_was_promised_is_there(tmp_path):
         writer = write_elsewhere(tmp_path, turn * 10_000, turn * 10_000 + 10_000)
         told = [writer.stdout.readline() for _ in range(rng.randint(1, 25))]
         os.kill(writer.pid, signal.SIGKILL)
-        rest, _ = writer.communicate(timeout=20)
+        rest, _ = writer.communicate(timeout=300)
         promised += [int(text) for text in [*told, *rest.split("\n")] if text.strip()]
     found = [int(value.value[0]) for value in CalibrationStore(tmp_path, "osii-one").values()]
     assert len(promised) > 4

@@ -124,4 +124,4 @@ def test_a_program_that_compiles_nothing_does_not_load_the_compiler():
         "assert 'numba' not in sys.modules; compiled.warm_up(); assert 'numba' in sys.modules\n"
         "assert np.abs(a - fourier.to_images(k, [(2, 128, 64)])).max() < 1e-4"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=110)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
