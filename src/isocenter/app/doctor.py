@@ -5,11 +5,12 @@ import importlib
 import platform
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 from isocenter.app.finding import Finding
 from isocenter.app.lights import disk_light
+from isocenter.app.loop_back_report import confirmation
 from isocenter.app.paths import at_address
 from isocenter.app.service import Health
 from isocenter.config.hardware import load_scanner
@@ -26,12 +27,13 @@ def examine(
     *,
     with_console: bool,
     with_self_test: bool = False,
+    cable_by: str = "",
     host: str = "",
     port: int = 0,
 ) -> Iterator[Finding]:
     """Check computer, libraries, hardware file and, if asked, the console and all devices; yields findings as they come.
 
-    ``with_self_test`` also tries the scanner itself, for which nobody may be inside.
+    ``with_self_test`` also tries the scanner itself, for which nobody may be inside; ``cable_by`` as for ``self_test``.
     """
     yield Finding(
         what="Python",
@@ -54,15 +56,17 @@ def examine(
         yield Finding(what="Hardware file", health=Health.BAD, text=error.problem, remedy=error.remedy)
         return
     yield _hardware_finding(scanner)
+    is_real = True
     if with_console:
         from isocenter.app.doctor_devices import device_findings
 
-        yield from _console_findings(at_address(scanner, host, port))
+        is_real = yield from _console_findings(at_address(scanner, host, port))
         yield from device_findings(scanner)
     if with_self_test:
         from isocenter.app.self_test import self_test
 
-        yield from self_test(at_address(scanner, host, port), data_folder)
+        yield from self_test(at_address(scanner, host, port), data_folder, cable_by=cable_by)
+    yield confirmation(scanner, data_folder, is_real=is_real)
 
 
 def _attempt(what: str, work: Callable[[], str], remedy: str) -> Finding:
@@ -123,7 +127,8 @@ def _hardware_finding(scanner: Scanner) -> Finding:
     )
 
 
-def _console_findings(scanner: Scanner) -> Iterator[Finding]:
+def _console_findings(scanner: Scanner) -> Generator[Finding, None, bool]:
+    """Who answers, and whether it is at zero; returns False when a simulated console answered."""
     from isocenter.app.doctor_devices import board_finding
     from isocenter.devices.marcos.driver import MarcosConsole
 
@@ -134,7 +139,7 @@ def _console_findings(scanner: Scanner) -> Iterator[Finding]:
         safe = console.make_safe()
     except ConsoleError as error:
         yield Finding(what="Console", health=Health.BAD, text=error.problem, remedy=error.remedy)
-        return
+        return True
     finally:
         console.close()
     zero = "every output at zero, as confirmed" if safe.verified else "not confirmed that every output is at zero"
@@ -147,3 +152,4 @@ def _console_findings(scanner: Scanner) -> Iterator[Finding]:
     board = board_finding(scanner, safe)
     if board is not None:
         yield board
+    return identity.is_real

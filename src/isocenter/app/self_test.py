@@ -12,8 +12,9 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Final
@@ -22,13 +23,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isocenter.app.finding import Finding
+from isocenter.app.loop_back import Arrival, play_loop_back
+from isocenter.app.loop_back_report import SEEN, cable_text, judge_loop_back, keep_direction
 from isocenter.app.service import Health
 from isocenter.devices.catalogue import make_peripherals
 from isocenter.devices.interlock import IsocenterInterlock
 from isocenter.devices.marcos.currents import probe
 from isocenter.devices.marcos.driver import MarcosConsole
+from isocenter.devices.protocols import ConsoleIdentity
 from isocenter.domain.device import Condition, DeviceRole
-from isocenter.domain.errors import AcquisitionError, ConsoleError
+from isocenter.domain.errors import AcquisitionError, ConsoleError, LimitError, StorageError
 from isocenter.domain.events import TX_FULL_SCALE, Segment, Track
 from isocenter.domain.geometry import PatientPosition
 from isocenter.domain.scan import Protocol
@@ -49,20 +53,28 @@ SLOW_BYTES_PER_S: Final = 4e6
 _PROBE_BYTES: Final = 32_000_000
 _HEARD: Final = 10.0  # times the noise of the mean
 _CLIPPED: Final = 0.98
+_NO_MIXERS: Final = "simulation"
 _LISTEN: Final = Protocol(
     name="Self-test", sequence="noise", parameters={"bandwidth_hz": 50e3, "n_samples": 1024, "windows": 1, "pause_s": 0.02}
 )
 
 
-def self_test(scanner: Scanner, data_folder: Path) -> Iterator[Finding]:
-    """Everything that this scanner has the parts for; yields findings as they come."""
+def self_test(scanner: Scanner, data_folder: Path, *, cable_by: str = "") -> Iterator[Finding]:
+    """Everything that this scanner has the parts for; yields findings as they come.
+
+    ``cable_by`` says who has connected the console's output to its input, as ``loop_back_report.cable_text`` asks for;
+    empty for nobody, then there is no loop-back.
+    """
     yield disk_rate(data_folder)
     yield time_to_blank(scanner)
     console = MarcosConsole(scanner.console, scanner.gradients)
     try:
-        console.open()
+        identity = console.open()
         yield gradient_currents(scanner, console)
-        yield weak_pulse(scanner, console)
+        weak = weak_pulse(scanner, console)
+        yield weak
+        if cable_by:
+            yield from loop_back(scanner, console, identity, weak, partial(_keep, scanner, data_folder, cable_by, identity))
         if not console.make_safe().verified:
             yield Finding(
                 what="Console after the self-test",
@@ -74,6 +86,38 @@ def self_test(scanner: Scanner, data_folder: Path) -> Iterator[Finding]:
         yield Finding(what="Console", health=Health.BAD, text=error.problem, remedy=error.remedy)
     finally:
         console.close()
+
+
+def loop_back(
+    scanner: Scanner,
+    console: MarcosConsole,
+    identity: ConsoleIdentity,
+    weak: Finding,
+    keep: Callable[[Sequence[Arrival]], None],
+) -> Iterator[Finding]:
+    """Stronger pulses over a cable from transmitter to receiver; ``weak`` is what the weak one said, ``keep`` keeps them."""
+    if identity.kind == _NO_MIXERS:
+        text = "not tried: the loop-back of simulated hardware leads around its mixers and filters"
+        yield Finding(what=SEEN, health=Health.UNKNOWN, text=text, remedy="Connect the board itself.")
+    elif weak.health is Health.WARNING:
+        text = "not tried: the weak pulse alone clips the receiver"
+        yield Finding(what=SEEN, health=Health.UNKNOWN, text=text, remedy=cable_text(scanner))
+    else:
+        try:
+            arrivals = play_loop_back(scanner, console)
+        except LimitError as error:
+            text = f"not tried: this scanner's limits do not allow the pulses. {error.problem}"
+            yield Finding(what=SEEN, health=Health.UNKNOWN, text=text, remedy=error.remedy)
+            return
+        yield from judge_loop_back(arrivals, scanner)
+        try:
+            keep(arrivals)
+        except StorageError as error:
+            yield Finding(what="Loop-back: what is kept", health=Health.BAD, text=error.problem, remedy=error.remedy)
+
+
+def _keep(scanner: Scanner, folder: Path, person: str, identity: ConsoleIdentity, arrivals: Sequence[Arrival]) -> None:
+    keep_direction(scanner, folder, arrivals, person, is_real=identity.is_real)
 
 
 def disk_rate(folder: Path, n_bytes: int = _PROBE_BYTES) -> Finding:

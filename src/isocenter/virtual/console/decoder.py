@@ -2,6 +2,7 @@
 """From the outputs of the buffers to the channels that the scanner sees. Source: reference marcos.md 7, 9 and 11."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ from isocenter.virtual.console.gradients import DacEvents, GradientCores
 from isocenter.virtual.console.receiver import Stretch
 from isocenter.virtual.console.timing import Decoded
 
+PUBLIC_MIXER_SIGN: Final = -1
+"""The public transmit mixer multiplies by (cos, -sin), as the receive mixer does: it makes the conjugate of the words."""
 _TX_REGISTER_TICKS = 1
 _LO_MODULUS = float(2**31)
 _Wave = tuple[NDArray[np.int64], NDArray[np.int64]]
@@ -49,13 +52,16 @@ class Outputs:
     final_buffers: NDArray[np.uint16]
     end_tick: int
 
-    def loopback(self, index: int, stretches: list[Stretch]) -> list[NDArray[np.complex128]]:
-        """Samples of a receiver that hears its own transmitter: the TX value in the upper half of the word."""
+    def loopback(self, index: int, stretches: list[Stretch], mixer_sign: int = 1) -> list[NDArray[np.complex128]]:
+        """Samples of a receiver that hears its own transmitter: the TX value in the upper half of the word.
+
+        ``mixer_sign`` as in ``waveforms``, or 1 where the way leads around the mixers.
+        """
         words = []
         for stretch in stretches:
             pair = (self.waves[isa.TX0_I + 2 * index], self.waves[isa.TX0_Q + 2 * index])
             real, imag = (_signed16(_sample(wave, stretch.emit_ticks)) * 65536.0 for wave in pair)
-            words.append(real + 1j * imag)
+            words.append(real + 1j * mixer_sign * imag)
         return words
 
 
@@ -109,7 +115,12 @@ def _gradient_writes(decoded: Decoded) -> tuple[NDArray[np.int64], NDArray[np.ui
 
 
 def waveforms(
-    decoded: Decoded, before: NDArray[np.uint16], cores: GradientCores, origin: int, board: GradientBoard | None
+    decoded: Decoded,
+    before: NDArray[np.uint16],
+    cores: GradientCores,
+    origin: int,
+    board: GradientBoard | None,
+    mixer_sign: int = PUBLIC_MIXER_SIGN,
 ) -> Outputs:
     """Outputs of one run.
 
@@ -125,6 +136,8 @@ def waveforms(
         Tick of the console's own clock at which the run starts.
     board
         The connected gradient board; None: the one whose core is used.
+    mixer_sign
+        What the transmit mixer makes of the phase of the words: -1 its negative, 1 the same.
     """
     codes_before = cores.codes
     events = cores.write(*_gradient_writes(decoded), origin=origin)
@@ -140,7 +153,7 @@ def waveforms(
     return Outputs(
         waves=waves,
         dac_events=events,
-        tracks={**_pin_tracks(waves), **_gradient_tracks(events, codes_before, cores.ctrl, board)},
+        tracks={**_pin_tracks(waves, mixer_sign), **_gradient_tracks(events, codes_before, cores.ctrl, board)},
         lo_ticks=lo_ticks,
         lo_hz=((high & 0x7FFF) << 16 | low).astype(np.float64) * (isa.CLOCK_HZ / _LO_MODULUS),
         lo_reset_ticks=lo_ticks[released],
@@ -157,11 +170,11 @@ def _wave(decoded: Decoded, buffer: int, before: int) -> _Wave:
     return np.concatenate([[0], ticks]), np.concatenate([[before], decoded.values[buffer].astype(np.int64)])
 
 
-def _pin_tracks(waves: list[_Wave]) -> dict[str, Track]:
+def _pin_tracks(waves: list[_Wave], mixer_sign: int) -> dict[str, Track]:
     gates = waves[isa.GATES_LEDS]
     return {
         "tx0_i": _track(waves[isa.TX0_I], is_signed=True),
-        "tx0_q": _track(waves[isa.TX0_Q], is_signed=True, sign=-1),  # the mixer makes the conjugate of the words
+        "tx0_q": _track(waves[isa.TX0_Q], is_signed=True, sign=mixer_sign),
         "tx_gate": _track(gates, 0, 1),
         "rx_gate": _track(gates, 1, 1),
         "trig_out": _track(gates, 2, 1),

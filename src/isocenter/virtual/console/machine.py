@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from isocenter.domain.scanner import GradientBoard
 from isocenter.virtual.console import isa
-from isocenter.virtual.console.decoder import Outputs, waveforms
+from isocenter.virtual.console.decoder import PUBLIC_MIXER_SIGN, Outputs, waveforms
 from isocenter.virtual.console.gradients import GradientCores
 from isocenter.virtual.console.playback import Playback
 from isocenter.virtual.console.receiver import FifoReport, Receiver, Stretch, to_words
@@ -34,12 +34,19 @@ class Machine:
     board
         The gradient board that is connected; None: whichever core is enabled.
     is_loopback
-        True: a receiver returns what its transmitter plays, like the HDL simulator.
+        True: a receiver returns what its transmitter plays, without the filter, like the HDL simulator.
+    has_mixers
+        True: that way leads through the mixers, as on a board; around them in the HDL simulator.
+    mixer_sign
+        What the transmit mixer makes of the phase of the words; 1 for a bitstream that turns the other way than the public
+        one.
     """
 
     bus: BusTiming
     board: GradientBoard | None = None
     is_loopback: bool = True
+    has_mixers: bool = False
+    mixer_sign: int = PUBLIC_MIXER_SIGN
     state: int = isa.IDLE
     now: int = 0
     buffers: NDArray[np.uint16] = field(default_factory=lambda: np.zeros(isa.N_BUFFERS, np.uint16))
@@ -87,7 +94,7 @@ class Machine:
         decoded = decode(words, self.memory, self.bus.refill_word_ticks)
         self.access(2)
         origin = self.now + _PREPARE_TICKS
-        outputs = waveforms(decoded, before, self.cores, origin, self.board)
+        outputs = waveforms(decoded, before, self.cores, origin, self.board, self.mixer_sign)
         end_tick = outputs.end_tick
         stretches = (self._follow(0, outputs), self._follow(1, outputs))
         playback = Playback(
@@ -124,7 +131,8 @@ class Machine:
         """Integer samples of both receivers, stretch by stretch."""
         first, second = run.stretches
         if self.is_loopback:
-            return [run.outputs.loopback(0, first), run.outputs.loopback(1, second)]
+            sign = self.mixer_sign if self.has_mixers else 1
+            return [run.outputs.loopback(0, first, sign), run.outputs.loopback(1, second, sign)]
         coil, sensor = signals[: len(first)], signals[len(first) :]
         samples = [self._words(0, first, coil)]
         if sensor or not second:

@@ -92,6 +92,7 @@ class VirtualConsoleServer:
             bus=SIMULATOR_BUS if is_simulator else HARDWARE_BUS,
             board=board,
             is_loopback=signal_model is None,
+            has_mixers=not is_simulator,
             cores=GradientCores(needs_init=not is_simulator),
         )
         player = Player(run_seq=self._run_seq, start_clock=self.clock.begin, signals_of=self._signals_by_hand)
