@@ -28,7 +28,8 @@ from isocenter.compiler.interpret.pulses import (
     shift_pulses,
     tx_gate_spans,
 )
-from isocenter.compiler.interpret.segments import LEAD_TICKS, TAIL_S, Tables, cut, plan_segments
+from isocenter.compiler.interpret.segments import TAIL_S, Tables, cut, plan_segments
+from isocenter.compiler.interpret.shim_lobes import plan_lobes
 from isocenter.compiler.interpret.shots import (
     Cuts,
     Recovery,
@@ -190,7 +191,8 @@ def _segments(
     settle = int(interval_ticks(scanner.gradients, clock_hz)) + 1
     first_pulses = shot_pulses(pulses)
     cuts = _cuts(tables, pulses, first_pulses, gates, 2 * max(offsets))
-    around = 4 * max(offsets) + settle + 2 + TAIL_S * clock_hz + LEAD_TICKS
+    lobes = plan_lobes(tables.gradients, scanner, offsets, round(TAIL_S * clock_hz))
+    around = 4 * max(offsets) + settle + 2 + TAIL_S * clock_hz + lobes.lead
     need, room = gap_s * clock_hz + around, max_s * clock_hz - around
     chosen = choose_cuts(cuts, tables.last, need, room)
     recovered = None
@@ -200,7 +202,7 @@ def _segments(
         if recovered.n_shots:
             chosen = choose_cuts(cuts, tables.last, need, room, recovered.n_shots * _spacing(cuts))
     plans = plan_segments(cuts, chosen, tables, recovered.n_shots if recovered else 0)
-    return cut(tables, plans, offsets, settle, clock_hz, gap_s, max_s), recovered
+    return cut(tables, plans, lobes, settle, clock_hz, gap_s, max_s), recovered
 
 
 def _spacing(cuts: Cuts) -> float:

@@ -8,15 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isocenter.compiler.interpret.gradients import GradientTracks
+from isocenter.compiler.interpret.shim_lobes import LEAD_TICKS, ShimLobes
 from isocenter.compiler.interpret.shots import Cuts
 from isocenter.compiler.interpret.windows import RATE_LEAD_TICKS
 from isocenter.domain.events import GRADIENT_CHANNELS, Readouts, Segment, Track
 
 Ints = NDArray[np.int64]
 
-LEAD_TICKS: Final = 6144
-"""From a segment's tick 0 to its first event: time for the console's set-up and the shim [ticks]."""
-_SHIM_TICK: Final = 2048
 _RATE_TICK: Final = 1024
 TAIL_S: Final = 60e-6
 """All outputs are zero that long at the end: the decimator and the serial lines run out (reference marcos.md 13, G3) [s]."""
@@ -92,7 +90,7 @@ def _dummies_before(cuts: Cuts, row: int, dummies: int) -> tuple[int, int]:
 def cut(
     tables: Tables,
     plans: list[Plan],
-    offsets: tuple[int, int, int],
+    lobes: ShimLobes,
     settle: int,
     clock_hz: float,
     gap_s: float,
@@ -104,8 +102,8 @@ def cut(
     ----------
     tables
         Used up: where no shot is played twice, the segments take over the memory of the gradients' ticks.
-    offsets
-        How far each gradient channel's updates lie from the common slots [ticks].
+    lobes
+        The shim around the pauses.
     settle
         Least time between two gradient updates [ticks].
     gap_s
@@ -114,31 +112,33 @@ def cut(
         Longest idle segment [s], so that a stop takes effect in good time.
     """
     segments: list[Segment] = []
-    late_s, origin, reach = 0.0, plans[0].start - LEAD_TICKS, max(offsets)
-    parts = _parts(tables, plans, offsets)
+    late_s, origin, reach = 0.0, plans[0].start - lobes.lead, max(lobes.offsets)
+    parts = _parts(tables, plans, lobes)
     windows = _windows(tables.readouts, plans)
     for index, plan in enumerate(plans):
-        zero = plan.start - LEAD_TICKS
+        zero = plan.start - lobes.lead
         rest = plan.active_until + 2 * reach + settle + 2 - zero
         end_tick = rest + 2 * reach + round(TAIL_S * clock_hz)
         idle: list[int] = []
         if index + 1 < len(plans) and plans[index + 1].fits:
-            next_zero = plans[index + 1].start - LEAD_TICKS
+            next_zero = plans[index + 1].start - lobes.lead
             end_tick, *idle = _wait_out(end_tick, next_zero - zero, round(gap_s * clock_hz), round(max_s * clock_hz))
-        tracks = {}
-        for part in parts:
-            if part.shim:
-                tracks[part.name] = _shimmed_track(part, index, zero, rest + reach + part.offset)
-            elif (track := _plain_track(part, index, zero)) is not None:
-                tracks[part.name] = track
-        readouts, rates = _readouts_of(tables.readouts, windows, index, zero)
-        if rates is not None:
-            tracks["rx0_rate"] = rates
         start_s = (zero - origin) / clock_hz + late_s
         if not plan.fits:
             due_s = segments[-1].start_s + segments[-1].end_tick / clock_hz + gap_s
             late_s += due_s - start_s
             start_s = due_s
+        missing = lobes.missing(segments, start_s, clock_hz)
+        tracks = {}
+        for part in parts:
+            if part.shim:
+                head = lobes.head(part.channel, missing)
+                tracks[part.name] = _shimmed_track(part, index, zero, head, end_tick - lobes.end + part.offset)
+            elif (track := _plain_track(part, index, zero)) is not None:
+                tracks[part.name] = track
+        readouts, rates = _readouts_of(tables.readouts, windows, index, zero)
+        if rates is not None:
+            tracks["rx0_rate"] = rates
         segments.append(
             Segment(
                 index=len(segments),
@@ -150,7 +150,7 @@ def cut(
                 shim_codes=tables.gradients.shim_codes,
             )
         )
-        segments += _idle_segments(segments[-1], idle, clock_hz, gap_s)
+        _add_idle(segments, idle, lobes, clock_hz, gap_s)
     return tuple(segments)
 
 
@@ -174,17 +174,22 @@ def _wait_out(busy: int, due: int, gap: int, longest: int) -> list[int]:
     return [max(lengths[0], busy), *lengths[1:]]
 
 
-def _idle_segments(before: Segment, lengths: list[int], clock_hz: float, gap_s: float) -> list[Segment]:
-    """Segments in which nothing happens, one after the other behind ``before``."""
-    found: list[Segment] = []
+def _add_idle(segments: list[Segment], lengths: list[int], lobes: ShimLobes, clock_hz: float, gap_s: float) -> None:
+    """Append segments in which nothing happens but the shim."""
     for length in lengths:
+        before = segments[-1]
         start_s = before.start_s + before.end_tick / clock_hz + gap_s
-        readouts = before.readouts.slice(0, 0)
-        before = replace(
-            before, index=before.index + 1, tracks={}, end_tick=length, start_s=start_s, readouts=readouts, n_dummy_shots=0
+        segments.append(
+            replace(
+                before,
+                index=before.index + 1,
+                tracks=lobes.idle(length, lobes.missing(segments, start_s, clock_hz)),
+                end_tick=length,
+                start_s=start_s,
+                readouts=before.readouts.slice(0, 0),
+                n_dummy_shots=0,
+            )
         )
-        found.append(before)
-    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,8 +204,8 @@ class _Part:
         First event of each segment and the one behind its last; an event that only repeats the value at rest is left out.
     stop
         Absolute tick at which the channel goes to rest, None where it is there already.
-    shim, offset
-        Value at rest; how far the channel's updates lie from the common slots [ticks].
+    shim, offset, channel
+        Value at rest; how far the channel's updates lie from the common slots [ticks]; number of a gradient channel.
     is_moved
         True when the ticks within ``low`` to ``high`` are already the segment's own.
     """
@@ -212,10 +217,11 @@ class _Part:
     stop: list[int | None]
     shim: int
     offset: int
+    channel: int = -1
     is_moved: bool = False
 
 
-def _parts(tables: Tables, plans: list[Plan], offsets: tuple[int, int, int]) -> list[_Part]:
+def _parts(tables: Tables, plans: list[Plan], lobes: ShimLobes) -> list[_Part]:
     """Every channel but rx0_rate."""
     starts = np.array([plan.start for plan in plans], dtype=np.int64)
     measured = np.array([plan.measure_from for plan in plans], dtype=np.int64)
@@ -225,8 +231,8 @@ def _parts(tables: Tables, plans: list[Plan], offsets: tuple[int, int, int]) -> 
         found.append(_part(name, track, measured if name in _NOT_IN_DUMMIES else starts, stops, 0, 0))
     gradients = tables.gradients
     for channel, (name, track) in enumerate(zip(GRADIENT_CHANNELS, gradients.tracks, strict=True)):
-        part = _part(name, track, starts, stops, gradients.shim_codes[channel], offsets[channel])
-        found.append(_move(part, (starts - LEAD_TICKS).tolist()))
+        part = _part(name, track, starts, stops, gradients.shim_codes[channel], lobes.offsets[channel])
+        found.append(_move(replace(part, channel=channel), (starts - lobes.lead).tolist()))
     return found
 
 
@@ -274,17 +280,17 @@ def _plain_track(part: _Part, index: int, zero: int) -> Track | None:
     return Track(ticks, values)
 
 
-def _shimmed_track(part: _Part, index: int, zero: int, off: int) -> Track:
-    """A gradient channel on the segment's ticks, its shim switched on before and off after."""
+def _shimmed_track(part: _Part, index: int, zero: int, head: tuple[Ints, Ints], off: int) -> Track:
+    """A gradient channel on the segment's ticks, behind its shim and lobe; off at the end."""
     low, high, stop = part.low[index], part.high[index], part.stop[index]
-    n = max(high - low, 0)
-    length = n + 2 + (stop is not None)
+    n, first = max(high - low, 0), len(head[0])
+    length = first + n + 1 + (stop is not None)
     ticks, values = np.empty(length, dtype=np.int64), np.empty(length, dtype=np.int32)
-    ticks[0], values[0] = _SHIM_TICK + part.offset, part.shim
-    np.subtract(part.track.ticks[low : low + n], 0 if part.is_moved else zero, out=ticks[1 : n + 1])
-    values[1 : n + 1] = part.track.values[low : low + n]
+    ticks[:first], values[:first] = head
+    np.subtract(part.track.ticks[low : low + n], 0 if part.is_moved else zero, out=ticks[first : first + n])
+    values[first : first + n] = part.track.values[low : low + n]
     if stop is not None:
-        ticks[n + 1], values[n + 1] = stop - zero, part.shim
+        ticks[first + n], values[first + n] = stop - zero, part.shim
     ticks[-1], values[-1] = off, 0
     return Track(ticks, values)
 
