@@ -176,7 +176,7 @@ def test_not_beside_a_patient(page, program, qtbot, service):
 
 def test_a_calibration_by_keys_from_the_word_to_the_history(page, program, qtbot, service):
     confirm(qtbot, program)
-    assert "ball 140 mm: 140 mm wide, centre at +16 -8 +24 mm" in page.head.headline.text()
+    assert "ball 140 mm: 140 mm wide, centre at +16 −8 +24 mm" in page.head.headline.text()
     assert "confirmed by A. Service" in page.head.headline.text()
     assert page.head.outcome.property("health") == "good"
     page.setFocus()

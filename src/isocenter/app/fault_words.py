@@ -7,28 +7,37 @@ from typing import Any, Final
 
 from isocenter.app.scenario_faults import faults
 from isocenter.domain.scenario import Scenario
+from isocenter.domain.units import signed
 
 _COIL_SOURCES: Final = {"tone": "a tone", "mains-comb": "a comb of mains lines", "broadband": "broadband noise"}
 
 
 def _axes(values: Any, scale: float, unit: str) -> str:
-    return " · ".join(f"{name} {value * scale:+.3g}" for name, value in zip("xyz", values, strict=True)) + f" {unit}"
+    return (
+        " · ".join(f"{name} {signed(value * scale, 3, significant=True)}" for name, value in zip("xyz", values, strict=True))
+        + f" {unit}"
+    )
 
 
 def _harmonics(terms: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {value:+.0f} Hz" for name, value in terms.items())
+    return ", ".join(f"{name} {signed(value)} Hz" for name, value in terms.items())
 
 
 def _eddy(terms: Any) -> str:
     return ", ".join(
-        f"{term['share'] * 100:+.3g} % on {term['channel']}{' (whole field)' if term['is_b0'] else ''} for "
-        f"{term['time_constant_s'] * 1e3:.3g} ms"
+        f"{signed(term['share'] * 100, 3, significant=True)} % on {term['channel']}"
+        f"{' (whole field)' if term['is_b0'] else ''} for {term['time_constant_s'] * 1e3:.3g} ms"
         for term in terms
     )
 
 
 def _sources(sources: Any) -> str:
-    return ", ".join(f"{_COIL_SOURCES[source['kind']]} at {source['frequency_hz']:+.0f} Hz" for source in sources)
+    return ", ".join(_source(source) for source in sources)
+
+
+def _source(source: Any) -> str:
+    name = _COIL_SOURCES[source["kind"]]
+    return name if source["kind"] == "broadband" else f"{name} at {signed(source['frequency_hz'])} Hz"
 
 
 def _steps(steps: Any) -> str:
@@ -44,14 +53,16 @@ def _events(events: Any) -> str:
 
 
 _WORDS: Final[dict[str, Callable[[Any], str]]] = {
-    "magnet.frequency_offset_hz": lambda value: f"The frequency is {value:+.0f} Hz away from the hardware file's.",
+    "magnet.frequency_offset_hz": lambda value: f"The frequency is {signed(value)} Hz away from the hardware file's.",
     "magnet.spread_hz": lambda value: f"The field is uneven: {value:.0f} Hz from edge to edge.",
     "magnet.harmonics_hz": lambda value: f"The field has the terms {_harmonics(value)}.",
     "magnet.table": lambda value: f"The field is the one of the table {PurePath(value).name}.",
     "magnet.temperature_c": lambda value: f"The magnet begins at {value:.3g} °C.",
-    "magnet.drift_c_per_s": lambda value: f"Its temperature changes by {value * 60:+.2g} °C each minute.",
+    "magnet.drift_c_per_s": lambda value: (
+        f"Its temperature changes by {signed(value * 60, 2, significant=True)} °C each minute."
+    ),
     "magnet.drift_settling_s": lambda value: f"That change dies out within about {value:.0f} s.",
-    "magnet.jump_c": lambda value: f"Its temperature jumps by {value:+.3g} °C.",
+    "magnet.jump_c": lambda value: f"Its temperature jumps by {signed(value, 3, significant=True)} °C.",
     "magnet.jump_s": lambda value: f"That jump comes after {value:.0f} s.",
     "magnet.has_concomitant": lambda _: "The gradients bring along transverse (concomitant) fields.",
     "magnet.field_axis": lambda value: f"The main field points along {value}.",
@@ -69,7 +80,7 @@ _WORDS: Final[dict[str, Callable[[Any], str]]] = {
     "coil.is_disconnected": lambda _: "The cable of the receive coil is broken.",
     "coil.n_receive": lambda value: f"There are {value} receive coils.",
     "receiver.noise": lambda value: f"The noise is {value:.2g} times that of a good head coil.",
-    "receiver.gain_db": lambda value: f"The receiver's gain is off by {value:+.0f} dB.",
+    "receiver.gain_db": lambda value: f"The receiver's gain is off by {signed(value)} dB.",
     "receiver.adc_bits": lambda value: f"The receiver's converter has {value} bits and clips at its end.",
     "receiver.dropouts_hz": lambda value: f"About {value:.2g} readouts each second are lost.",
     "receiver.sensor_leak": lambda value: f"The sensors hear {value * 100:.2g} % of the coil's signal.",
@@ -79,7 +90,7 @@ _WORDS: Final[dict[str, Callable[[Any], str]]] = {
     "motion.restless_hz": lambda value: f"The patient is restless: a small move every {1 / value:.0f} s.",
     "motion.restless_m": lambda value: f"Those moves are {value * 1e3:.2g} mm.",
     "devices.is_connected": lambda _: "Amplifiers, interlock and all other boxes are connected and watched.",
-    "devices.coil_load_share": lambda value: f"The coil is out of tune by {value * 100:+.2g} %.",
+    "devices.coil_load_share": lambda value: f"The coil is out of tune by {signed(value * 100, 2, significant=True)} %.",
     "devices.board_gain": lambda value: (
         f"The gradient board gives other currents: {_axes([v - 1 for v in value], 100, '%')}."
     ),

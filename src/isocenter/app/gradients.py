@@ -10,6 +10,7 @@ from isocenter.app.files import new_folder
 from isocenter.app.images import is_scan_folder
 from isocenter.config.coil_files import coils_text, load_lattice
 from isocenter.domain.errors import ReconError, StorageError
+from isocenter.domain.units import signed
 from isocenter.recon.correct.nonlinearity_lattice import Lattice
 from isocenter.recon.gradient_map import GradientMap, measure_coils
 from isocenter.storage.stored import read_raw, recover
@@ -96,7 +97,7 @@ def _figures(found: GradientMap) -> dict[str, Any]:
 
 def _said(found: GradientMap, out: Path) -> str:
     fit = found.fit
-    scale = ", ".join(f"{axis} {100 * (value - 1):+.2f} %" for axis, value in zip("xyz", fit.scale, strict=True))
+    scale = ", ".join(f"{axis} {signed(100 * (value - 1), 2)} %" for axis, value in zip("xyz", fit.scale, strict=True))
     lines = [
         f"{fit.field.n_points} of {found.n_balls} balls were found within {fit.field.reach_m * 1e3:.0f} mm.",
         f"They showed {found.before_rms_m * 1e3:.2f} mm from where they lie (rms); {len(fit.field.keys)} harmonics leave "

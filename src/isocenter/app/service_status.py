@@ -9,6 +9,7 @@ from isocenter.acquisition.prescan.contract import StepResult
 from isocenter.acquisition.prescan.service import ServicePhantom
 from isocenter.app.prescan_status import StepState, ValueInUse
 from isocenter.domain.calibration import CalibrationValue, Quantity
+from isocenter.domain.units import signed
 
 __all__ = [
     "HistoryEntry",
@@ -217,5 +218,5 @@ class ServiceCalibrationControl(Protocol):
 
 def phantom_text(phantom: ServicePhantom) -> str:
     """The phantom and its place, for records: ``ball 140 mm: 140 mm wide, centre at +16 -8 +24 mm (device X Y Z)``."""
-    centre = " ".join(f"{1e3 * value:+.0f}" for value in phantom.centre_device_m)
+    centre = " ".join(f"{signed(1e3 * value)}" for value in phantom.centre_device_m)
     return f"{phantom.name}: {1e3 * phantom.diameter_m:.0f} mm wide, centre at {centre} mm (device X Y Z)"

@@ -63,3 +63,25 @@ def show(value_si: float, unit: str, digits: int = 3) -> str:
     if "e" in text:
         text = f"{from_si(value_si, unit):.0f}" if abs(from_si(value_si, unit)) >= 1 else text
     return f"{text} {unit}".strip()
+
+
+def signed(value: float, digits: int = 0, *, significant: bool = False) -> str:
+    """Figure with its sign, as people read it: ``+3.7``, ``−0.4``, and without a sign where rounding leaves zero.
+
+    Parameters
+    ----------
+    digits
+        Behind the point; significant ones if ``significant``.
+    """
+    text = plain(value, digits, significant=significant)
+    return f"+{text}" if value > 0 and _is_something(text) else text
+
+
+def plain(value: float, digits: int = 0, *, significant: bool = False) -> str:
+    """The same with a sign only where it is negative: never ``-0.0``."""
+    text = f"{abs(value):.{digits}{'g' if significant else 'f'}}"
+    return f"−{text}" if value < 0 and _is_something(text) else text
+
+
+def _is_something(text: str) -> bool:
+    return any(letter in "123456789" for letter in text.partition("e")[0]) or text == "inf"

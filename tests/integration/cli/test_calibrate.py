@@ -69,7 +69,7 @@ def test_a_board_is_measured_and_taken_into_use(isocenter, folder):
     assert found["is_taken_into_use"]
     value = found["values"][0]
     assert value["value"][1] == pytest.approx(1 / 0.975, abs=2e-3)
-    assert value["phantom"].startswith("ball 140 mm: 140 mm wide, centre at +16 -8 +24 mm")
+    assert value["phantom"].startswith("ball 140 mm: 140 mm wide, centre at +16 −8 +24 mm")
     assert not (folder / "calibrations").exists()  # a virtual scanner leaves nothing
 
 

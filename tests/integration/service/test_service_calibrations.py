@@ -147,7 +147,7 @@ def test_a_value_is_measured_decided_kept_used_and_left_again(desk):
     assert found == pytest.approx(FAULTS.scale, rel=0.005)
     (entry,) = [one for one in entries(desk, CalibrationValue) if one.content.quantity is Quantity.GRADIENT_SCALE]
     assert entry.by == "A. Service"
-    assert entry.content.phantom == "ball 7: 140 mm wide, centre at +16 -8 +24 mm (device X Y Z)"
+    assert entry.content.phantom == "ball 7: 140 mm wide, centre at +16 −8 +24 mm (device X Y Z)"
     assert (desk.folder / entry.content.raw).is_dir()
     assert entry.content.raw.startswith(f"{confirmation.exam_id}/service/")
     row = desk.row("gradient_scale")

@@ -115,8 +115,8 @@ def test_numbers_come_with_units_that_a_person_uses():
     source = Interference(kind=InterferenceKind.TONE, level=1e-3, frequency_hz=4300.0)
     motion = Motion(restless_hz=0.1, restless_m=0.0015)
     text = " ".join(fault_sentences(Scenario(gradients=faults, interference=(source,), motion=motion)))
-    assert "x +9 · y +0 · z -2 µs" in text
-    assert "x +2 · y +0 · z -1 %" in text
+    assert "x +9 · y 0 · z −2 µs" in text
+    assert "x +2 · y 0 · z −1 %" in text
     assert "a tone at +4300 Hz" in text
     assert "every 10 s" in text
     assert "1.5 mm" in text

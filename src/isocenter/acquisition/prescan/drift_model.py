@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from isocenter.domain.calibration import CalibrationValue, Quantity
 from isocenter.domain.scanner import Magnet
+from isocenter.domain.units import signed
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -125,7 +126,7 @@ class DriftModel:
             larmor_hz=larmor_hz,
             sd_hz=sd_hz,
             span_hz=min(max(_SIGMAS * sd_hz, _LEAST_SPAN_HZ), magnet.search_span_hz),
-            text=f"Expected at {larmor_hz / 1e6:.4f} MHz ± {sd_hz:.0f} Hz, {change_c:+.2f} degrees from the last one. "
+            text=f"Expected at {larmor_hz / 1e6:.4f} MHz ± {sd_hz:.0f} Hz, {signed(change_c, 2)} degrees from the last one. "
             f"{self.text}",
         )
 

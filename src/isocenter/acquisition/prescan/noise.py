@@ -5,7 +5,8 @@ Source
 ------
 Reference domain.md 2, step 1: Welch's spectrum of three windows or more; lines 12 dB above the median; thermal noise of a
 resistance R in a bandwidth B is sqrt(k T R B) in each of the two parts of a matched complex signal, sqrt(2 k T R B) as
-the root mean square of its magnitude. The latter is the convention here. k: CODATA 2022, exact.
+the root mean square of its magnitude. The latter is the convention here: both parts of the samples together. k: CODATA
+2022, exact.
 """
 
 import itertools
@@ -19,7 +20,6 @@ from numpy.typing import NDArray
 from isocenter.acquisition.prescan.frequency import Doubt, Refusal
 from isocenter.domain.raw import RawScan
 
-CONVENTION: Final = "root mean square of the complex samples, both parts together"
 SPUR_DB: Final = 12.0
 GOOD_RATIO: Final = 1.5
 WARN_RATIO: Final = 2.0
@@ -63,7 +63,7 @@ class NoiseFigures:
     Attributes
     ----------
     rms
-        All that was heard, in the unit of the samples (1 is the receiver's full scale); see ``CONVENTION``.
+        All that was heard, in the unit of the samples (1 is the receiver's full scale), both parts together.
     broadband_rms
         The same without the lines.
     bandwidth_hz
@@ -97,7 +97,7 @@ class NoiseFigures:
 
 
 def thermal_rms_v(bandwidth_hz: float, gain_db: float = 0.0) -> float:
-    """Noise of a matched coil at room temperature behind an amplifier that adds none [V]; see ``CONVENTION``."""
+    """Noise of a matched coil at room temperature behind an amplifier that adds none, both parts together [V]."""
     return math.sqrt(2 * _BOLTZMANN_J_PER_K * _TEMPERATURE_K * _RESISTANCE_OHM * bandwidth_hz) * 10 ** (gain_db / 20)
 
 

@@ -20,6 +20,7 @@ from isocenter.acquisition.prescan.step_kit import (
 from isocenter.domain.calibration import Quantity
 from isocenter.domain.errors import AcquisitionError
 from isocenter.domain.scan import Protocol
+from isocenter.domain.units import signed
 
 COARSE_BAND_HZ: Final = 100e3
 COARSE_SD_HZ: Final = 25.0  # a quarter of what a coarse spectrum resolves
@@ -73,7 +74,7 @@ class CoarseFrequency:
         sd_hz = max(found.sd_hz, COARSE_SD_HZ)
         value = make_frequency(bench, found.larmor_hz, sd_hz, path)
         away_hz = found.larmor_hz - calibration.larmor_hz
-        text = f"{found.larmor_hz * 1e-6:.4f} MHz ± {sd_hz:.0f} Hz, {away_hz * 1e-3:+.1f} kHz from before"
+        text = f"{found.larmor_hz * 1e-6:.4f} MHz ± {sd_hz:.0f} Hz, {signed(away_hz * 1e-3, 1)} kHz from before"
         return replace(result, verdict=Verdict.PASS, text=text, values=(value,))
 
 
@@ -174,7 +175,7 @@ def agree(first: Frequency, second: Frequency) -> Frequency | Refusal:
     if abs(moved_hz) > doubt_hz:
         return Refusal(
             doubt=Doubt.UNSTEADY,
-            problem=f"The frequency moved by {moved_hz:+.0f} Hz from one measurement to the next; {REPEAT_HZ:.0f} Hz are "
+            problem=f"The frequency moved by {signed(moved_hz)} Hz from one measurement to the next; {REPEAT_HZ:.0f} Hz are "
             "allowed.",
             remedy="Switch off chargers near the scanner, let the magnet's temperature settle, then repeat.",
         )

@@ -57,14 +57,14 @@ class NoiseStep:
         verdict, remedy = _noise_verdict(found, ratio, bench.calibration.larmor_hz)
         values: tuple[CalibrationValue, ...] = ()
         if math.isnan(unit_v):
-            level = f"{found.rms * 1e6:.3g} millionths of full scale"
+            level = f"{found.rms * 1e6:.3g} millionths of full scale (rms)"
         else:
-            level = f"{found.rms * unit_v * 1e6:.3g} µV"
+            level = f"{found.rms * unit_v * 1e6:.3g} µV rms"
             rms_v = found.rms * unit_v
             spread_v = rms_v / math.sqrt(raw.samples[:, 0].size)
             values = (make_value(bench, Quantity.NOISE, (rms_v,), (spread_v,), path),)
         thermal = f"{ratio:.2g} times thermal" if math.isfinite(ratio) else "thermal level unknown on this scanner"
-        text = f"{level} in {found.bandwidth_hz * 1e-3:.0f} kHz ({noise.CONVENTION}), {thermal}"
+        text = f"{level} in {found.bandwidth_hz * 1e-3:.0f} kHz, {thermal}"
         text += "".join(f"; {line}" for line in _line_texts(found))
         return replace(
             result,

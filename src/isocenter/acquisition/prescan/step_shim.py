@@ -16,6 +16,7 @@ from isocenter.domain.calibration import Quantity
 from isocenter.domain.raw import RawScan
 from isocenter.domain.scan import Protocol
 from isocenter.domain.scanner import Calibration
+from isocenter.domain.units import signed
 
 HALF_RANGES_T_PER_M: Final = (0.5e-3, 0.15e-3, 0.045e-3)
 """Half widths of the sweeps, each around the best value of the one before."""
@@ -134,10 +135,8 @@ class _Shimming:
             sweep = self._sweep(axis, low, high, 7)
             found.append(find_best(sweep.offset_t_per_m, sweep.peak))
         first, second = sorted(found, key=lambda one: -one.peak)
-        self._twins.append(
-            f"two maxima on {_AXES[axis]}, {first.offset_t_per_m * 1e3:+.3f} and {second.offset_t_per_m * 1e3:+.3f} mT/m: "
-            "the higher was taken"
-        )
+        both = " and ".join(signed(one.offset_t_per_m * 1e3, 3) for one in (first, second))
+        self._twins.append(f"two maxima on {_AXES[axis]}, {both} mT/m: the higher was taken")
         return first
 
     def _moved(self, axis: int, offset_t_per_m: float) -> NDArray[np.float64]:
@@ -208,7 +207,7 @@ class _Shimming:
         is_limited = bool(np.any(np.abs(self._shim) > 0.98 * self._limits))
         is_worth_it = growth > (GROWTH_AT_LIMIT if is_limited else GROWTH)
         shim = self._shim if is_worth_it else self._old
-        values_mt = ", ".join(f"{_AXES[n]} {1e3 * value:+.3f}" for n, value in enumerate(shim.tolist()))
+        values_mt = ", ".join(f"{_AXES[n]} {signed(1e3 * value, 3)}" for n, value in enumerate(shim.tolist()))
         text = f"{values_mt} mT/m; the peak grew to {100 * growth:.0f} %, line {after.width_hz:.0f} Hz wide"
         if not is_worth_it:
             text = f"The shim was good already ({values_mt} mT/m), line {before.width_hz:.0f} Hz wide"

@@ -18,6 +18,7 @@ from isocenter.domain.errors import ScanAborted
 from isocenter.domain.raw import RawScan
 from isocenter.domain.scan import Protocol
 from isocenter.domain.scanner import Scanner
+from isocenter.domain.units import plain
 
 STEPS: Final = 16
 LARGEST_AMPLITUDE: Final = 0.95
@@ -61,7 +62,7 @@ class TuneStep:
         larmor_hz = bench.calibration.larmor_hz
 
         def on_trial(trial: Trial) -> None:
-            tell(replace(result, text=f"S11 {trial.s11_db:.1f} dB", plots=(_reflection_plot(trial, larmor_hz),)))
+            tell(replace(result, text=f"S11 {plain(trial.s11_db, 1)} dB", plots=(_reflection_plot(trial, larmor_hz),)))
             _require_not_stopped(bench)
 
         def pause(duration_s: float) -> None:
@@ -83,12 +84,16 @@ def _tuned(bench: Bench, result: StepResult, found: Tuning, larmor_hz: float) ->
         result = replace(result, plots=(_reflection_plot(best, larmor_hz),))
     if found.verdict is Verdict.FAIL or found.codes is None:
         return replace(result, verdict=Verdict.FAIL, text=found.problem, remedy=found.remedy)
-    z = found.impedance_ohm
-    text = f"S11 {found.s11_db:.1f} dB at {larmor_hz * 1e-6:.4f} MHz, {z.real:.0f}{z.imag:+.0f}j Ω"
+    text = f"S11 {plain(found.s11_db, 1)} dB at {larmor_hz * 1e-6:.4f} MHz, {_impedance_text(found.impedance_ohm)}"
     text += f" after {len(found.trials)} {'setting' if len(found.trials) == 1 else 'settings'}"
     value = make_value(bench, Quantity.TUNING, tuple(float(code) for code in found.codes), (0.0, 0.0, 0.0), "")
     problem = f". {found.problem}" if found.problem else ""
     return replace(result, verdict=found.verdict, text=text + problem, remedy=found.remedy, values=(value,))
+
+
+def _impedance_text(impedance_ohm: complex) -> str:
+    reactance_ohm = impedance_ohm.imag
+    return f"{plain(impedance_ohm.real)}{'−' if reactance_ohm < 0 else '+'}{abs(reactance_ohm):.0f}j Ω"
 
 
 def _reflection_plot(trial: Trial, larmor_hz: float) -> Plot:

@@ -23,6 +23,7 @@ from isocenter.acquisition.prescan.contract import Verdict
 from isocenter.acquisition.prescan.tuning_network import Codes, CoilFit, Measured, TunerNetwork
 from isocenter.devices.roles import NetworkAnalyser, Reflection, Tuner
 from isocenter.domain.errors import ConnectError, DeviceError, DeviceFault, DeviceTimeout, ProtocolError
+from isocenter.domain.units import plain
 
 PASS_DB: Final = -20.0
 WARN_DB: Final = -12.0
@@ -345,7 +346,7 @@ class _Search:
         )
 
     def _verdict(self, trial: Trial, minimum_hz: float, bandwidth_hz: float) -> tuple[Verdict, str, str]:
-        share = f"{100 * 10 ** (trial.s11_db / 10):.0f} % of the power comes back (S11 {trial.s11_db:.1f} dB)"
+        share = f"{100 * 10 ** (trial.s11_db / 10):.0f} % of the power comes back (S11 {plain(trial.s11_db, 1)} dB)"
         span_hz = float(np.ptp(trial.reflection.frequency_hz))
         width_hz = bandwidth_hz if np.isfinite(bandwidth_hz) else span_hz
         is_centred = abs(minimum_hz - self._larmor_hz) <= _OFF_CENTRE * width_hz  # False for NaN too

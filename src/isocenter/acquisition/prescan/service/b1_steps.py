@@ -15,6 +15,7 @@ from isocenter.domain.calibration import Quantity
 from isocenter.domain.errors import AcquisitionError
 from isocenter.domain.raw import RawScan
 from isocenter.domain.scanner import Scanner
+from isocenter.domain.units import signed
 
 FLIP_RAD: Final = math.pi / 3
 MAP_FLIP_RAD: Final = math.pi / 4
@@ -43,14 +44,15 @@ class FlipCheckStep(ServiceStep):
         angle = float(angle_rad(np.ones(1, np.complex128), np.array([ratio]))[0])
         if not math.isfinite(angle) or abs(ratio.imag) > 0.2:
             raise AcquisitionError(
-                f"The signal after twice the pulse is {ratio.real:+.2f} times that after one (and "
-                f"{ratio.imag:+.2f} across); no flip angle explains that.",
+                f"The signal after twice the pulse is {signed(ratio.real, 2)} times that after one (and "
+                f"{signed(ratio.imag, 2)} across); no flip angle explains that.",
                 "Check that the RF amplifier is on and the frequency is right; then repeat.",
             )
         share = angle / FLIP_RAD
         is_right = abs(share - 1) <= TOLERANCE
         return self._result(
-            f"A pulse of {math.degrees(FLIP_RAD):.0f}° turns by {math.degrees(angle):.1f}°: {100 * (share - 1):+.1f} %.",
+            f"A pulse of {math.degrees(FLIP_RAD):.0f}° turns by {math.degrees(angle):.1f}°: "
+            f"{signed(100 * (share - 1), 1)} %.",
             verdict=Verdict.PASS if is_right else Verdict.FAIL,
             remedy="" if is_right else "Repeat the calibration of the transmit power, then this check.",
             plots=(plot,),

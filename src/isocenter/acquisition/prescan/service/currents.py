@@ -8,6 +8,7 @@ from isocenter.acquisition.prescan.service.base import ServiceStep, calibrated
 from isocenter.domain.calibration import Quantity
 from isocenter.domain.currents import MAX_RESIDUAL, BoardCurrents
 from isocenter.domain.errors import AcquisitionError
+from isocenter.domain.units import signed
 
 
 class GradientCurrentsStep(ServiceStep):
@@ -31,7 +32,7 @@ class GradientCurrentsStep(ServiceStep):
         value = [coefficient for fit in currents.channels for coefficient in fit.coefficients]
         sd = [fit.residual_share for fit in currents.channels for _ in fit.coefficients]
         said = "; ".join(
-            f"{name} {fit.slope:.3f} times, {fit.offset_share * currents.full_scale_a * 1e3:+.0f} mA at zero, scatter "
+            f"{name} {fit.slope:.3f} times, {signed(fit.offset_share * currents.full_scale_a * 1e3)} mA at zero, scatter "
             f"{fit.residual_share * 100:.2f} %"
             for name, fit in zip("xyz", currents.channels, strict=True)
         )

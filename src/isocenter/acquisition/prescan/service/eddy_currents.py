@@ -31,6 +31,7 @@ from isocenter.acquisition.prescan.service.projections import projection, requir
 from isocenter.domain.calibration import Quantity
 from isocenter.domain.errors import AcquisitionError
 from isocenter.domain.raw import RawScan
+from isocenter.domain.units import signed
 
 NOTABLE: Final = 0.01
 """A share above this is worth a look at the magnet's shields."""
@@ -191,10 +192,10 @@ def _packed(fits: list[EddyFit]) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 def _said(channel: str, left: Left) -> str:
     terms = [
-        f"{100 * share:+.2f} % for {1e3 * tau_s:.3g} ms"
+        f"{signed(100 * share, 2)} % for {1e3 * tau_s:.3g} ms"
         for share, tau_s in zip(left.gradient.shares, left.gradient.time_constants_s, strict=True)
     ] + [
-        f"a shift of {1e3 * share:+.2f} mm for {1e3 * tau_s:.3g} ms"
+        f"a shift of {signed(1e3 * share, 2)} mm for {1e3 * tau_s:.3g} ms"
         for share, tau_s in zip(left.shift.shares, left.shift.time_constants_s, strict=True)
     ]
     return f"{channel}: {', '.join(terms) if terms else 'nothing that can be seen'}."

@@ -21,7 +21,7 @@ from isocenter.acquisition.prescan.service.field import (
 from isocenter.domain.calibration import Quantity
 from isocenter.domain.errors import AcquisitionError
 from isocenter.domain.scanner import Scanner
-from isocenter.domain.units import GAMMA_HZ_PER_T
+from isocenter.domain.units import GAMMA_HZ_PER_T, signed
 
 if TYPE_CHECKING:
     from isocenter.recon.correct.harmonics import HarmonicField
@@ -141,7 +141,7 @@ class ShimByMapStep(ServiceStep):
         limited = "A channel's shim is at its limit; passive shims would help. " if fit.is_limited else ""
         return self._result(
             f"Spread {fit.before_hz:.0f} Hz before, {after_hz:.0f} Hz after ({fit.predicted_hz:.0f} Hz predicted); shim "
-            + ", ".join(f"{name} {1e6 * value:+.1f}" for name, value in zip("xyz", new, strict=True))
+            + ", ".join(f"{name} {signed(1e6 * value, 1)}" for name, value in zip("xyz", new, strict=True))
             + " uT/m.",
             verdict=Verdict.WARN if advice or limited else Verdict.PASS,
             remedy=limited + advice,

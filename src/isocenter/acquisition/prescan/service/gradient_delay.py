@@ -22,6 +22,7 @@ from isocenter.domain.calibration import Quantity
 from isocenter.domain.errors import AcquisitionError
 from isocenter.domain.raw import RawScan
 from isocenter.domain.scanner import Scanner
+from isocenter.domain.units import GAMMA_HZ_PER_T, plain, signed
 from isocenter.recon.correct.delays import compare_polarities
 
 MAX_RESIDUAL: Final = 0.25
@@ -84,8 +85,8 @@ def find_delay(forward: NDArray[np.complex128], backward: NDArray[np.complex128]
     late, early = ((echo_centre(each) - middle) * dwell_s for each in (forward, backward))
     if found.agreement[0] < _MIN_AGREEMENT or abs((late + early) / 2 - found.delay_s) > MAX_RESIDUAL * dwell_s:
         raise AcquisitionError(
-            f"The echoes of both polarities do not belong together: their mean is {(late + early) / 2e-6:.1f} us late, "
-            f"their shapes say {found.delay_s * 1e6:.1f} us (agreement {found.agreement[0]:.0%}).",
+            f"The echoes of both polarities do not belong together: their mean is {plain((late + early) / 2e-6, 1)} us "
+            f"late, their shapes say {plain(found.delay_s * 1e6, 1)} us (agreement {found.agreement[0]:.0%}).",
             "Shim, use the ball alone, and see that it does not move; then repeat.",
         )
     return ChannelDelay(delay_s=found.delay_s, apart_s=float(early - late) / 2, agreement=found.agreement[0])
@@ -157,19 +158,17 @@ def by_channel(raw: RawScan, scanner: Scanner) -> list[ChannelDelay]:
 
 
 def _judge(background_hz_per_m: NDArray[np.float64]) -> tuple[Verdict, str]:
-    from isocenter.domain.units import GAMMA_HZ_PER_T
-
     if np.any(np.abs(background_hz_per_m) > _NOTABLE_T_PER_M * GAMMA_HZ_PER_T):
         return Verdict.WARN, "There is a gradient that is always there: shim."
     return Verdict.PASS, ""
 
 
 def _us(times_s: NDArray[np.float64]) -> str:
-    return ", ".join(f"{name} {1e6 * time_s:+.1f} us" for name, time_s in zip("xyz", times_s, strict=True))
+    return ", ".join(f"{name} {signed(1e6 * time_s, 1)} us" for name, time_s in zip("xyz", times_s, strict=True))
 
 
 def _background_text(background_hz_per_m: NDArray[np.float64]) -> str:
-    said = ", ".join(f"{name} {value:+.0f}" for name, value in zip("xyz", background_hz_per_m, strict=True))
+    said = ", ".join(f"{name} {signed(value)}" for name, value in zip("xyz", background_hz_per_m, strict=True))
     return f"Gradients that are always there: {said} Hz/m."
 
 

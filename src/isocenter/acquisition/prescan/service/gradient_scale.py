@@ -21,6 +21,7 @@ from isocenter.domain.calibration import Quantity
 from isocenter.domain.errors import AcquisitionError
 from isocenter.domain.raw import RawScan
 from isocenter.domain.scanner import Scanner
+from isocenter.domain.units import signed
 
 TOLERANCE: Final = 0.02
 """Of the length after correction. Source: reference domain.md 2, row 9."""
@@ -160,7 +161,7 @@ def _judge(found: NDArray[np.float64], is_directed: bool) -> tuple[Verdict, str]
 
 
 def _misplaced(shift_m: NDArray[np.float64], phantom: ServicePhantom) -> AcquisitionError:
-    seen, stated = (" ".join(f"{1e3 * value:+.0f}" for value in one) for one in (shift_m, phantom.centre_device_m))
+    seen, stated = (" ".join(f"{signed(1e3 * value)}" for value in one) for one in (shift_m, phantom.centre_device_m))
     return AcquisitionError(
         f"The phantom shows at {seen} mm along channels x, y, z; it was said to lie at {stated} mm. "
         "No wiring explains that.",
@@ -174,7 +175,7 @@ def _axis_name(row: NDArray[np.float64]) -> str:
 
 
 def _percent(scales: NDArray[np.float64]) -> str:
-    return ", ".join(f"{name} {100 * (scale - 1):+.1f} %" for name, scale in zip("xyz", scales, strict=True))
+    return ", ".join(f"{name} {signed(100 * (scale - 1), 1)} %" for name, scale in zip("xyz", scales, strict=True))
 
 
 def _plot(raw: RawScan, edges: list[tuple[BallEdges, BallEdges]]) -> Plot:
