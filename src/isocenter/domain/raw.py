@@ -55,6 +55,9 @@ class RawScan:
     lo_shift_hz
         Oscillator minus ``lo_hz`` while each readout was measured [Hz], float64, shape ``(n_readouts,)``: a scan whose
         frequency jumped goes on at the one measured anew. Empty when the oscillator stayed.
+    drift_hz
+        Magnet minus oscillator while each readout was measured, between measurements of the frequency in pauses of the
+        scan taken to change steadily [Hz], float64, shape ``(n_readouts,)``. Empty when there were none.
     warnings
         Plain sentences that a person should see: what was wrong with a file from elsewhere, and what was made of it.
     """
@@ -76,6 +79,7 @@ class RawScan:
     noise: NDArray[np.complex64] | None = None
     sensor_channels: tuple[int, ...] = ()
     lo_shift_hz: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    drift_hz: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     warnings: tuple[str, ...] = ()
 
     @property
