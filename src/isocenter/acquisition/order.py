@@ -14,8 +14,9 @@ MOST_LOST: Final = 3
 
 
 PREPARED_S: Final = 2.0
-"""So much of a scan is played before lines that follow a pause [s]; one repetition at least. Its pulses bring spins with a
-T1 of tissue (0.2 to 0.5 s below 0.1 T) to within a few per cent of where they were without the pause."""
+"""So much of a scan is played before lines that follow a pause [s]; one repetition at least, however long it waits for the
+next pulse. Its pulses bring spins with a T1 of tissue (0.2 to 0.5 s below 0.1 T) to within a few per cent of where they were
+without the pause."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +48,8 @@ class PlayOrder:
     ----------
     playing
         Index of the segment that was taken last.
+    lead_s
+        From the end of the last pause to the segment that holds the first readout behind it [s].
     """
 
     def __init__(self, scan: CompiledScan) -> None:
@@ -56,7 +59,8 @@ class PlayOrder:
         self._first = np.concatenate([[0], ends]).astype(np.int64)
         self._turns = deque(Turn(index=index, is_fresh=index == 0) for index in range(self.n_segments))
         self._lost: dict[int, bool] = {}  # by segment: whether it was played again
-        self.playing = 0
+        self._has_pulse = [bool({"tx0_i", "tx0_q"} & segment.tracks.keys()) for segment in scan.segments]
+        self.playing, self.lead_s = 0, 0.0
 
     @property
     def next(self) -> int | None:
@@ -87,7 +91,10 @@ class PlayOrder:
         if index == self.n_segments:
             turns.clear()  # nothing is left to be measured
         else:
-            turns.extendleft(reversed(self._lead_in(index)))
+            lead_in = self._lead_in(index)
+            turns.extendleft(reversed(lead_in))
+            holds = min(int(np.searchsorted(self._first, self._first[index], side="right")) - 1, self.n_segments - 1)
+            self.lead_s = self._start_s[holds] - self._start_s[turns[0].index]
         self._turns = turns
         self._lost.update(dict.fromkeys((lost for lost in self._lost if lost < index), False))
         return self.first_readout(index)
@@ -122,7 +129,9 @@ class PlayOrder:
     def _lead_in(self, index: int) -> list[Turn]:
         """What is played before a segment so that spins are where they would be; nothing before the first."""
         first = index
-        while first > 0 and self._start_s[index] - self._start_s[first] < PREPARED_S:
+        while first > 0 and (
+            self._start_s[index] - self._start_s[first] < PREPARED_S or not any(self._has_pulse[first:index])
+        ):
             first -= 1
         return [Turn(index=i, is_wanted=False, is_fresh=i == first) for i in range(first, index)]
 

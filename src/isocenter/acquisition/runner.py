@@ -226,7 +226,7 @@ class _Run:
     def _resume(self, resume: Resume) -> None:
         self.lo_hz = resume.lo_hz
         first = self.order.resume(resume.first_readout)
-        self.sink.note("resumed", lo_hz=self.lo_hz, first_readout=first)
+        self.sink.note("resumed", lo_hz=self.lo_hz, first_readout=first, lead_s=self.order.lead_s)
         self.tell.on_resume(first, self.lo_hz)
 
     def _play(self, turn: Turn, prepared: Prepared, clock: Clock) -> tuple[Prepared | None, ConsoleError | None]:

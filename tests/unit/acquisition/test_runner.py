@@ -660,13 +660,23 @@ def test_a_stop_before_they_are_measured_again_says_which_are_empty(runner, cons
     assert open_scan(sink.path).record.end.note == result.note
 
 
-def test_what_is_played_for_the_spins_lasts_two_seconds(examples):
+def slow_scan(examples, apart_s, with_pulse):
+    """Segments so far apart, those of some numbers with a pulse."""
     scan = examples.make_scan(n_par=6)
-    slow = replace(scan, segments=tuple(replace(one, start_s=0.9 * one.index) for one in scan.segments))
-    order = PlayOrder(slow)
+    pulse = {"tx0_i": Track(ticks=np.array([1000, 2000]), values=np.array([9000, 0], dtype=np.int32))}
+    segments = [
+        replace(one, start_s=apart_s * one.index, tracks={**one.tracks, **(pulse if one.index in with_pulse else {})})
+        for one in scan.segments
+    ]
+    return replace(scan, segments=tuple(segments))
+
+
+def test_what_is_played_for_the_spins_lasts_two_seconds(examples):
+    order = PlayOrder(slow_scan(examples, 0.9, range(6)))
     for _ in range(5):
         order.take()
     assert order.resume(8 * 5) == 8 * 5
+    assert order.lead_s == pytest.approx(2.7)
     turns = [order.take() for _ in range(4)]
     assert [(turn.index, turn.is_wanted, turn.is_fresh) for turn in turns] == [
         (2, False, True),
@@ -675,3 +685,12 @@ def test_what_is_played_for_the_spins_lasts_two_seconds(examples):
         (5, True, False),
     ]
     assert order.next is None
+
+
+def test_what_is_played_for_the_spins_has_a_pulse_however_long_they_rest(examples):
+    order = PlayOrder(slow_scan(examples, 0.9, (1, 5)))
+    for _ in range(5):
+        order.take()
+    order.resume(8 * 5)
+    assert [order.take().index for _ in range(5)] == [1, 2, 3, 4, 5]
+    assert order.lead_s == pytest.approx(3.6)
