@@ -107,7 +107,7 @@ class ScanEnd:
     Attributes
     ----------
     note
-        Why, when it was cut short.
+        Why, when it was cut short; and what a person who reads its images should know of how it went.
     """
 
     reason: EndReason

@@ -40,12 +40,13 @@ RECORD, SEQUENCE, RAW, JOURNAL, IMAGES = "scan.json", "sequence.seq", "raw.h5", 
 
 
 class ScanFolder:
-    """A scan that is being measured. Made by ``create``; one thread appends, any thread may note."""
+    """A scan that is being measured. Made by ``create``; one thread appends and remarks, any thread may note."""
 
     def __init__(self, path: Path, record: ScanRecord) -> None:
         self.path, self.record = path, record
         self._journal = Journal(path / JOURNAL)
         self._raw = RawWriter(path / RAW)
+        self._remark = ""
 
     @classmethod
     def create(cls, parent: Path, request: ScanRequest, scan: CompiledScan, sequence: bytes) -> "ScanFolder":
@@ -115,6 +116,10 @@ class ScanFolder:
         """Add an event to the journal."""
         self._journal.note(event, **details)
 
+    def remark(self, text: str) -> None:
+        """What the record will say beside how the scan ended, in place of what it was to say before; empty for nothing."""
+        self._remark = text
+
     def finish(self, reason: EndReason, note: str = "") -> None:
         """Say how the scan ended and close its files; calling it twice does no harm.
 
@@ -125,6 +130,7 @@ class ScanFolder:
         """
         if self.record.end is not None:
             return
+        note = f"{note} {self._remark}".strip()
         end = ScanEnd(reason=reason, at=now_iso(), n_readouts=self.n_readouts, note=note)
         self.record = dataclasses.replace(self.record, end=end)
         try:

@@ -18,6 +18,7 @@ from isocenter.storage.files import plain_words, write_atomic
 from isocenter.storage.journal import Journal, mend_journal, now_iso, read_journal
 from isocenter.storage.mrd_lines import evolution_s_of, labels_of, square_moments_of, times_s, trajectory_of_file
 from isocenter.storage.mrd_quick import read_quickly
+from isocenter.storage.oscillator import drift_hz, lo_shift_hz
 from isocenter.storage.record import ScanEnd, ScanRecord
 from isocenter.storage.scan_folder import IMAGES, JOURNAL, RAW, RECORD, SEQUENCE, encode
 from isocenter.storage.values import from_plain
@@ -141,7 +142,8 @@ def read_raw(path: Path, kind: str = "imaging") -> RawScan:
         trajectory_per_m=_trajectory(lines, trajectories, chosen, length, record.request.placement),
         noise=_noise(heads, data, is_noise, length) if kind == "imaging" else None,
         sensor_channels=tuple(range(1, samples.shape[1])),  # the coil's channel is the first
-        lo_shift_hz=_lo_shift_hz(folder / JOURNAL, compiled.lo_hz, chosen),
+        lo_shift_hz=lo_shift_hz(folder / JOURNAL, compiled.lo_hz, chosen),
+        drift_hz=drift_hz(folder / JOURNAL, times_s(heads), chosen),
     )
 
 
@@ -216,17 +218,6 @@ def _trajectory(
     k_per_m = np.full((len(heads), n_samples, 3), np.nan, dtype=np.float32)
     k_per_m[found] = trajectory_of_file(values, heads[found[0]], placement)
     return k_per_m
-
-
-def _lo_shift_hz(journal: Path, lo_hz: float, chosen: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Oscillator minus ``lo_hz`` for the chosen readouts; empty where it never moved."""
-    if not journal.exists() or b'"resumed"' not in journal.read_bytes():
-        return np.zeros(0)
-    shift_hz = np.zeros(len(chosen))
-    for event in read_journal(journal):
-        if event.get("event") == "segment" and "first" in event:  # the last that is told of a readout is on the disk
-            shift_hz[event["first"] : event["first"] + event["n"]] = event["lo_hz"] - lo_hz
-    return shift_hz[chosen] if shift_hz.any() else np.zeros(0)
 
 
 def _length(lengths: NDArray[Any], wanted: int) -> int:

@@ -139,6 +139,20 @@ def test_without_navigators_drift_is_left_alone_unless_asked_for(clean):
     assert "do not say when" in dict(timeless.skipped)["drift"]
 
 
+@pytest.mark.parametrize("method", ["cartesian", "balanced"])
+def test_drift_between_measurements_in_pauses_goes(clean, method):
+    raw = drifting(clean, 300.0, n_navigators=0)
+    if method == "balanced":  # its echo is refocused whatever the frequency is
+        turn = np.exp(-2j * np.pi * 300.0 * raw.time_s / raw.time_s[-1] * 5e-3)
+        raw = replace(raw, samples=(raw.samples * turn[:, None, None]).astype(np.complex64))
+        raw = replace(raw, definitions={**raw.definitions, "SteadyState": "balanced"})
+    truth, left = reconstruct(clean)[0].data, reconstruct(raw)[0].data
+    found = reconstruct(replace(raw, drift_hz=300.0 * raw.time_s / raw.time_s[-1]))[0]
+    assert error(left, truth) > 0.03
+    assert error(found.data, truth) < 0.05 * error(left, truth)
+    assert dict(found.provenance)["drift"].startswith("300.0 Hz from the oscillator")
+
+
 class Shear:
     """A field that grows along device y."""
 

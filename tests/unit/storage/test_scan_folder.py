@@ -8,6 +8,8 @@ import pytest
 
 from isocenter.domain.errors import StorageError
 from isocenter.domain.scan import EndReason
+from isocenter.storage.journal import Journal
+from isocenter.storage.oscillator import drift_hz
 from isocenter.storage.scan_folder import ScanFolder
 from isocenter.storage.stored import find_scans, open_scan, read_raw, recover
 
@@ -222,3 +224,42 @@ def test_labels_that_the_format_cannot_hold_are_refused_before_the_scan(tmp_path
     with pytest.raises(StorageError, match=r"Label REP runs from -1 to 22"):
         ScanFolder.create(tmp_path, examples.make_request(), examples.make_scan(readouts=readouts), b"")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_reader_should_know_is_in_the_record_beside_how_it_ended(folder):
+    folder.remark("It was last verified 60 s after the start.")
+    folder.remark("It was last verified 120 s after the start.")
+    folder.finish(EndReason.ABORTED, "Stopped.")
+    assert open_scan(folder.path).record.end.note == "Stopped. It was last verified 120 s after the start."
+
+
+def measured(folder, change_hz, *, at_s, readout, first=None):
+    folder.note("frequency measured", change_hz=change_hz, is_look=True, at_s=at_s, readout=readout)
+    folder.note("resumed", lo_hz=1e6, first_readout=readout if first is None else first, lead_s=2.0)
+
+
+def test_between_two_measurements_of_the_frequency_it_changed_steadily(tmp_path):
+    """The second begins when the first was made, 2 s before the first line behind it; what came last is not known."""
+    folder = Journal(tmp_path / "journal.jsonl")
+    time_s, everything = 4.0 * np.arange(24), np.ones(24, dtype=bool)
+    assert len(drift_hz(tmp_path / "journal.jsonl", time_s, everything)) == 0
+    measured(folder, 28.0, at_s=28.0, readout=7)
+    measured(folder, -32.0, at_s=58.0, readout=15)
+    found_hz = drift_hz(tmp_path / "journal.jsonl", time_s, everything)
+    assert found_hz[:7] == pytest.approx(time_s[:7])
+    assert found_hz[7:15] == pytest.approx(-(time_s[7:15] - 26.0))
+    assert found_hz[15:] == pytest.approx(0.0)
+    assert drift_hz(tmp_path / "journal.jsonl", time_s, everything & (time_s < 8)) == pytest.approx([0.0, 4.0])
+    folder.close()
+
+
+def test_a_jump_and_a_look_that_failed_are_no_steady_change(tmp_path):
+    folder = Journal(tmp_path / "journal.jsonl")
+    time_s, everything = 4.0 * np.arange(24), np.ones(24, dtype=bool)
+    folder.note("resumed", lo_hz=1e6, first_readout=4, lead_s=2.0)  # nothing could be measured: the oscillator stayed
+    measured(folder, 700.0, at_s=32.0, readout=8, first=6)  # a jump: from there on it is measured again
+    measured(folder, 40.0, at_s=62.0, readout=16)
+    found_hz = drift_hz(tmp_path / "journal.jsonl", time_s, everything)
+    assert found_hz[:6] == pytest.approx(0.0)
+    assert found_hz[6:16] == pytest.approx(time_s[6:16] - 22.0)
+    folder.close()

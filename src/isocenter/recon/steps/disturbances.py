@@ -66,7 +66,8 @@ class Drift:
         "auto",
         "Method",
         choices=("auto", "repeated", "sharpest"),
-        help="auto: from navigators (label NAV), nothing without; repeated: also from lines that were measured more than "
+        help="auto: from navigators (label NAV), else from measurements of the frequency in pauses of the scan; "
+        "repeated: also from lines that were measured more than "
         "once; sharpest: the drift that makes the image sharpest.",
     )
 
@@ -78,7 +79,7 @@ def drift(work: Work, p: Drift) -> Work:
 
     raw = work.raw
     if p.method == "auto" and np.count_nonzero(_is_navigator(raw)) < 2:
-        return dataclasses.replace(work, said="no navigators, so nothing to go by")
+        return _drift_by_looks(work)
     if len(raw.time_s) != len(raw.samples) or len(raw.samples) == 0:
         raise ReconError("The data do not say when each readout was measured.", "Leave the step 'drift' out.")
     encoding, _ = encoded_axes(raw.encoding)
@@ -124,6 +125,21 @@ def _drift_in_stretches(
         f"{float(np.ptp(frequency_hz)):.1f} Hz from the oscillator, which was moved {int(stretch[-1])} times by "
         f"{float(np.ptp(raw.lo_shift_hz)):.0f} Hz"
     )
+    return dataclasses.replace(work, raw=dataclasses.replace(raw, samples=samples), said=said)
+
+
+def _drift_by_looks(work: Work) -> Work:
+    """The scan was paused to measure the frequency: between two pauses it is taken to change steadily."""
+    raw = work.raw
+    if len(raw.drift_hz) != len(raw.samples) or not raw.drift_hz.any():
+        return dataclasses.replace(work, said="no navigators and no pauses in which it had changed, so nothing to go by")
+    first_s = raw.evolution_s if len(raw.evolution_s) == len(raw.samples) else np.zeros(len(raw.samples))
+    if raw.definitions.get("SteadyState", "") == "balanced":  # refocused at the echo whatever the frequency is
+        first_s = np.full(len(raw.samples), -(raw.samples.shape[2] // 2) * raw.dwell_s)
+    time_s = np.nan_to_num(first_s)[:, np.newaxis] + np.arange(raw.samples.shape[2]) * raw.dwell_s
+    turns = raw.drift_hz[:, np.newaxis] * time_s
+    samples = raw.samples * np.exp(-2j * np.pi * turns).astype(np.complex64)[:, np.newaxis]
+    said = f"{float(np.ptp(raw.drift_hz)):.1f} Hz from the oscillator, by measurements in pauses of the scan"
     return dataclasses.replace(work, raw=dataclasses.replace(raw, samples=samples), said=said)
 
 
