@@ -3,7 +3,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -11,13 +11,15 @@ from typing import Protocol
 
 from isocenter.acquisition.contracts import Listeners
 from isocenter.acquisition.control.arming import RfLimits
-from isocenter.acquisition.control.guard import AsideGuard
+from isocenter.acquisition.control.guard import AsideGuard, ScanGuard
 from isocenter.acquisition.control.supervisor import Supervisor
 from isocenter.acquisition.prescan.contract import Step, StepResult
 from isocenter.acquisition.runner import ScanRunner
 from isocenter.app.aside_bench import ASIDE_FOLDER, AsideBench, RunStep, require_going
 from isocenter.app.computer_watch import ComputerWatch
+from isocenter.app.drift import MagnetDrift
 from isocenter.app.exposures import ExposureLog, Playing, subject_for
+from isocenter.app.follow import FrequencyFollower, Say
 from isocenter.app.prepare import PreparedScan
 from isocenter.compiler.check.exposure import Situation, live_exposures, raise_if_over
 from isocenter.devices.protocols import ConsoleIdentity, SafeReport
@@ -46,6 +48,11 @@ class Host(Protocol):
     @property
     def exposure_log(self) -> ExposureLog:
         """What was played on the scanner."""
+        ...
+
+    @property
+    def drift(self) -> MagnetDrift:
+        """What to expect of the magnet."""
         ...
 
     def connect(self) -> ConsoleIdentity:
@@ -89,6 +96,33 @@ class Aside:
     parent: Path
     playing: Playing
     limits: RfLimits | None
+
+    def follow(self, guard: ScanGuard, folder: ScanFolder, listeners: Listeners, say: Say) -> Listeners:
+        """Have the frequency followed in the scan: measured again in a pause when it has, or may have, gone too far."""
+        session = self.session
+        follower = FrequencyFollower(
+            self.outer.scan,
+            self.outer.calibration,
+            drift=session.drift,
+            supervisor=session.supervisor,
+            watch=session.watch,
+            sink=folder,
+            measure=self.run_step,
+            say=say,
+        )
+        guard.relock = follower.between
+
+        def before_segment(index: int, in_s: float) -> None:
+            listeners.on_segment(index, in_s)
+            follower.playing(index)
+
+        return replace(
+            listeners,
+            on_segment=before_segment,
+            on_lines=follower.add,
+            on_lines_again=follower.add_again,
+            on_resume=follower.resumed,
+        )
 
     def run_step(self, step: Step, calibration: Calibration, cancel: Event) -> StepResult:
         """Run a step and take into use what it found.

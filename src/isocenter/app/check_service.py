@@ -82,7 +82,8 @@ class CheckService:
             unknown.set_result(ProtocolCheck(facts=None, problem=error.problem, remedy=error.remedy))
             return unknown
         position = exam.position if exam else PatientPosition.HFS
-        return self._pool.check(protocol, session.scanner, session.calibration, position, situation)
+        drift_hz_per_s = session.drift.rate_hz_per_s
+        return self._pool.check(protocol, session.scanner, session.calibration, position, situation, drift_hz_per_s)
 
     def _check_item(self, item_id: str, protocol: ScanProtocol, confirmation: FirstLevelConfirmation | None = None) -> None:
         def checked(future: "Future[ProtocolCheck]") -> None:

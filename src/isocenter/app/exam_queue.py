@@ -105,7 +105,7 @@ class ExamQueue:
         total_s = 0.0
         for item in self._items:
             if item.state is ItemState.WAITING:
-                total_s += item.check.facts.duration_s if item.check and item.check.facts else float("nan")
+                total_s += item.check.duration_s if item.check else float("nan")
             elif item.state in (ItemState.PREPARING, ItemState.SCANNING) and item.progress is not None:
                 total_s += item.progress.remaining_s
         return total_s

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from isocenter.acquisition.prescan.looks import drift_rate_hz_per_s, plan_looks
 from isocenter.app import catalogue
 from isocenter.app.protocol_check import ProtocolCheck
 from isocenter.compiler.check import SafetyReport, check_scan
@@ -113,8 +114,15 @@ def check(
     calibration: Calibration,
     position: PatientPosition,
     situation: Situation | None = None,
+    drift_hz_per_s: float | None = None,
 ) -> ProtocolCheck:
-    """What a protocol would do; a protocol that cannot be played is an answer here, not an error."""
+    """What a protocol would do; a protocol that cannot be played is an answer here, not an error.
+
+    Parameters
+    ----------
+    drift_hz_per_s
+        Fastest drift of the magnet, for how often its frequency is looked at; None for a usual one.
+    """
     try:
         prepared = _compile(protocol, scanner, calibration, position, situation or Situation())
     except ConsoleError as error:
@@ -134,7 +142,12 @@ def check(
         warnings=prepared.scan.warnings,
         exposures=prepared.safety.exposures,
         mode=prepared.safety.mode,
+        looks=plan_looks(prepared.scan, _usual_drift(scanner) if drift_hz_per_s is None else drift_hz_per_s),
     )
+
+
+def _usual_drift(scanner: Scanner) -> float:
+    return drift_rate_hz_per_s((), scanner.magnet.drift_hz_per_c)
 
 
 def _refused(safety: SafetyReport) -> ProtocolCheck:

@@ -133,6 +133,7 @@ class PrescanService:
         session.coil.wanted = self._coil_wanted
         session.prepare_aside = lambda *what: self._pool.prepare(*what).result()
         session.run_beside = self._prescan_job.run_beside
+        session.frequency_history = lambda: self._prescan_job.history(Quantity.LARMOR)
         self._begin_prescan(None)
 
     def _begin_prescan(self, exam: Exam | None) -> None:

@@ -4,6 +4,7 @@
 import math
 from dataclasses import dataclass, field
 
+from isocenter.acquisition.prescan.looks import NO_LOOKS, LookPlan
 from isocenter.domain.events import ScanFacts
 from isocenter.domain.exposure import Exposure
 from isocenter.domain.limits import OperatingMode
@@ -30,6 +31,8 @@ class ProtocolCheck:
     wait_s
         So long after this check it would pass by waiting alone [s]; infinite when waiting does not help, NaN when it is
         playable now.
+    looks
+        How often it is paused to look at the frequency, and how long that takes.
     needs_first_level
         True when all that speaks against it is that nobody has confirmed first level mode.
     """
@@ -43,8 +46,14 @@ class ProtocolCheck:
     mode: OperatingMode = OperatingMode.NORMAL
     wait_s: float = field(default=math.nan, compare=False)
     needs_first_level: bool = False
+    looks: LookPlan = NO_LOOKS
 
     @property
     def is_playable(self) -> bool:
         """True when it may be started."""
         return self.facts is not None and not self.problem
+
+    @property
+    def duration_s(self) -> float:
+        """How long it will take, pauses included [s]; NaN when it cannot be built."""
+        return math.nan if self.facts is None else self.facts.duration_s + self.looks.extra_s

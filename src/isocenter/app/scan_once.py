@@ -10,6 +10,7 @@ from datetime import date
 from pathlib import Path
 from threading import Event
 
+from isocenter.acquisition.prescan.looks import plan_looks
 from isocenter.app.catalogue import find, parse_assignments
 from isocenter.app.exams import new_exam, phantom_patient
 from isocenter.app.exposures import confirmed_by, exposure_text, subject_for
@@ -177,7 +178,8 @@ def scan_once(
         _tell_exposures(prepared.safety, exam, say)
         for warning in prepared.scan.warnings:
             say(f"Note: {warning}")
-        say(f"Scanning {protocol.name}, {prepared.scan.facts.duration_s:.1f} s")
+        looks = plan_looks(prepared.scan, session.drift.rate_hz_per_s)
+        say(f"Scanning {protocol.name}, {prepared.scan.facts.duration_s + looks.extra_s:.1f} s. {looks.text}".rstrip())
         tap = OutsideTap(outside) if outside is not None else None
         if tap is not None:
             stack.callback(tap.abort)

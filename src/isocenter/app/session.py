@@ -19,8 +19,8 @@ from isocenter.app.aside import Aside, RoomForMore
 from isocenter.app.aside_bench import RunStep, take_into_use
 from isocenter.app.computer_watch import ComputerWatch
 from isocenter.app.control import rf_limits
+from isocenter.app.drift import History, MagnetDrift, drift_of
 from isocenter.app.exposures import ExposureLog, Exposures, Playing, subject_for
-from isocenter.app.follow import FrequencyFollower
 from isocenter.app.images import ImageFiles, make_images
 from isocenter.app.link import ScannerLink
 from isocenter.app.live import LivePictures, VolumesListener
@@ -129,6 +129,8 @@ class ScannerSession(ScannerLink):
         What was played on this scanner; kept in memory only unless it has a folder.
     prepare_aside, run_beside
         How a measurement in the pause of a scan is prepared, and how its step is run and what it found taken into use.
+    frequency_history
+        What was ever measured of this magnet's frequency.
     """
 
     def __init__(
@@ -143,6 +145,7 @@ class ScannerSession(ScannerLink):
         self.prepare_aside: Callable[..., PreparedScan] = prepare
         self.run_beside: RunStep = take_into_use(self.set_frequency)
         self.used_calibrations: Callable[[], tuple[UsedCalibration, ...]] = tuple  # nothing is known of them here
+        self.frequency_history: History = tuple
 
     def forget_frequency(self) -> None:
         """The console was connected anew: whatever happened meanwhile, the frequency is measured again."""
@@ -167,6 +170,11 @@ class ScannerSession(ScannerLink):
         self.watch.frequency_measured()
         self.supervisor.clear("console_restarted")
         return self.calibration
+
+    @property
+    def drift(self) -> MagnetDrift:
+        """What to expect of the magnet, by its history."""
+        return drift_of(self.scanner.magnet, self.frequency_history)
 
     @contextlib.contextmanager
     def prescanning(self) -> Iterator[None]:
@@ -242,7 +250,7 @@ class ScannerSession(ScannerLink):
             listeners = Listeners(on_segment=room.before_segment, on_message=_teller(on_message, self.supervisor))
             if is_clinical:
                 aside = Aside(session=self, outer=prepared, exam=exam, parent=parent, playing=playing, limits=limits)
-                listeners = self._follow(aside, guard, folder, listeners, on_message)
+                listeners = aside.follow(guard, folder, listeners, on_message or (lambda *_: None))
             if on_progress is not None:
                 listeners = replace(listeners, on_progress=on_progress)
             with LivePictures(prepared, on_volumes) as live:
@@ -264,34 +272,6 @@ class ScannerSession(ScannerLink):
                 exam=exam.exam_id if exam else "",
                 folder=folder.name,
             )
-
-    def _follow(
-        self,
-        aside: Aside,
-        guard: ScanGuard,
-        folder: ScanFolder,
-        listeners: Listeners,
-        on_message: MessageListener | None,
-    ) -> Listeners:
-        """Have the frequency followed: measured again in a pause when it has gone too far."""
-        prepared = aside.outer
-        follower = FrequencyFollower(
-            prepared.scan,
-            prepared.calibration,
-            scanner=self.scanner,
-            supervisor=self.supervisor,
-            watch=self.watch,
-            sink=folder,
-            measure=aside.run_step,
-            say=on_message or (lambda *_: None),
-        )
-        guard.relock = follower.between
-        return replace(
-            listeners,
-            on_lines=follower.add,
-            on_lines_again=follower.add_again,
-            on_resume=follower.resumed,
-        )
 
     def request(
         self, prepared: PreparedScan, exam: Exam | None, parent: Path, identity: ConsoleIdentity, playing: Playing

@@ -80,9 +80,10 @@ class PreparationPool:
         calibration: Calibration,
         position: PatientPosition,
         situation: Situation | None = None,
+        drift_hz_per_s: float | None = None,
     ) -> "Future[ProtocolCheck]":
         """``prepare.check`` in the worker."""
-        return self._submit(check, protocol, scanner, calibration, position, situation)
+        return self._submit(check, protocol, scanner, calibration, position, situation, drift_hz_per_s)
 
     def prepare(
         self,

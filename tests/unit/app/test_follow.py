@@ -12,7 +12,9 @@ from isocenter.acquisition.control.supervisor import Supervisor
 from isocenter.acquisition.prescan.contract import StepResult, Verdict
 from isocenter.acquisition.prescan.tracking import FrequencyJump
 from isocenter.app.computer_watch import ComputerWatch
+from isocenter.app.drift import MagnetDrift
 from isocenter.app.follow import FrequencyFollower
+from isocenter.app.service import Health
 from isocenter.compiler.interpret.scan import compile_scan
 from isocenter.compiler.pulseq.reader import read_pulseq
 from isocenter.config.hardware import load_scanner
@@ -33,15 +35,22 @@ def scan():
     return compile_scan(read_pulseq(seq), SCANNER, nominal_calibration(SCANNER), place(Orientation.AXIAL))
 
 
+STEADY = MagnetDrift(slope_hz_per_c=SCANNER.magnet.drift_hz_per_c, rate_hz_per_s=0.0)
+
+
 @dataclass
 class Rig:
     """A follower whose tracker and thermometer say what a test wants."""
 
     scan: object
     warmer_c: float = float("nan")
+    drift: MagnetDrift = STEADY
     outcomes: list = field(default_factory=list)
     said: list = field(default_factory=list)
     notes: list = field(default_factory=list)
+    remarks: list = field(default_factory=list)
+    healths: list = field(default_factory=list)
+    sd_hz: float = 1.0
     asked: list = field(default_factory=list)
 
     def __post_init__(self):
@@ -50,16 +59,23 @@ class Rig:
         self.follower = FrequencyFollower(
             self.scan,
             replace(nominal_calibration(SCANNER), measured_at="today"),
-            scanner=SCANNER,
+            drift=self.drift,
             supervisor=self.supervisor,
             watch=_Warm(watch, self),
             sink=self,
             measure=self.measure,
-            say=lambda _health, text, remedy: self.said.append(f"{text} {remedy}".strip()),
+            say=self.say,
         )
+
+    def say(self, health, text, remedy):
+        self.said.append(f"{text} {remedy}".strip())
+        self.healths.append(health)
 
     def note(self, event, **details):
         self.notes.append((event, details))
+
+    def remark(self, text):
+        self.remarks.append(text)
 
     def measure(self, _step, calibration, _cancel):
         self.asked.append(calibration.larmor_hz)
@@ -71,7 +87,7 @@ class Rig:
                 step="recentre", title="", verdict=Verdict.FAIL, text="Only noise.", remedy="Look at the coil."
             )
         value = CalibrationValue(
-            quantity=Quantity.LARMOR, value=(outcome,), sd=(1.0,), measured_at_s=0.0, holds_s=900.0, holds_c=0.1
+            quantity=Quantity.LARMOR, value=(outcome,), sd=(self.sd_hz,), measured_at_s=0.0, holds_s=900.0, holds_c=0.1
         )
         self.supervisor.clear("frequency_jump")
         return StepResult(step="recentre", title="", verdict=Verdict.PASS, values=(value,))
@@ -211,3 +227,158 @@ def test_a_restless_patient_ends_no_scan_and_pauses_it_only_so_often(rig, scan):
     rig.jumps(may_be_motion=False)
     rig.outcomes = [LARMOR_HZ + 800.0]
     assert rig.between() is not None, "what cannot be motion is measured"
+
+
+# --- looks while nothing seems wrong ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def echo():
+    """A gradient echo of five minutes, whose lines cannot be compared."""
+    seq = build("gre_3d", {**BOX, "tr_s": 0.45, "dummy_shots": 0}, SCANNER).seq
+    scan = compile_scan(read_pulseq(seq), SCANNER, nominal_calibration(SCANNER), place(Orientation.AXIAL))
+    factor = 301.0 / scan.facts.duration_s
+    segments = tuple(
+        replace(one, start_s=one.start_s * factor, end_tick=round(one.end_tick * factor)) for one in scan.segments
+    )
+    return replace(scan, segments=segments, facts=replace(scan.facts, duration_s=301.0))
+
+
+@pytest.fixture
+def long(echo):
+    return Rig(echo, drift=replace(STEADY, rate_hz_per_s=10.0))
+
+
+def play_until(rig, time_s):
+    """All lines before this time are measured."""
+    scan = rig.scan
+    index = next(number for number, one in enumerate(scan.segments) if one.start_s >= time_s)
+    rig.follower.playing(index - 1)
+    rig.follower._tracker._n_seen = int(np.searchsorted(scan.segment_of_readout, index))
+    return scan.segments[index].start_s, rig.follower._tracker._n_seen
+
+
+def test_a_long_scan_is_looked_at_told_calmly_and_goes_on_at_what_was_found(long, echo):
+    play_until(long, 50.0)
+    assert long.between() is None
+    at_s, n_seen = play_until(long, 61.0)
+    long.outcomes = [LARMOR_HZ + 9.0]
+    assert long.between() == Resume(lo_hz=LARMOR_HZ + 9.0, first_readout=len(echo.readouts))
+    assert long.said == [f"The frequency was looked at after {at_s:.0f} s of the scan: +9 Hz."]
+    assert long.healths == [Health.GOOD]
+    assert not long.supervisor.faults
+    (_, look), (name, measured) = long.notes
+    assert look == {"reason": f"it was last verified {at_s:.0f} s ago", "at_s": at_s}
+    assert (name, measured["change_hz"], measured["readout"]) == ("frequency measured", 9.0, n_seen)
+    assert long.between() is None
+    play_until(long, 150.0)
+    long.outcomes = [LARMOR_HZ + 12.0]
+    assert long.between().lo_hz == LARMOR_HZ + 12.0
+    assert long.notes[-1][1]["change_hz"] == pytest.approx(3.0)
+
+
+def test_behind_the_last_line_of_such_a_scan_it_is_measured_once_more(long, echo):
+    play_until(long, 61.0)
+    long.outcomes = [LARMOR_HZ + 9.0, LARMOR_HZ + 14.0]
+    assert long.between() is not None
+    long.follower.playing(len(echo.segments) - 1)
+    long.follower._tracker._n_seen = len(echo.readouts)
+    assert long.between(is_last=True) == Resume(lo_hz=LARMOR_HZ + 14.0, first_readout=len(echo.readouts))
+    assert long.between(is_last=True) is None
+    assert "after the last line of the scan: +5 Hz" in long.said[-1]
+
+
+def test_a_person_who_stops_behind_the_last_line_does_not_wait_for_that(long, echo):
+    play_until(long, 61.0)
+    long.outcomes = [LARMOR_HZ]
+    assert long.between() is not None
+    long.follower.playing(len(echo.segments) - 1)
+    pressed = Event()
+    pressed.set()
+    assert long.follower.between(pressed, True) is None
+
+
+@pytest.mark.parametrize("outcome", [None, StorageError("Only noise.", "Look at the coil.")])
+def test_a_look_that_fails_ends_no_scan_and_nobody_takes_it_for_good(long, echo, outcome):
+    play_until(long, 61.0)
+    long.outcomes = [LARMOR_HZ + 9.0]
+    first_s = long.follower._now_s
+    assert long.between() is not None
+    at_s, _ = play_until(long, 130.0)
+    long.outcomes = [outcome]
+    assert long.between() == Resume(lo_hz=LARMOR_HZ + 9.0, first_readout=len(echo.readouts)), "spins have rested"
+    assert long.healths[-1] is Health.WARNING
+    assert f"could not be looked at after {at_s:.0f} s of the scan, which goes on" in long.said[-1]
+    assert f"last verified {first_s:.0f} s after the start. Only noise. Look at the coil." in long.said[-1]
+    assert long.remarks[
+        -1
+    ] == f"The frequency was last verified {first_s:.0f} s after the start of the scan; it could not " + (
+        f"be after {at_s:.0f} s."
+    )
+    assert long.between() is None
+    play_until(long, 200.0)
+    long.outcomes = [LARMOR_HZ + 20.0]
+    assert long.between() is not None
+    assert long.remarks[-1] == "", "what was found since is in the journal"
+
+
+def test_before_the_first_look_it_was_verified_before_the_start(long):
+    long.outcomes = [None]
+    play_until(long, 61.0)
+    long.between()
+    assert "last verified before the start of the scan" in long.remarks[-1]
+
+
+def test_a_look_that_is_too_vague_verifies_nothing(long):
+    long.sd_hz, long.outcomes = 400.0, [LARMOR_HZ + 9.0]
+    play_until(long, 61.0)
+    assert long.between().lo_hz == LARMOR_HZ
+    assert "could not be looked at" in long.said[-1]
+
+
+def test_a_look_that_fails_ends_the_scan_when_the_temperature_speaks_against_it(long):
+    long.warmer_c, long.outcomes = 300.0 / SCANNER.magnet.drift_hz_per_c, [None]
+    play_until(long, 61.0)
+    with pytest.raises(ScanEnded, match=r"temperature says \+300 Hz.*could not be measured again.*kept"):
+        long.between()
+
+
+@pytest.mark.parametrize("error", [ScanAborted("Stopped.", "Start."), DeviceTimeout("Silent.", "Look.")])
+def test_a_stop_and_a_broken_console_during_a_look_stay_what_they_are(long, error):
+    long.outcomes = [error]
+    play_until(long, 61.0)
+    with pytest.raises(type(error)):
+        long.between()
+
+
+def test_a_look_that_finds_a_jump_measures_the_last_minute_again(long, echo):
+    at_s, n_seen = play_until(long, 110.0)
+    long.outcomes = [LARMOR_HZ + 640.0]
+    resume = long.between()
+    starts_s = np.array([one.start_s for one in echo.segments])[echo.segment_of_readout]
+    assert resume.lo_hz == LARMOR_HZ + 640.0
+    assert starts_s[resume.first_readout] >= at_s - 60.0 > starts_s[resume.first_readout - 1]
+    assert f"{n_seen - resume.first_readout} lines that may have been measured at the wrong one" in long.said[-1]
+    assert long.healths[-1] is Health.WARNING
+    assert long.follower.looks.verified_s == starts_s[resume.first_readout], "a minute from there the next is due"
+
+
+def test_a_magnet_that_is_elsewhere_at_every_look_ends_the_scan(long):
+    for number in range(1, 4):
+        long.follower.looks.verified_s = long.follower.looks._tried_s = 0.0
+        long.outcomes = [LARMOR_HZ + 700.0 * number]
+        play_until(long, 70.0 * number)
+        if number < 3:
+            assert long.between() is not None
+        else:
+            with pytest.raises(ScanEnded, match=r"3 times in this scan \(\+700 Hz within"):
+                long.between()
+
+
+def test_a_temperature_that_moves_brings_the_look_forward(echo):
+    rig = Rig(echo, drift=replace(STEADY, rate_hz_per_s=0.01))
+    play_until(rig, 70.0)
+    assert rig.between() is None, "steady for all that history tells"
+    rig.warmer_c, rig.outcomes = 200.0 / SCANNER.magnet.drift_hz_per_c, [LARMOR_HZ + 190.0]
+    assert rig.between().lo_hz == LARMOR_HZ + 190.0
+    assert "temperature says +200 Hz" in rig.notes[0][1]["reason"]

@@ -208,6 +208,14 @@ class FrequencyTracker:
         return row[2] - (_stands(self._shifts, row[5]) - _stands(self._shifts, row[4]))
 
     @property
+    def trusted(self) -> tuple[float, tuple[float, float]] | None:
+        """When, and what the scan's lines then said: ``followed.newest``; None where they do not tell or disagree."""
+        followed = self.followed
+        if followed is None or len(self._rows) < _ENOUGH or not followed.spread < _CONSISTENT:
+            return None
+        return self._since_s + followed.newest_s, followed.newest
+
+    @property
     def details(self) -> dict[str, float]:
         """For the scan's journal: what was found so far; empty before anything was."""
         if (followed := self.followed) is None:

@@ -127,8 +127,7 @@ def _waiting_state(item: QueueItem) -> tuple[str, str]:
         return translate("Queue", "… checking"), "muted"
     if not item.check.is_playable:
         return translate("Queue", "▲ cannot run"), "bad"
-    assert item.check.facts is not None  # playable means that there are facts
-    duration = duration_text(item.check.facts.duration_s)
+    duration = duration_text(item.check.duration_s)
     if item.check.warnings:
         return translate("Queue", "▲ waits · {0} · has a note").format(duration), "warning"
     return translate("Queue", "○ waits · {0}").format(duration), "muted"

@@ -251,8 +251,10 @@ class ParameterPanel(QFrame):
 
 
 def _fact_lines(facts: ScanFacts, check: ProtocolCheck, scanner: Scanner) -> tuple[tuple[str, str], ...]:
+    n = check.looks.n
     lines = [
-        (translate("Editor", "Scan time"), duration_text(facts.duration_s)),
+        (translate("Editor", "Scan time"), duration_text(check.duration_s)),
+        *([(translate("Editor", "Pauses"), translate("Editor", "{0} for the frequency").format(n))] if n else []),
         (translate("Editor", "TR / TE"), f"{milliseconds_text(facts.tr_s)} / {milliseconds_text(facts.te_s)}"),
     ]
     if math.isfinite(facts.ti_s):
