@@ -55,7 +55,9 @@ _HEARD: Final = 10.0  # times the noise of the mean
 _CLIPPED: Final = 0.98
 _NO_MIXERS: Final = "simulation"
 _LISTEN: Final = Protocol(
-    name="Self-test", sequence="noise", parameters={"bandwidth_hz": 50e3, "n_samples": 1024, "windows": 1, "pause_s": 0.02}
+    name="Self-test",
+    sequence="noise",
+    parameters={"bandwidth_hz": 50e3, "n_samples": 1024, "windows": 1, "pause_s": 0.02, "spoiler_s": 0.0},
 )
 
 

@@ -13,6 +13,7 @@ from isocenter.acquisition.prescan.step_receive import GainStep, NoiseStep
 from isocenter.acquisition.prescan.step_shim import ShimStep
 from isocenter.acquisition.prescan.step_transmit import PowerStep, TuneStep
 from isocenter.domain.calibration import Quantity
+from isocenter.domain.scan import Protocol
 from isocenter.domain.scenario import CoilFaults, Interference, InterferenceKind, MagnetFaults, ReceiverFaults
 
 pytestmark = pytest.mark.timeout(300)
@@ -53,6 +54,21 @@ def test_tones_are_named_by_their_frequencies_and_judged_by_where_they_are(bench
     assert "2.00432" in result.text
     assert "1.98200" in result.text
     assert run(NoiseStep(), bench_of(interference=(outside,), **TRUE)).verdict is Verdict.PASS
+
+
+def test_noise_right_after_a_scan_is_that_of_a_scanner_at_rest(bench_of):
+    bench = bench_of(**TRUE)
+    at_rest = run(NoiseStep(), bench)
+    excite = Protocol(name="One pulse", sequence="fid", parameters={"averages": 1, "tr_s": 0.03, "n_samples": 512})
+    bench.measure(excite)
+    plain = {"bandwidth_hz": 50e3, "n_samples": 2048, "windows": 2, "spoiler_s": 0.0, "wait_s": 0.0}
+    raw, _ = bench.measure(Protocol(name="Just listen", sequence="noise", parameters=plain))
+    left = np.abs(raw.samples[0]).std() * bench.scanner.receiver.volts_per_unit
+    assert left > 3 * at_rest.values[0].value[0]  # what would be called noise
+    bench.measure(excite)
+    after = run(NoiseStep(), bench)
+    assert after.verdict is Verdict.PASS
+    assert after.values[0].value[0] == pytest.approx(at_rest.values[0].value[0], rel=0.1)
 
 
 def test_noise_is_compared_with_thermal_noise_where_the_gain_is_known(bench_of):

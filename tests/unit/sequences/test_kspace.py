@@ -240,4 +240,16 @@ def test_noise_is_marked_and_has_no_pulse(read_back):
     assert labels["NOISE"].tolist() == [1, 1, 1]
     assert labels["REP"].tolist() == [0, 1, 2]
     assert not seq.rf_library.data
-    assert not seq.grad_library.data
+
+
+@pytest.mark.parametrize("scanner", SCANNERS)
+def test_noise_is_heard_after_a_spoiler_that_leaves_nothing_of_a_signal_before(scanner, read_back):
+    hardware = load_scanner(scanner)
+    seq = read_back(build("noise", {"windows": 2, "n_samples": 128}, hardware))
+    kspace_per_m, _, _, _, sample_s = seq.calculate_kspace()
+    cycles = np.abs(kspace_per_m) * hardware.magnet.bore_m
+    assert (cycles > 200).all(), cycles.min()  # over the bore, along each axis
+    for times, values in seq.waveforms_and_times()[0][:3]:
+        assert np.abs(np.interp(sample_s, times, values)).max() == 0
+    silent = read_back(build("noise", {"windows": 2, "n_samples": 128, "spoiler_s": 0.0}, hardware))
+    assert not silent.grad_library.data

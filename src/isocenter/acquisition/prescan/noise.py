@@ -26,6 +26,8 @@ WARN_RATIO: Final = 2.0
 FAIL_RATIO: Final = 5.0
 MIN_WINDOWS: Final = 3
 CLIP_LEVEL: Final = 0.98
+FALLS: Final = 0.63
+"""2 dB: what interference keeps of its power for some seconds, and a signal with the T2 of fluid (2 s) does not."""
 
 _BOLTZMANN_J_PER_K: Final = 1.380649e-23
 _RESISTANCE_OHM: Final = 50.0
@@ -128,6 +130,14 @@ def measure_noise(raw: RawScan) -> NoiseFigures | Refusal:
     flat = np.moveaxis(samples, 1, 0).reshape(samples.shape[1], -1).astype(np.complex128)
     covariance = flat @ flat.conj().T / flat.shape[1]
     return _figures(raw, windows, figures, np.asarray(covariance))
+
+
+def falls(before: NoiseFigures | Refusal, after: NoiseFigures | Refusal) -> bool:
+    """True when the lines became less while nothing was done but wait: the signal of a scan just before does that."""
+    if isinstance(before, Refusal) or isinstance(after, Refusal):
+        return False
+    was, left = (sum(line.rms**2 for line in figures.lines) for figures in (before, after))
+    return left < FALLS * was
 
 
 def _spectrum(raw: RawScan, windows: NDArray[np.complex128]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

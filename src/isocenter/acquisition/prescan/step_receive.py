@@ -12,16 +12,20 @@ from isocenter.acquisition.prescan import noise
 from isocenter.acquisition.prescan.contract import Bench, Curve, Plot, StepResult, Tell, Verdict
 from isocenter.acquisition.prescan.frequency import Doubt, Refusal
 from isocenter.acquisition.prescan.level import HIGHEST, LOWEST, MIN_SNR, Level, best_gain_db, measure_level
-from isocenter.acquisition.prescan.noise import NoiseFigures, SpurLine, measure_noise, thermal_rms_v
+from isocenter.acquisition.prescan.noise import NoiseFigures, SpurLine, falls, measure_noise, thermal_rms_v
 from isocenter.acquisition.prescan.step_kit import age_text, failed, make_value
 from isocenter.acquisition.prescan.step_transmit import pulse_s
 from isocenter.domain.calibration import CalibrationValue, Quantity
+from isocenter.domain.raw import RawScan
 from isocenter.domain.scan import Protocol
 from isocenter.domain.scanner import Scanner
 
 NOISE_BAND_HZ: Final = 50e3
 IMAGE_BAND_HZ: Final = 20e3
 """Around the frequency: what a picture's readout usually takes in."""
+WAIT_S: Final = 2.0
+"""T2 of fluid: what it leaves of a signal is less by two thirds."""
+_MOST_WAITS: Final = 5
 _SHOWN_LINES: Final = 4
 _COACH: Final = (
     "Let the patient touch the ground pad, switch off chargers, lamps and supplies near the scanner, close the shield, "
@@ -40,14 +44,9 @@ class NoiseStep:
         return ""
 
     def run(self, bench: Bench, tell: Tell) -> StepResult:  # noqa: ARG002  it takes a second
-        """Level, and lines by their frequencies."""
-        protocol = Protocol(
-            name="Prescan noise",
-            sequence="noise",
-            parameters={"bandwidth_hz": NOISE_BAND_HZ, "n_samples": 8192, "windows": 4, "pause_s": 0.02},
-        )
-        raw, path = bench.measure(protocol)
-        result, found = StepResult(step=self.name, title=self.title), measure_noise(raw)
+        """Level, and lines by their frequencies; lines are listened to again, while they become less."""
+        raw, path, found, is_falling = self._listen(bench)
+        result = StepResult(step=self.name, title=self.title)
         if isinstance(found, Refusal):
             is_silent = found.doubt is Doubt.SILENT  # a dead receiver, or a virtual one that is perfect: the next step tells
             return replace(failed(result, found), verdict=Verdict.WARN) if is_silent else failed(result, found)
@@ -55,6 +54,8 @@ class NoiseStep:
         held = bench.held(Quantity.RECEIVE_GAIN.value)
         ratio = _over_thermal(found, bench.scanner, held.value[0] if held is not None else 0.0)
         verdict, remedy = _noise_verdict(found, ratio, bench.calibration.larmor_hz)
+        if is_falling and verdict is not Verdict.PASS:
+            remedy = "Wait ten seconds, then repeat."
         values: tuple[CalibrationValue, ...] = ()
         if math.isnan(unit_v):
             level = f"{found.rms * 1e6:.3g} millionths of full scale (rms)"
@@ -66,6 +67,7 @@ class NoiseStep:
         thermal = f"{ratio:.2g} times thermal" if math.isfinite(ratio) else "thermal level unknown on this scanner"
         text = f"{level} in {found.bandwidth_hz * 1e-3:.0f} kHz, {thermal}"
         text += "".join(f"; {line}" for line in _line_texts(found))
+        text += "; it still becomes less, as what is left of a scan does" if is_falling and found.lines else ""
         return replace(
             result,
             verdict=verdict,
@@ -74,6 +76,29 @@ class NoiseStep:
             values=values if verdict is not Verdict.FAIL else (),
             plots=(_noise_plot(found),),
         )
+
+    @staticmethod
+    def _listen(bench: Bench) -> tuple[RawScan, Path, NoiseFigures | Refusal, bool]:
+        """Data, their folder, what was heard, and whether it still becomes less.
+
+        Fluid is heard for seconds after a scan in spite of the spoiler, where that leaves something; interference stays.
+        """
+        raw, path = bench.measure(_noise_protocol())
+        found, is_falling = measure_noise(raw), False
+        for _ in range(_MOST_WAITS):
+            if isinstance(found, Refusal) or not found.lines:
+                break
+            raw, path = bench.measure(_noise_protocol(wait_s=WAIT_S))
+            before, found = found, measure_noise(raw)
+            is_falling = falls(before, found)
+            if not is_falling:
+                break
+        return raw, path, found, is_falling
+
+
+def _noise_protocol(wait_s: float = 0.02) -> Protocol:
+    parameters = {"bandwidth_hz": NOISE_BAND_HZ, "n_samples": 8192, "windows": 4, "pause_s": 0.02, "wait_s": wait_s}
+    return Protocol(name="Prescan noise", sequence="noise", parameters=parameters)
 
 
 def _over_thermal(found: NoiseFigures, scanner: Scanner, attenuator_db: float) -> float:
