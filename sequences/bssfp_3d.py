@@ -116,6 +116,7 @@ def build(p: Parameters, system: System) -> Any:
         player.block(plan.rewind_s, gx_half, gy[line][1], gz[par][1])
     return player.define(
         ScanningSequence="GR",
+        SteadyState="balanced",
         FOV=[p.fov_read_m, p.fov_phase_m, p.fov_slab_m],
         Matrix=[p.n_read, p.n_phase, p.n_slab],
         RepetitionTime=plan.tr_s,
