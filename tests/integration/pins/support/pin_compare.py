@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The pins of a scan in one piece against what its sequence asks for; each function returns the worst it saw."""
 
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -112,9 +113,8 @@ class Bench:
             # held steps against the line between their middles: their mean over a step
             half = step * self.clock / 2
             at = self.tick(start + probe)
-            got = np.array(
-                [[p.integral(t - half, t + half) / (2 * half) for t in at[:: max(1, len(at) // 40)]] for p in (i, q)]
-            )
+            some = at[:: max(1, len(at) // 40)]
+            got = [p.area(some - half, some + half) / (2 * half) for p in (i, q)]
             want = want[:: max(1, len(probe) // 40)]
             edge = np.abs(want).max() * 0.51 / (2 * half)  # a step begins on the nearest tick
             worst = max(worst, float(np.abs(got[0] + 1j * got[1] - want).max() - edge))
@@ -151,26 +151,35 @@ class Bench:
             got = readouts.phase_rad[row] + 2 * np.pi * readouts.frequency_hz[row] * (some - begin)
             if readouts.bend_rad is not None:
                 got = got + readouts.bend_rad[row, : n : max(1, n // 5)]
-            want = phase + 2 * np.pi * (frequency * (some - begin) + np.array([self._k(t) for t in some]) @ shift)
+            want = phase + 2 * np.pi * (frequency * (some - begin) + self._k(some) @ shift)
             worst_phase = max(worst_phase, float(np.abs(np.angle(np.exp(1j * (got - want)))).max()))
         return worst_time, worst_phase, uncovered
 
-    def _k(self, time_s):
-        """k since the last excitation [1/m], a refocusing pulse inverts it."""
-        k, since = np.zeros(3), None
+    def _k(self, times_s):
+        """k since the last excitation [1/m], one row for each time; a refocusing pulse inverts it."""
+        at_s, k = self._k_of_pulses
+        if not len(at_s):
+            return np.zeros((len(times_s), 3))
+        last = np.searchsorted(at_s, times_s, side="right") - 1
+        known = np.maximum(last, 0)
+        return np.where(last[:, None] >= 0, k[known] + self._area(at_s[known], times_s), 0.0)
+
+    @cached_property
+    def _k_of_pulses(self):
+        """Centres of the pulses that change k, from the first excitation on, and k right behind each."""
+        at_s, k = [], []
         for start, _, _, _, _, centre, use in self.demand.pulses:
             at = start + centre
-            if at > time_s:
-                break
-            if use == "refocusing" and since is not None:
-                k = -(k + self._area(since, at))
-                since = at
+            if use == "refocusing" and at_s:
+                k.append(-(k[-1] + self._area(at_s[-1], at)))
+                at_s.append(at)
             elif use in ("excitation", "undefined"):
-                k, since = np.zeros(3), at
-        return k + self._area(since, time_s) if since is not None else k
+                k.append(np.zeros(3))
+                at_s.append(at)
+        return np.array(at_s), np.array(k)
 
     def _area(self, low, high):
-        return np.array([w.integrals(low, high, 0.0)[0] if len(w.times) else 0.0 for w in self.logical])
+        return np.stack([w.area(low, high) for w in self.logical], axis=-1)
 
     def gates(self):
         """Margins of the gates around every pulse and window at the pins [s]: warm-up, hold, dead time."""
