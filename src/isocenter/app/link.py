@@ -16,6 +16,7 @@ from isocenter.acquisition.runner import ScanRunner
 from isocenter.app.board_currents import BoardCurrentsLink
 from isocenter.app.coil_settings import CoilSettings
 from isocenter.app.control import ScannerControl
+from isocenter.app.virtual_process import process_at
 from isocenter.devices.marcos.currents import ZERO_TOLERANCE, is_answer
 from isocenter.devices.marcos.driver import MarcosConsole
 from isocenter.devices.protocols import Console, ConsoleIdentity, SafeReport
@@ -77,6 +78,14 @@ class ScannerLink(BoardCurrentsLink):
         self.control = ScannerControl(scanner, is_virtual=is_virtual)
         self.supervisor = self.control.supervisor
         self.coil = CoilSettings(self.supervisor, self.control.line_of)
+        self._process = process_at(scanner.console.host, scanner.console.port)
+        if self._process is not None:
+            self._process.listen(self._process_lost)
+            if isinstance(self._console, MarcosConsole):
+                self._console.why_lost = self._process.why_lost
+
+    def _process_lost(self, detail: str) -> None:
+        self.supervisor.fault("simulation_lost", detail=detail)
 
     def forget_frequency(self) -> None:
         """The console was connected anew; nothing is known of a frequency here."""
@@ -260,6 +269,8 @@ class ScannerLink(BoardCurrentsLink):
         if self._is_closed:
             return
         self._is_closed = True
+        if self._process is not None:
+            self._process.forget(self._process_lost)
         self.control.close()
         try:
             self._hardware.call(self._console.close, timeout_s=_CLOSE_TIMEOUT_S, doing="close the link")

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, NamedTuple
 
+from isocenter.app.virtual_process import VirtualProcess, beat
 from isocenter.domain.device import DeviceLink
 from isocenter.domain.errors import ConnectError, ConsoleError, ScanAborted
 from isocenter.domain.geometry import PatientPosition
@@ -111,15 +112,21 @@ def virtual_scanner(scanner: Scanner, setup: VirtualSetup, cancel: threading.Eve
     theirs.close()
     try:
         host, port, devices = _wait_for_address(ours, cancel or threading.Event())
-        yield replace(scanner, console=replace(scanner.console, host=host, port=port), devices=devices)
+        watched = VirtualProcess(process, ours, (host, port))
+        watched.begin()
+        try:
+            yield replace(scanner, console=replace(scanner.console, host=host, port=port), devices=devices)
+        finally:
+            watched.end()
     finally:
         ours.close()  # which the child notices, also when this process dies
         if cancel is not None and cancel.is_set():
             process.terminate()  # while it starts it notices nothing
         process.join(_STOP_TIMEOUT_S)
-        if process.is_alive():
-            process.terminate()
-            process.join(_STOP_TIMEOUT_S)
+        for end in (process.terminate, process.kill):  # one that was stopped hears nothing but the last
+            if process.is_alive():
+                end()
+                process.join(_STOP_TIMEOUT_S)
         process.close()
 
 
@@ -164,7 +171,14 @@ def _serve_child(scanner: Scanner, setup: VirtualSetup, theirs: Connection) -> N
             theirs.send(error)
             return
         theirs.send(served[:3])
-        theirs.recv()  # nothing is ever sent: this ends when the parent goes away
+        is_ended = threading.Event()
+        beats = threading.Thread(target=beat, args=(theirs, is_ended), name="beat", daemon=True)
+        beats.start()
+        try:
+            theirs.recv()  # nothing is ever sent: this ends when the parent goes away
+        finally:
+            is_ended.set()
+            beats.join()
 
 
 @contextlib.contextmanager

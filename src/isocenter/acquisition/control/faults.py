@@ -70,6 +70,12 @@ MATRIX: Final[dict[str, FaultRow]] = {
         problem="The console did not finish a part of the scan in time. The scanner is stopped.",
         remedy="Look after the patient. Check the console's network cable or restart the console, then press Make ready.",
     ),
+    "simulation_lost": FaultRow(
+        action=A.TRIP,
+        problem="The virtual scanner's process does not answer. The scanner is stopped.",
+        remedy="No patient is in it, and what was measured is kept. Choose a scenario (F7), or start the command again: "
+        "either begins with a new virtual scanner.",
+    ),
     "console_not_zero": FaultRow(
         action=A.TRIP,
         problem="The console has not confirmed that every output is at zero.",

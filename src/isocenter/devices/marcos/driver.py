@@ -64,7 +64,7 @@ class Deadlines:
         For the serial line of the gradient board to become idle.
     run_margin_s, stop_margin_s
         Beyond a segment's duration for its reply; the same after Stop was pressed.
-    simulated_run_margin_s
+    simulated_run_margin_s, simulated_stop_margin_s
         The same on a console that is not hardware and may compute longer than the segment lasts.
     """
 
@@ -74,6 +74,7 @@ class Deadlines:
     run_margin_s: float = 5.0
     stop_margin_s: float = 2.0
     simulated_run_margin_s: float = 120.0
+    simulated_stop_margin_s: float = 30.0
 
 
 class MarcosConsole:
@@ -124,6 +125,7 @@ class MarcosConsole:
         self._notes: list[DeviceMessage] = []
         self._is_ready = False  # the gradient board was started over the connection that is open
         self._correction: CurrentCorrection | None = None
+        self.why_lost: Callable[[], str] = str  # what somebody else knows of the console when a run fails; empty for nothing
 
     def open(self) -> ConsoleIdentity:
         """Connect, check kind and version, initialise the gradient board, bring all outputs to zero.
@@ -329,7 +331,7 @@ class MarcosConsole:
         limits, began = self._deadlines, time.monotonic()
         real = self._identity is not None and self._identity.is_real
         margin_s = limits.run_margin_s if real else limits.simulated_run_margin_s
-        stop_margin_s = min(margin_s, limits.stop_margin_s) if real else margin_s
+        stop_margin_s = min(margin_s, limits.stop_margin_s if real else limits.simulated_stop_margin_s)
 
         def deadline() -> float:
             return began + program.duration_s + (stop_margin_s if cancel.is_set() else margin_s)
@@ -391,4 +393,5 @@ class MarcosConsole:
         if not self.make_safe().verified:
             error.problem += " The console could not be brought to zero."
             error.remedy = f"{AMPLIFIERS_OFF} {error.remedy}" if error.remedy != AMPLIFIERS_OFF else error.remedy
-            error.args = (error.problem, error.remedy)
+        error.problem = f"{self.why_lost()} {error.problem}".strip()
+        error.args = (error.problem, error.remedy)
