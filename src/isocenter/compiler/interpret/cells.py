@@ -43,7 +43,11 @@ def split_flat(value: float, low: int, high: int, grid: tuple[int, int, int]) ->
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
 def sample_lobe(  # noqa: PLR0915  one pass over a lobe's cells
-    line: tuple[Floats, Floats], span: tuple[int, int], slots: tuple[Floats, Ints, float], state: int, work: Floats
+    line: tuple[Floats, Floats],
+    span: tuple[int, int],
+    updates: tuple[Floats, Ints, int, float],
+    state: int,
+    work: Floats,
 ) -> tuple[float, float, int]:
     """Mean of the waveform over each cell of one lobe into ``work`` (mean, length, centre, kind).
 
@@ -51,13 +55,13 @@ def sample_lobe(  # noqa: PLR0915  one pass over a lobe's cells
     """
     times, values = line
     first, last = span
-    exact, ticks, long_cell = slots
+    exact, slots, shift, long_cell = updates
     n, area, moment = len(times), 0.0, 0.0
     origin, loaded = exact[first], -1
     t0, t1, v0, slope = 0.0, -np.inf, 0.0, 0.0
-    low, k, cells = float(ticks[first]), 0, last - first
+    low, k, cells = float(slots[first] + shift), 0, last - first
     while k < cells:
-        high = float(ticks[first + k + 1])
+        high = float(slots[first + k + 1] + shift)
         length = high - low
         start = origin if k == 0 else low
         stop = max(start, exact[last] if k == cells - 1 else high)
@@ -78,7 +82,7 @@ def sample_lobe(  # noqa: PLR0915  one pass over a lobe's cells
                 work[0, k], work[1, k], work[2, k] = part / length, length, 0.5 * (low + high) - origin
                 work[3, k] = FLAT if abs(right - left) < 1e-6 else RAMPING
                 k += 1
-                low, high = high, float(ticks[first + k + 1])
+                low, high = high, float(slots[first + k + 1] + shift)
                 length = high - low
             continue
         part, part_moment, constant, state = integrate(times, values, state, start, stop)
@@ -135,7 +139,7 @@ def weigh_cells(work: Floats, n: int, long_cell: float) -> tuple[float, float, b
 def settle_lobe(
     work: Floats,
     span: tuple[int, int],
-    ticks: Ints,
+    updates: tuple[Ints, int],
     grid: tuple[int, int, int],
     long_cell: float,
     held: tuple[float, float],
@@ -145,20 +149,21 @@ def settle_lobe(
     ``held`` is area and first moment of the waveform. What the cells miss of it is added by an offset and a slope about a
     pivot, which are returned.
     """
-    first, n = span[0], span[1] - span[0]
+    (first, last), (slots, shift) = span, updates
+    n = last - first
     total, pivot, split = weigh_cells(work, n, long_cell)
     area, moment, spread = 0.0, 0.0, 0.0
     for k in range(n):
         mean, length, centre = work[0, k], work[1, k], work[2, k]
         played = mean * length
         if work[3, k] == FLAT:
-            low = ticks[first + k]
+            low, high = slots[first + k] + shift, slots[first + k + 1] + shift
             code, start, stop = int(np.round(mean)), low, low
             if split and length > long_cell:
-                code, start, stop = split_flat(mean, low, ticks[first + k + 1], grid)
+                code, start, stop = split_flat(mean, low, high, grid)
             work[4, k], work[5, k], work[6, k] = code, start, stop
             played = code * length + (stop - start)
-            moment += (stop - start) * (0.5 * (start + stop) - 0.5 * (low + ticks[first + k + 1]))
+            moment += (stop - start) * (0.5 * (start + stop) - 0.5 * (low + high))
         else:
             spread += length * (centre - pivot) ** 2
         area += played
@@ -218,12 +223,12 @@ def emit_lobe(
     m: int,
     work: Floats,
     span: tuple[int, int],
-    ticks: Ints,
+    updates: tuple[Ints, int],
     change: tuple[float, float, float],
     limits: tuple[int, int, int],
 ) -> int:
     """Write one lobe's changes: flat cells as settled, ramping cells corrected and rounded by error diffusion."""
-    first, last = span
+    (first, last), (slots, shift) = span, updates
     level, slope, pivot = change
     offset, lowest, highest = limits
     out_t, out_v = out
@@ -235,7 +240,7 @@ def emit_lobe(
     for k in range(last - first):
         if work[3, k] == FLAT:
             code = int(work[4, k]) + offset
-            m = emit(out, m, (ticks[first + k], code), offset)
+            m = emit(out, m, (slots[first + k] + shift, code), offset)
             if work[6, k] > work[5, k]:
                 m = emit(out, m, (int(work[5, k]), min(code + 1, highest)), offset)
                 m = emit(out, m, (int(work[6, k]), code), offset)
@@ -253,7 +258,7 @@ def emit_lobe(
         else:
             error += (wanted - played) * length
         code = int(played) + offset
-        out_t[m], out_v[m] = ticks[first + k], code
+        out_t[m], out_v[m] = slots[first + k] + shift, code
         m += code != held
         held = code
     return m
@@ -276,35 +281,44 @@ def skip_piece(exact: Floats, i: int, end: float, piece: tuple[float, float, flo
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
-def play_channel(  # noqa: C901, PLR0912, PLR0915  one pass over all cells
+def most_changes(exact: Floats, long_cell: float) -> int:
+    """How many changes a channel can have at most."""
+    n = len(exact)
+    room = n + 1
+    for i in range(n - 1):
+        if exact[i + 1] - exact[i] > long_cell - 2:
+            room += 2  # a long cell may be split in three
+    return room
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def play_channel(  # noqa: C901, PLR0915  one pass over all cells
     line: tuple[Floats, Floats],
-    exact: Floats,
-    ticks: Ints,
+    updates: tuple[Floats, Ints, int],
     grid: tuple[int, int, int],
     long_cell: float,
     limits: tuple[int, int, int],
-) -> tuple[Ints, NDArray[np.int32]]:
-    """Changes of one channel.
+    out: tuple[Ints, NDArray[np.int32]],
+) -> int:
+    """Changes of one channel; returns how many.
 
     Parameters
     ----------
     line
         Times and values of its waveform [ticks, codes], the constant offset left out.
-    exact, ticks
-        Common update times, and when this channel updates.
+    updates
+        Common update times, not rounded and in whole ticks, and how far this channel's lie from them [ticks].
     grid, long_cell
         See ``split_flat``; flat cells longer than ``long_cell`` may be split [ticks].
     limits
         Offset, lowest and highest code.
+    out
+        Out: ticks and codes. Room for ``most_changes`` is enough.
     """
     times, values = line
+    exact, slots, shift = updates
     n, n_points, offset = len(exact), len(times), limits[0]
     work = np.empty((7, 256))
-    room = n + 1
-    for i in range(n - 1):
-        if exact[i + 1] - exact[i] > long_cell - 2:
-            room += 2  # a long cell may be split in three
-    out = (np.empty(room, dtype=np.int64), np.empty(room, dtype=np.int32))
     m, state, look, first = 0, -1, -1, 0
     quiet, t0, v0, slope = True, 0.0, 0.0, 0.0  # of the piece behind ``look``
     i = 0
@@ -320,7 +334,7 @@ def play_channel(  # noqa: C901, PLR0912, PLR0915  one pass over all cells
                 quiet = v0 == 0.0 and values[look + 1] == 0.0
             # A time just behind a point may be zero by the point's other values; see ``is_zero``.
         elif quiet and first == i - 1:
-            m = emit(out, m, (ticks[first], offset), offset)
+            m = emit(out, m, (slots[first] + shift, offset), offset)
             rest_until = times[look + 1] - SAME_TICK if look + 1 < n_points else np.inf
             while i + 1 < n and exact[i + 1] < rest_until:
                 i += 1
@@ -334,17 +348,15 @@ def play_channel(  # noqa: C901, PLR0912, PLR0915  one pass over all cells
             continue
         span = (first, i)
         if rests(times, values, state, (exact[first], exact[i])):
-            m = emit(out, m, (ticks[first], offset), offset)
+            m = emit(out, m, (slots[first] + shift, offset), offset)
             first = i
             continue
         if i - first > work.shape[1]:
             work = np.empty((7, 2 * (i - first)))
-        area, moment, state = sample_lobe(line, span, (exact, ticks, long_cell), state, work)
-        change = settle_lobe(work, span, ticks, grid, long_cell, (area, moment))
-        m = emit_lobe(out, m, work, span, ticks, change, limits)
+        area, moment, state = sample_lobe(line, span, (exact, slots, shift, long_cell), state, work)
+        change = settle_lobe(work, span, (slots, shift), grid, long_cell, (area, moment))
+        m = emit_lobe(out, m, work, span, (slots, shift), change, limits)
         first = i
     if n:
-        m = emit(out, m, (ticks[n - 1], offset), offset)
-    if 2 * m > room:
-        return out[0][:m], out[1][:m]  # most of the room is used: a copy would only cost time
-    return out[0][:m].copy(), out[1][:m].copy()
+        m = emit(out, m, (slots[n - 1] + shift, offset), offset)
+    return m

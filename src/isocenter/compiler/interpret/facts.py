@@ -5,32 +5,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isocenter.compiler.interpret.encoding import excitation_before, image_rows
-from isocenter.compiler.interpret.gradients import GradientTracks
+from isocenter.compiler.interpret.gradients import GradientLoad
 from isocenter.compiler.interpret.pulses import Pulses
 from isocenter.domain.events import TX_FULL_SCALE, Readouts, ScanFacts, Segment, Track
 
 Floats = NDArray[np.float64]
 
 
-GradientLoad = tuple[float, float, float]
-"""Peak [T/m], slew [T/m/s], integral of the square [T²s/m²] of one channel."""
-
-
-def gradient_loads(gradients: GradientTracks, clock_hz: float, interval: float) -> list[GradientLoad]:
-    """Load of each channel over the whole scan.
-
-    Parameters
-    ----------
-    interval
-        Shortest time between gradient updates; a faster step counts as one over this time [ticks].
-    """
-    channels = zip(gradients.tracks, gradients.shim_codes, gradients.t_per_m_per_code, strict=True)
-    return [_gradient_load(track, shim, per_code, clock_hz, interval) for track, shim, per_code in channels]
-
-
 def find_facts(
     segments: tuple[Segment, ...],
-    loads: list[GradientLoad],
+    loads: tuple[GradientLoad, GradientLoad, GradientLoad],
     tx: tuple[Track, Track],
     tx_t_per_code: float,
     events: tuple[Pulses, Readouts, tuple[Floats, Floats, NDArray[np.bool_]]],
@@ -41,7 +25,7 @@ def find_facts(
     Parameters
     ----------
     loads
-        Load of each gradient channel, see ``gradient_loads``.
+        Load of each gradient channel.
     tx
         Both parts of the transmitter over the whole scan.
     events
@@ -74,14 +58,6 @@ def find_facts(
 def _rms(square_s: float, span_s: float) -> float:
     """Root mean square from the integral of the square."""
     return float(np.sqrt(square_s / span_s))
-
-
-def _gradient_load(track: Track, shim: int, per_code: float, clock_hz: float, interval: float) -> GradientLoad:
-    """Load of one channel."""
-    from isocenter.compiler.interpret.lines import staircase_load
-
-    peak, steepest, square = staircase_load(track.ticks, track.values, shim, interval)
-    return peak * per_code, steepest * per_code * clock_hz, square * per_code**2 / clock_hz
 
 
 def _repetition_s(pulses: Pulses, readouts: Readouts, clock_hz: float) -> float:

@@ -22,6 +22,9 @@ from isocenter.domain.units import GAMMA_HZ_PER_T
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Line = tuple[Floats, Floats]
+GradientLoad = tuple[float, float, float]
+"""Peak [T/m], slew [T/m/s], integral of the square [T²s/m²] of one channel; a step that follows another sooner than the
+shortest time between updates counts as one over this time."""
 
 CODE_RANGE: Final = {GradientBoard.OCRA1: (-131072, 131071), GradientBoard.GPA_FHDO: (-32768, 32767)}
 
@@ -61,6 +64,8 @@ class GradientTracks:
         Whether every waveform is zero at a slot, and from it to the next.
     t_per_m_per_code
         Gradient of one code [T/m].
+    loads
+        Load of each channel over the whole scan.
     """
 
     tracks: tuple[Track, Track, Track]
@@ -69,6 +74,7 @@ class GradientTracks:
     slot_is_zero: NDArray[np.bool_]
     cell_is_zero: NDArray[np.bool_]
     t_per_m_per_code: tuple[float, float, float]
+    loads: tuple[GradientLoad, GradientLoad, GradientLoad]
 
 
 def logical_lines(file: PulseqFile, timeline: Timeline) -> tuple[Line, Line, Line]:
@@ -165,7 +171,7 @@ def make_gradients(
     LimitError
         When a waveform with its shim is beyond the range of the DAC.
     """
-    from isocenter.compiler.interpret.cells import play_channel
+    from isocenter.compiler.interpret.cells import most_changes, play_channel
     from isocenter.compiler.interpret.lines import find_corners
     from isocenter.compiler.interpret.slots import place_slots
 
@@ -187,27 +193,44 @@ def make_gradients(
     spacing = spacing_ticks(system)
     offsets = channel_offsets(system)
 
-    def play(channel: int) -> Track:
+    room = most_changes(exact, 4 * interval)
+
+    def play(channel: int) -> tuple[Track, GradientLoad]:
         phase = channel * spacing if system.board is GradientBoard.OCRA1 else 0
         grid = (phase, 3 * spacing, int(interval) + 3 * spacing)
         limits = (int(shim[channel]), lowest, highest)
-        return Track(*play_channel(channels[channel], exact, slots + offsets[channel], grid, 4 * interval, limits))
+        ticks, codes = np.empty(room, dtype=np.int64), np.empty(room, dtype=np.int32)
+        updates = (exact, slots, offsets[channel])
+        n = play_channel(channels[channel], updates, grid, 4 * interval, limits, (ticks, codes))
+        ticks.resize(n, refcheck=False)  # gives back what is not used, without a copy
+        codes.resize(n, refcheck=False)
+        track = Track(ticks, codes)
+        return track, _load(track, limits[0], float(per_code[channel]), clock_hz, interval)
 
     longest_first = sorted(range(len(channels)), key=lambda channel: -len(channels[channel][0]))
     with ThreadPoolExecutor(2) as pool:  # the kernel releases the interpreter lock
         playing = pool.map(play, longest_first)
         marking = pool.submit(_zeros, channels, exact)
         played = dict(zip(longest_first, playing, strict=True))
-    tracks = tuple(played[channel] for channel in range(len(channels)))
+    x, y, z = (played[channel] for channel in range(len(channels)))
     zero_slot, zero_cell = marking.result()
     return GradientTracks(
-        tracks=(tracks[0], tracks[1], tracks[2]),
+        tracks=(x[0], y[0], z[0]),
         shim_codes=(int(shim[0]), int(shim[1]), int(shim[2])),
         slots=slots,
         slot_is_zero=zero_slot,
         cell_is_zero=zero_cell,
         t_per_m_per_code=(float(per_code[0]), float(per_code[1]), float(per_code[2])),
+        loads=(x[1], y[1], z[1]),
     )
+
+
+def _load(track: Track, shim: int, per_code: float, clock_hz: float, interval: float) -> GradientLoad:
+    """Load of one channel."""
+    from isocenter.compiler.interpret.lines import staircase_load
+
+    peak, steepest, square = staircase_load(track.ticks, track.values, shim, interval)
+    return peak * per_code, steepest * per_code * clock_hz, square * per_code**2 / clock_hz
 
 
 def _zeros(channels: list[Line], exact: Floats) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from isocenter.compiler.interpret.concomitant import find_square_moments
 from isocenter.compiler.interpret.encoding import find_encoding, sample_k
-from isocenter.compiler.interpret.facts import find_facts, gradient_loads
+from isocenter.compiler.interpret.facts import find_facts
 from isocenter.compiler.interpret.gradients import (
     GradientTracks,
     channel_offsets,
@@ -115,8 +115,6 @@ def compile_scan(
     trigger, leds = trigger_tracks(file, timeline)
     tracks = {"tx0_i": tx[0], "tx0_q": tx[1], "tx_gate": track_from_spans(*gates), "rx0_en": rx_enable, "rx_gate": rx_gate}
     tables = _tables(tracks | {"trig_out": trigger, "leds": leds}, gradients, readouts)
-    interval = interval_ticks(scanner.gradients, clock_hz)
-    loads = gradient_loads(gradients, clock_hz, interval)  # cutting moves the ticks of the gradients
     max_s = longest_segment_s(scanner.console.segment_gap_s) if max_segment_s is None else max_segment_s
     segments, recovered = _segments(tables, pulses, gates, scanner, max_s)
     if scanner.receiver.n_sensors:
@@ -135,7 +133,7 @@ def compile_scan(
         tx_t_per_code=tx_t_per_code,
         definitions=dict(file.definitions),
         encoding=encoding,
-        facts=find_facts(segments, loads, tx, tx_t_per_code, (pulses, readouts, k_samples), clock_hz),
+        facts=find_facts(segments, gradients.loads, tx, tx_t_per_code, (pulses, readouts, k_samples), clock_hz),
         warnings=(
             *file.warnings,
             *scan_notes(readouts, segments, encoding, file.definitions),
