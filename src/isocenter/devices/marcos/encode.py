@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from isocenter.devices.marcos import isa
 from isocenter.devices.marcos.correction import CurrentCorrection
 from isocenter.devices.marcos.isa import PIN_CYCLE_OFFSET, Buffer
-from isocenter.devices.marcos.queues import Queues, at_time, build_queues, make_table, release_oscillator
+from isocenter.devices.marcos.queues import Queues, at_time, build_queues, make_table
 from isocenter.devices.marcos.receive import check_windows, n_receivers
 from isocenter.domain.errors import CompileError
 from isocenter.domain.events import Segment
@@ -113,13 +113,10 @@ def encode_segment(
     if correction is not None:
         table = correction.apply(table)
     queues = build_queues(segment, table, lo_hz, gradients, cic_shift)
-    runs_on = segment.index > 0
-    if runs_on:
-        release_oscillator(queues)
     del table  # a dense segment should not be in memory twice
-    finish = max(segment.end_tick + PIN_CYCLE_OFFSET, queues.last_cycle) + isa.TAIL_TICKS
     control = isa.gradient_control(gradients.board, gradients.spi_divider, msb_strobes=True)
-    words = _words(queues, finish, initial_words(control, isa.lo_step(lo_hz) if runs_on else 0))
+    first = initial_words(control, isa.lo_step(lo_hz) if segment.index else 0)
+    words, finish = _words(queues, segment.end_tick + PIN_CYCLE_OFFSET, first)
     return MarcosProgram(
         index=segment.index,
         words=words,
@@ -160,14 +157,18 @@ def initial_words(control: int, lo_step: int = 0) -> tuple[int, ...]:
     return tuple(isa.data_word(buffer, values.get(buffer, 0), delay) for delay, buffer in enumerate(reversed(Buffer)))
 
 
-def _words(queues: Queues, finish: int, first: tuple[int, ...]) -> NDArray[np.uint32]:
-    from isocenter.devices.marcos import fill, schedule
+def _words(queues: Queues, end: int, first: tuple[int, ...]) -> tuple[NDArray[np.uint32], int]:
+    """All words, and the cycle of FINISH."""
+    from isocenter.devices.marcos import schedule
 
-    buffers = np.array(fill.BUFFERS, dtype=np.int64)
-    n = int(np.sum(queues.stop - queues.first))
-    cycles, data = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.uint32)
-    failed = schedule.issue(
-        (queues.cycles, queues.values, queues.first, queues.stop), buffers, _PREAMBLE_FREE_CYCLE, cycles, data
+    buffers, room = _buffers(), len(queues.cycles)
+    cycles, data = np.empty(room, dtype=np.int64), np.empty(room, dtype=np.uint32)
+    failed, n, finish, n_words = schedule.plan(
+        (queues.cycles, queues.values, buffers, queues.first, queues.stop),
+        _PREAMBLE_FREE_CYCLE,
+        len(first),
+        end,
+        (cycles, data),
     )
     if failed >= 0:
         buffer = Buffer(int(buffers[int(np.searchsorted(queues.first, failed, side="right")) - 1]))
@@ -176,12 +177,19 @@ def _words(queues: Queues, finish: int, first: tuple[int, ...]) -> NDArray[np.ui
             f"{_channel_names(buffer)} cannot be delivered in time.",
             "Spread the changes, or use a coarser RF or gradient raster.",
         )
-    n_words = schedule.count_words(cycles, len(first), finish) + len(first)
-    _check_size(cycles, n_words, len(first))
+    _check_size(cycles[:n], n_words, len(first))
     words = np.empty(n_words, dtype=np.uint32)
     words[: len(first)] = first
-    schedule.assemble(cycles, data, len(first), finish, words[len(first) :])
-    return words
+    schedule.assemble(cycles[:n], data, len(first), finish, words[len(first) :])
+    return words, finish
+
+
+@functools.cache
+def _buffers() -> NDArray[np.int64]:
+    """Numbers of the buffers that are filled."""
+    from isocenter.devices.marcos import fill
+
+    return np.array(fill.BUFFERS, dtype=np.int64)
 
 
 def _check_size(cycles: NDArray[np.int64], n_words: int, start: int) -> None:

@@ -243,7 +243,11 @@ def places(bounds: Ints, first: Ints) -> int:
 
 @numba.njit(cache=True, nogil=True)
 def fill(
-    table: tuple[Ints, Codes, Ints], board: tuple[bool, int, int], lo_step: int, cic_shift: bool, queues: Queues
+    table: tuple[Ints, Codes, Ints],
+    board: tuple[bool, int, int],
+    oscillator: tuple[int, bool],
+    cic_shift: bool,
+    queues: Queues,
 ) -> tuple[int, int, int]:
     """Fill the queues of all buffers.
 
@@ -253,6 +257,8 @@ def fill(
         Ticks and values of all channels, sound, and where each channel starts and the last ends.
     board
         See ``_gradients``.
+    oscillator
+        Its step; True to set its phase to zero, False to let it run on.
     queues
         Out: output cycles and values of all entries; first and last-but-one entry of each of ``BUFFERS``. ``first`` is as
         ``places`` made it.
@@ -281,9 +287,10 @@ def fill(
                 cycles[at], out[at] = ticks[k] + PIN_CYCLE_OFFSET - _TX_REGISTER, np.uint16(held & 0xFFFF)
                 at += 1
         stop[_TX + channel] = at
+    lo_step, sets_phase = oscillator
     start, low, high = LO_RESET_TICK + PIN_CYCLE_OFFSET, first[_LO_LSB], first[_LO_MSB]
     cycles[low], out[low], stop[_LO_LSB] = start, np.uint16(lo_step & 0xFFFF), low + 1
-    cycles[high], out[high] = start, np.uint16(lo_step >> 16 | LO_HOLD_BIT)
+    cycles[high], out[high] = start, np.uint16(lo_step >> 16 | (LO_HOLD_BIT if sets_phase else 0))
     cycles[high + 1], out[high + 1], stop[_LO_MSB] = start + 1, np.uint16(lo_step >> 16), high + 2
     offset = bounds[TX_GATE]
     spans, factors = np.empty((4, 2), dtype=np.int64), np.empty(4, dtype=np.int64)

@@ -69,11 +69,6 @@ class Queues:
     first: NDArray[np.int64]
     stop: NDArray[np.int64]
 
-    @property
-    def last_cycle(self) -> int:
-        """When the last entry is due."""
-        return int(self.cycles[self.stop[self.stop > self.first] - 1].max())
-
 
 def at_time(tick: float) -> str:
     """A tick as text with its time."""
@@ -149,7 +144,7 @@ def _check_track(name: str, track: Track, end_tick: int, allowed: tuple[int, int
 
 
 def build_queues(segment: Segment, table: Table, lo_hz: float, gradients: GradientSystem, cic_shift: bool) -> Queues:
-    """Entries of all buffers.
+    """Entries of all buffers. The oscillator's phase is set to zero in the first segment of a scan.
 
     Raises
     ------
@@ -166,7 +161,7 @@ def build_queues(segment: Segment, table: Table, lo_hz: float, gradients: Gradie
     code, where, by = fill.fill(
         (table.ticks, table.values, table.bounds),
         (board is GradientBoard.OCRA1, spacing, isa.gradient_latency_ticks(board, divider)),
-        isa.lo_step(lo_hz),
+        (isa.lo_step(lo_hz), segment.index == 0),
         cic_shift,
         (queues.cycles, queues.values, queues.first, queues.stop),
     )
@@ -182,14 +177,6 @@ def build_queues(segment: Segment, table: Table, lo_hz: float, gradients: Gradie
             f"Start the segment's events at tick {isa.LEAD_IN_TICKS} or later.",
         )
     return queues
-
-
-def release_oscillator(queues: Queues) -> None:
-    """Take away what holds the oscillator's phase at zero; its step is written all the same."""
-    from isocenter.devices.marcos import fill
-
-    row = fill.BUFFERS.index(Buffer.LO0_MSB)
-    queues.values[queues.first[row] : queues.stop[row]] &= np.uint16(~isa.LO_HOLD_BIT & 0xFFFF)
 
 
 def _refuse_spacing(tracks: Mapping[str, Track], board: GradientBoard, tick: int, distance: int, spacing: int) -> None:

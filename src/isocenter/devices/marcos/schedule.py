@@ -29,9 +29,15 @@ from isocenter.devices.marcos.isa import (
     MAX_WAIT_CYCLES,
     MIN_WAIT_CYCLES,
     OPCODE_WAIT,
+    TAIL_TICKS,
     WORD_FINISH,
     WORD_NOP,
 )
+
+Ints = NDArray[np.int64]
+Queues = tuple[Ints, NDArray[np.uint16], Ints, Ints, Ints]
+State = tuple[Ints, Ints, Ints]
+Words = tuple[Ints, NDArray[np.uint32]]
 
 _FAR_PAST = -(1 << 62)
 
@@ -47,96 +53,140 @@ def _release(targets: NDArray[np.int64], first: int, k: int, floor: int) -> int:
 
 
 @numba.njit(cache=True, nogil=True)
-def issue(  # noqa: C901, PLR0912, PLR0915  one loop; calls in it would cost as much as its work
-    queues: tuple[NDArray[np.int64], NDArray[np.uint16], NDArray[np.int64], NDArray[np.int64]],
-    buffers: NDArray[np.int64],
-    floor: int,
-    cycles: NDArray[np.int64],
-    words: NDArray[np.uint32],
-) -> int:
+def _issue_two(  # noqa: PLR0915  one loop; everything in it stays in registers
+    queues: Queues, pair: tuple[int, int], state: State, limit: int, floor: int, out: Words, slot: int, at: int
+) -> tuple[int, int, int]:
+    """``issue`` for as long as no more than the two most urgent buffers are due, which is most of the time.
+
+    Parameters
+    ----------
+    pair, limit
+        The two buffers; deadline of the next.
+    state
+        Entry, release and deadline of each buffer.
+    slot, at
+        Latest free cycle, and where its word goes.
+
+    Returns
+    -------
+        Slot and place to go on from; -1, or the index of an entry for which no cycle is left.
+    """
+    targets, values, numbers, first, _ = queues
+    heads, releases, deadlines = state
+    cycles, words = out
+    a, b = pair
+    head_a, head_b = DATA_BIT | numbers[a] << 24, DATA_BIT | numbers[b] << 24
+    k_a, k_b, start_a, start_b = heads[a], heads[b], first[a], first[b]
+    due_a, due_b, release_a, release_b = deadlines[a], deadlines[b], releases[a], releases[b]
+    below_a = targets[k_a - 1] if k_a > start_a else _FAR_PAST
+    below_b = targets[k_b - 1] if k_b > start_b else _FAR_PAST
+    failed = -1
+    while at >= 0:
+        cycle = min(slot, max(due_a, due_b))
+        if cycle <= limit:
+            break
+        cycles[at] = cycle
+        if due_b < cycle or (due_a >= cycle and (release_a > release_b or (release_a == release_b and a > b))):
+            if release_a > cycle:
+                failed = k_a
+                break
+            words[at] = head_a | (due_a + 3 - max(cycle + 3, below_a)) << 16 | values[k_a]
+            k_a -= 1
+            target = below_a
+            below_a = targets[k_a - 1] if k_a > start_a else _FAR_PAST
+            due_a, release_a = target - 4, floor  # as ``_release`` has it, with what is at hand
+            if k_a - start_a > MAX_OCCUPANCY:
+                release_a = max(release_a, targets[k_a - MAX_OCCUPANCY - 1] - 1)
+            if target - below_a > MAX_DELAY + 1:
+                release_a = max(release_a, target - MAX_DELAY - 4)
+        else:
+            if release_b > cycle:
+                failed = k_b
+                break
+            words[at] = head_b | (due_b + 3 - max(cycle + 3, below_b)) << 16 | values[k_b]
+            k_b -= 1
+            target = below_b
+            below_b = targets[k_b - 1] if k_b > start_b else _FAR_PAST
+            due_b, release_b = target - 4, floor
+            if k_b - start_b > MAX_OCCUPANCY:
+                release_b = max(release_b, targets[k_b - MAX_OCCUPANCY - 1] - 1)
+            if target - below_b > MAX_DELAY + 1:
+                release_b = max(release_b, target - MAX_DELAY - 4)
+        slot, at = cycle - 1, at - 1
+    heads[a], heads[b], releases[a], releases[b] = k_a, k_b, release_a, release_b
+    deadlines[a], deadlines[b] = due_a, due_b
+    return slot, at, failed
+
+
+@numba.njit(cache=True, nogil=True)
+def _sink(order: Ints, deadlines: Ints, place: int) -> None:
+    """Move a buffer whose deadline is earlier now to its place among the less urgent."""
+    buffer = order[place]
+    while place + 1 < len(order) and deadlines[order[place + 1]] > deadlines[buffer]:
+        order[place] = order[place + 1]
+        place += 1
+    order[place] = buffer
+
+
+@numba.njit(cache=True, nogil=True)
+def issue(queues: Queues, floor: int, out: Words) -> int:
     """Choose the cycle of each DATA word.
 
     Parameters
     ----------
     queues
-        Output cycle and value of every entry, strictly increasing within each buffer; first entry of each buffer, and the
-        one behind its last.
-    buffers
-        Number of each buffer.
+        Output cycle and value of every entry, strictly increasing within each buffer; number of each buffer, its first
+        entry, and the one behind its last. Three buffers at least.
     floor
         First cycle that may be used.
-    cycles, words
+    out
         Out: cycle and word of every entry in order of issue.
 
     Returns
     -------
         -1, or the index of an entry for which no cycle is left.
     """
-    targets, values, first, stop = queues
-    n = len(buffers)
+    targets, values, numbers, first, stop = queues
+    cycles, words = out
+    n = len(numbers)
     heads = stop - 1
     releases, deadlines = np.empty(n, dtype=np.int64), np.full(n, _FAR_PAST, dtype=np.int64)
     order = np.arange(n)  # buffers, latest deadline first
-    for b in range(n):
+    for b in range(n - 1, -1, -1):
         if heads[b] >= first[b]:
             releases[b] = _release(targets, first[b], heads[b], floor)
             deadlines[b] = targets[heads[b]] - 4
-        place = b
-        while place > 0 and deadlines[order[place - 1]] < deadlines[b]:
-            order[place] = order[place - 1]
-            place -= 1
-        order[place] = b
-    slot, out = 1 << 62, len(cycles) - 1
-    while out >= 0:
-        best, place = order[0], 0
-        slot = min(slot, deadlines[best])
-        following = deadlines[order[1]] if n > 1 else _FAR_PAST
-        if following < slot:  # this buffer alone until another comes due
-            k, start, release = heads[best], first[best], releases[best]
-            head = DATA_BIT | buffers[best] << 24
-            while True:
-                if release > slot:
-                    return int(k)
-                below = targets[k - 1] if k > start else _FAR_PAST
-                words[out] = head | (targets[k] - 1 - max(slot + 3, below)) << 16 | values[k]
-                cycles[out] = slot
-                out, k, slot = out - 1, k - 1, slot - 1
-                deadlines[best] = _FAR_PAST
-                if k < start:
-                    break
-                release = floor  # as ``_release`` has it, with what is at hand
-                if k - start > MAX_OCCUPANCY:
-                    release = max(release, targets[k - MAX_OCCUPANCY - 1] - 1)
-                if k == start or below - targets[k - 1] > MAX_DELAY + 1:
-                    release = max(release, below - MAX_DELAY - 4)
-                if out < 0 or following >= min(slot, below - 4):
-                    deadlines[best] = below - 4
-                    break
-                slot = min(slot, below - 4)
-            heads[best], releases[best] = k, release
-        else:
-            other = 1
-            while other < n and deadlines[order[other]] >= slot:
-                b = order[other]
-                if releases[b] > releases[best] or (releases[b] == releases[best] and b > best):
-                    best, place = b, other
-                other += 1
-            k = heads[best]
-            if releases[best] > slot:
-                return int(k)
-            loaded = slot + 3 if k == first[best] else max(slot + 3, targets[k - 1])
-            cycles[out] = slot
-            words[out] = DATA_BIT | buffers[best] << 24 | (targets[k] - 1 - loaded) << 16 | values[k]
-            heads[best] = k - 1
-            deadlines[best] = _FAR_PAST
-            if k > first[best]:
-                releases[best] = _release(targets, first[best], k - 1, floor)
-                deadlines[best] = targets[k - 1] - 4
-            slot, out = slot - 1, out - 1
-        while place + 1 < n and deadlines[order[place + 1]] > deadlines[best]:
-            order[place] = order[place + 1]
-            place += 1
-        order[place] = best
+        _sink(order, deadlines, b)
+    slot, at = 1 << 62, len(cycles) - 1
+    while at >= 0:
+        slot, limit = min(slot, deadlines[order[0]]), deadlines[order[2]]
+        if limit < slot:
+            state = (heads, releases, deadlines)
+            slot, at, failed = _issue_two(queues, (order[0], order[1]), state, limit, floor, out, slot, at)
+            if failed >= 0:
+                return int(failed)
+            _sink(order, deadlines, 1)
+            _sink(order, deadlines, 0)
+            continue
+        best, place, other = order[0], 0, 1
+        while other < n and deadlines[order[other]] >= slot:
+            b = order[other]
+            if releases[b] > releases[best] or (releases[b] == releases[best] and b > best):
+                best, place = b, other
+            other += 1
+        k = heads[best]
+        if releases[best] > slot:
+            return int(k)
+        loaded = slot + 3 if k == first[best] else max(slot + 3, targets[k - 1])
+        cycles[at] = slot
+        words[at] = DATA_BIT | numbers[best] << 24 | (targets[k] - 1 - loaded) << 16 | values[k]
+        heads[best] = k - 1
+        deadlines[best] = _FAR_PAST
+        if k > first[best]:
+            releases[best] = _release(targets, first[best], k - 1, floor)
+            deadlines[best] = targets[k - 1] - 4
+        slot, at = slot - 1, at - 1
+        _sink(order, deadlines, place)
     return -1
 
 
@@ -158,6 +208,37 @@ def count_words(cycles: NDArray[np.int64], start: int, finish: int) -> int:
         now = cycles[i] + 1
     total: int = n + _gap_words(finish - now)
     return total
+
+
+@numba.njit(cache=True, nogil=True)
+def plan(queues: Queues, floor: int, start: int, end: int, out: Words) -> tuple[int, int, int, int]:
+    """Choose all cycles, and how many words that makes.
+
+    Parameters
+    ----------
+    queues, floor
+        See ``issue``.
+    start, end
+        Number of words before the DATA words; cycle by which the segment is over, unless entries are due later.
+    out
+        Out: see ``issue``; room for as many entries as there are places in the queues.
+
+    Returns
+    -------
+        -1, or the index of an entry for which no cycle is left; entries; cycle of FINISH; words in all.
+    """
+    targets, _, numbers, first, stop = queues
+    n, finish = 0, end
+    for b in range(len(numbers)):
+        if stop[b] > first[b]:
+            n += stop[b] - first[b]
+            finish = max(finish, targets[stop[b] - 1])
+    finish += TAIL_TICKS
+    cycles, words = out
+    failed = issue(queues, floor, (cycles[:n], words[:n]))
+    if failed >= 0:
+        return failed, n, finish, 0
+    return -1, n, finish, start + count_words(cycles[:n], start, finish)
 
 
 @numba.njit(cache=True, nogil=True)
