@@ -2,6 +2,7 @@
 """A Pulseq file as a scan that the console can play."""
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import numpy as np
@@ -96,17 +97,19 @@ def compile_scan(
     clock_hz, lo_hz = scanner.console.clock_hz, calibration.larmor_hz
     timeline = make_timeline(file, clock_hz, soft_delays_s or {})
     lines = logical_lines(file, timeline)
-    moments = make_moments(lines, clock_hz)
-    shift_m = placement.device_from_logical.T @ placement.centre_device_m
-    pulses = find_pulses(file, timeline, lo_hz)
-    gates = tx_gate_spans(pulses, scanner)
-    readouts = find_readouts(file, timeline, scanner, pulses, gates, lo_hz)
-    origin = _origin(pulses, readouts, moments)
-    k_samples = sample_k(readouts, moments, origin)
-    pulses = shift_pulses(pulses, moments, shift_m, clock_hz)
-    tx = play_pulses(file, pulses, scanner, calibration)
-    gradients = make_gradients(file, scanner, calibration, placement, timeline, lines)
-    encoding = find_encoding(file, readouts, k_samples, pulses, moments, placement)
+    with ThreadPoolExecutor(1) as pool:  # compiled code does most of the gradients, beside everything that needs no codes
+        playing = pool.submit(make_gradients, file, scanner, calibration, placement, timeline, lines)
+        moments = make_moments(lines, clock_hz)
+        shift_m = placement.device_from_logical.T @ placement.centre_device_m
+        pulses = find_pulses(file, timeline, lo_hz)
+        gates = tx_gate_spans(pulses, scanner)
+        readouts = find_readouts(file, timeline, scanner, pulses, gates, lo_hz)
+        origin = _origin(pulses, readouts, moments)
+        k_samples = sample_k(readouts, moments, origin)
+        pulses = shift_pulses(pulses, moments, shift_m, clock_hz)
+        tx = play_pulses(file, pulses, scanner, calibration)
+        encoding = find_encoding(file, readouts, k_samples, pulses, moments, placement)
+        gradients = playing.result()
     needs_trajectory = encoding is None if with_trajectory is None else with_trajectory
     trajectory = find_trajectory(readouts, pulses, gradients, scanner) if needs_trajectory else None
     squares = _squares(readouts, pulses, gradients, scanner, lo_hz) if with_trajectory is not False else None

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Cutting a scan's tables into segments that are played one by one."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -113,8 +113,9 @@ def cut(
     """
     segments: list[Segment] = []
     late_s, origin, reach = 0.0, plans[0].start - lobes.lead, max(lobes.offsets)
-    parts = _parts(tables, plans, lobes)
-    windows = _windows(tables.readouts, plans)
+    zeros = np.array([plan.start for plan in plans], dtype=np.int64) - lobes.lead
+    parts = _parts(tables, plans, lobes, zeros)
+    windows = _windows(tables.readouts, plans, zeros)
     for index, plan in enumerate(plans):
         zero = plan.start - lobes.lead
         rest = plan.active_until + 2 * reach + settle + 2 - zero
@@ -134,9 +135,9 @@ def cut(
             if part.shim:
                 head = lobes.head(part.channel, missing)
                 tracks[part.name] = _shimmed_track(part, index, zero, head, end_tick - lobes.end + part.offset)
-            elif (track := _plain_track(part, index, zero)) is not None:
+            elif (track := part.plain[index]) is not None:
                 tracks[part.name] = track
-        readouts, rates = _readouts_of(tables.readouts, windows, index, zero)
+        readouts, rates = _readouts_of(windows, index)
         if rates is not None:
             tracks["rx0_rate"] = rates
         segments.append(
@@ -208,6 +209,8 @@ class _Part:
         Value at rest; how far the channel's updates lie from the common slots [ticks]; number of a gradient channel.
     is_moved
         True when the ticks within ``low`` to ``high`` are already the segment's own.
+    plain
+        Tracks of a channel that rests at zero, on the segments' ticks; None where nothing happens.
     """
 
     name: str
@@ -219,32 +222,53 @@ class _Part:
     offset: int
     channel: int = -1
     is_moved: bool = False
+    plain: list[Track | None] = field(default_factory=list)
 
 
-def _parts(tables: Tables, plans: list[Plan], lobes: ShimLobes) -> list[_Part]:
+def _parts(tables: Tables, plans: list[Plan], lobes: ShimLobes, zeros: Ints) -> list[_Part]:
     """Every channel but rx0_rate."""
     starts = np.array([plan.start for plan in plans], dtype=np.int64)
     measured = np.array([plan.measure_from for plan in plans], dtype=np.int64)
     stops = np.array([plan.stop for plan in plans], dtype=np.int64)
     found = []
     for name, track in tables.tracks.items():
-        found.append(_part(name, track, measured if name in _NOT_IN_DUMMIES else starts, stops, 0, 0))
+        part = _part(name, track, measured if name in _NOT_IN_DUMMIES else starts, stops, 0, 0)
+        found.append(_with_plain(_moved_copy(part, zeros), zeros))
     gradients = tables.gradients
     for channel, (name, track) in enumerate(zip(GRADIENT_CHANNELS, gradients.tracks, strict=True)):
         part = _part(name, track, starts, stops, gradients.shim_codes[channel], lobes.offsets[channel])
-        found.append(_move(replace(part, channel=channel), (starts - lobes.lead).tolist()))
+        part = _move(replace(part, channel=channel), zeros)
+        found.append(part if part.shim else _with_plain(part, zeros))
     return found
 
 
-def _move(part: _Part, zeros: list[int]) -> _Part:
+def _has_own_events(part: _Part) -> bool:
+    """Whether no event belongs to two segments."""
+    return all(low >= high for low, high in zip(part.low[1:], part.high[:-1], strict=True))
+
+
+def _shifts(low: Ints | list[int], zeros: Ints, n: int) -> Ints:
+    """How far each of ``n`` rows moves where those from ``low[i]`` on belong to segment i [ticks]."""
+    return np.repeat(np.concatenate([[0], zeros]), np.diff(np.concatenate([[0], low, [n]])))
+
+
+def _moved_copy(part: _Part, zeros: Ints) -> _Part:
+    """The channel with a copy of its ticks turned into those of its segments, unless segments share events."""
+    if not _has_own_events(part):
+        return part
+    ticks = part.track.ticks - _shifts(part.low, zeros, len(part.track.ticks))
+    return replace(part, track=Track(ticks, part.track.values), is_moved=True)
+
+
+def _move(part: _Part, zeros: Ints) -> _Part:
     """The channel with its ticks turned into those of its segments in place, unless segments share events.
 
     Gradients are most of a scan's events: a copy of them would cost as much as all the rest of the cutting.
     """
     ticks = part.track.ticks
-    if any(low < high for low, high in zip(part.low[1:], part.high[:-1], strict=True)) or not ticks.flags.writeable:
+    if not (_has_own_events(part) and ticks.flags.writeable):
         return part
-    for low, high, zero in zip(part.low, part.high, zeros, strict=True):
+    for low, high, zero in zip(part.low, part.high, zeros.tolist(), strict=True):
         own = ticks[low:high]
         own -= zero
     return replace(part, is_moved=True)
@@ -264,20 +288,19 @@ def _part(name: str, track: Track, starts: Ints, stops: Ints, shim: int, offset:
     return _Part(name, track, low.tolist(), high.tolist(), stop, shim, offset)
 
 
-def _plain_track(part: _Part, index: int, zero: int) -> Track | None:
-    """A channel that rests at zero, on the segment's ticks; None when nothing happens."""
-    low, high, stop = part.low[index], part.high[index], part.stop[index]
-    if low >= high:
-        return None
-    own = part.track.ticks[low:high]
-    if stop is None:
-        return Track(own if part.is_moved else own - zero, part.track.values[low:high])
-    n = high - low
-    ticks, values = np.empty(n + 1, dtype=np.int64), np.empty(n + 1, dtype=np.int32)
-    np.subtract(own, 0 if part.is_moved else zero, out=ticks[:n])
-    values[:n] = part.track.values[low:high]
-    ticks[n], values[n] = stop - zero, 0
-    return Track(ticks, values)
+def _with_plain(part: _Part, zeros: Ints) -> _Part:
+    """The channel with the tracks of all segments."""
+    ticks, values = part.track.ticks, part.track.values
+    plain: list[Track | None] = []
+    for low, high, stop, zero in zip(part.low, part.high, part.stop, zeros.tolist(), strict=True):
+        if low >= high:
+            plain.append(None)
+            continue
+        own, codes = ticks[low:high] if part.is_moved else ticks[low:high] - zero, values[low:high]
+        if stop is not None:
+            own, codes = np.append(own, stop - zero), np.append(codes, np.int32(0))
+        plain.append(Track(own, codes))
+    return replace(part, plain=plain)
 
 
 def _shimmed_track(part: _Part, index: int, zero: int, head: tuple[Ints, Ints], off: int) -> Track:
@@ -297,48 +320,65 @@ def _shimmed_track(part: _Part, index: int, zero: int, head: tuple[Ints, Ints], 
 
 @dataclass(frozen=True, slots=True)
 class _Windows:
-    """Rows of the readouts of each segment, and among ``changes`` (rows with a new decimation) those behind its first."""
+    """All readouts, each on the ticks of its segment, and what else every segment needs of them.
 
+    Attributes
+    ----------
+    readouts
+        All readouts.
+    low, high
+        Rows of each segment.
+    changes, rate_ticks
+        Rows with a new decimation, and when it is set there [ticks of the segment].
+    low_change, high_change
+        Which changes lie behind the first readout of each segment.
+    first_ticks
+        When the first decimation of each segment is set [ticks of the segment].
+    """
+
+    readouts: Readouts
     low: list[int]
     high: list[int]
     changes: Ints
+    rate_ticks: Ints
     low_change: list[int]
     high_change: list[int]
+    first_ticks: Ints
 
 
-def _windows(readouts: Readouts, plans: list[Plan]) -> _Windows:
+def _windows(readouts: Readouts, plans: list[Plan], zeros: Ints) -> _Windows:
     """All segments' windows at once."""
     edges = np.array([[plan.measure_from for plan in plans], [plan.stop for plan in plans]], dtype=np.int64)
     low, high = np.searchsorted(readouts.window_tick, edges)
+    shifts = _shifts(low, zeros, len(readouts))  # readouts are measured once, so no two segments share one
+    moved = replace(
+        readouts, window_tick=readouts.window_tick - shifts, first_sample_tick=readouts.first_sample_tick - shifts
+    )
     changes = np.flatnonzero(np.diff(readouts.decimation)) + 1
-    inner = np.searchsorted(changes, low, side="right").tolist(), np.searchsorted(changes, high).tolist()
-    return _Windows(low.tolist(), high.tolist(), changes, *inner)
+    return _Windows(
+        readouts=moved,
+        low=low.tolist(),
+        high=high.tolist(),
+        changes=changes,
+        rate_ticks=moved.window_tick[changes] - RATE_LEAD_TICKS,
+        low_change=np.searchsorted(changes, low, side="right").tolist(),
+        high_change=np.searchsorted(changes, high).tolist(),
+        first_ticks=np.full(len(plans), _RATE_TICK, dtype=np.int64),
+    )
 
 
-def _readouts_of(readouts: Readouts, windows: _Windows, index: int, zero: int) -> tuple[Readouts, Track | None]:
+def _readouts_of(windows: _Windows, index: int) -> tuple[Readouts, Track | None]:
     """Readouts of the segment on its ticks.
 
     With them the changes of decimation: the first near the segment's start, others just before their windows.
     """
     low, high = windows.low[index], windows.high[index]
-    rows = slice(low, high)
-    found = Readouts(
-        block=readouts.block[rows],
-        window_tick=readouts.window_tick[rows] - zero,
-        decimation=readouts.decimation[rows],
-        n_raw=readouts.n_raw[rows],
-        n_samples=readouts.n_samples[rows],
-        first_sample_tick=readouts.first_sample_tick[rows] - zero,
-        dwell_ticks=readouts.dwell_ticks[rows],
-        phase_rad=readouts.phase_rad[rows],
-        frequency_hz=readouts.frequency_hz[rows],
-        labels={name: values[rows] for name, values in readouts.labels.items()},
-        bend_rad=None if readouts.bend_rad is None else readouts.bend_rad[rows],
-    )
+    found = windows.readouts.slice(low, high)
     if low >= high:
         return found, None
-    changed = windows.changes[windows.low_change[index] : windows.high_change[index]]
-    if not len(changed):
-        return found, Track(np.array([_RATE_TICK], dtype=np.int64), readouts.decimation[low : low + 1])
-    ticks = np.concatenate([[_RATE_TICK], readouts.window_tick[changed] - (zero + RATE_LEAD_TICKS)])
-    return found, Track(ticks, readouts.decimation[np.concatenate([[low], changed])])
+    first, decimation = windows.first_ticks[index : index + 1], windows.readouts.decimation
+    part = slice(windows.low_change[index], windows.high_change[index])
+    if part.start >= part.stop:
+        return found, Track(first, decimation[low : low + 1])
+    rates = np.concatenate([decimation[low : low + 1], decimation[windows.changes[part]]])
+    return found, Track(np.concatenate([first, windows.rate_ticks[part]]), rates)

@@ -62,7 +62,12 @@ class ShimLobes:
         return LEAD_TICKS + (len(self.weights) + 1) * self.step if len(self.weights) else LEAD_TICKS
 
     def missing(self, before: Sequence[Segment], start_s: float, clock_hz: float) -> int:
-        """For how long the shim is off before a segment that starts then, behind others [ticks]; 0 for the first."""
+        """For how long the shim is off before a segment that starts then, behind others [ticks]; 0 for the first.
+
+        0 too where there is no shim.
+        """
+        if not len(self.weights):
+            return 0
         for segment in reversed(before):
             if segment.tracks:
                 return round((start_s - segment.start_s) * clock_hz) - (segment.end_tick - self.end) + SHIM_TICK
