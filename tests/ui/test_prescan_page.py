@@ -19,7 +19,7 @@ from isocenter.app.prescan_status import (
 )
 from isocenter.domain.calibration import CalibrationValue, Quantity
 from isocenter.ui.viewmodels.calibration_text import age_text, value_line
-from isocenter.ui.views.prescan import SkipSheet
+from isocenter.ui.views.prescan import FrequencyOnlySheet, SkipSheet
 
 PLOT = Plot(
     title="Series",
@@ -108,8 +108,8 @@ def test_running_stopped_and_left_out_are_told_apart(prescan):
             is_running=True,
         )
     )
-    assert [view.verdict.text() for view in views[:3]] == ["… running", "■ stopped", "▲ left out by A. Person"]
-    assert "Left out: dry phantom" in views[2].text.text()
+    assert [view.verdict.text() for view in views[:3]] == ["… running", "■ stopped", "▲ left out"]
+    assert "Left out by A. Person: dry phantom" in views[2].text.text()
     assert not views[2].skip.isVisible()
 
 
@@ -285,8 +285,14 @@ def test_frequency_only_is_one_key_says_so_and_is_for_this_exam(program, prescan
     model, action = prescan.model, program.actions["prescan.frequency"]
     assert action.isEnabled()
     qtbot.keyClick(program.prescan, Qt.Key.Key_L, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier)
+    qtbot.waitUntil(lambda: isinstance(program.shell.sheet, FrequencyOnlySheet))
+    sheet = program.shell.sheet
+    assert not model.status.is_frequency_only, "nobody has said who"
+    assert sheet.accept.isEnabled() == bool(sheet.person.text())
+    sheet.person.setText("A. Person")
+    sheet.accept.click()
     qtbot.waitUntil(lambda: model.status.is_frequency_only)
-    assert model.outcome == ("warning", "Start measures the frequency only in this exam, as asked.")
+    assert model.outcome == ("warning", "Start measures the frequency only in this exam, as A. Person asked.")
     assert model.short == ("warning", "▲ frequency only")
     assert not action.isEnabled()
     program.exam.register_phantom()

@@ -4,9 +4,10 @@
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, TypedDict
 
 from isocenter.acquisition.prescan.drift_model import learn_drift
@@ -38,6 +39,7 @@ from isocenter.domain.patient import Exam
 from isocenter.domain.scan import Protocol as ScanProtocol
 from isocenter.domain.scanner import Calibration
 from isocenter.storage.calibrations import CalibrationStore
+from isocenter.storage.journal import now_iso
 
 PRESCAN_FOLDER: Final = "prescan"
 _OTHER_POWER: Final = 0.02  # by so much more or less, pulses may have another length
@@ -73,27 +75,43 @@ class PrescanService:
     _knows_virtual: bool  # what was known of the console when its values were read
     _is_coil_due: bool = False
     _frequency_only_in: str = ""  # the exam in which somebody asked for that
+    _frequency_only: Mapping[str, str] = MappingProxyType({})  # who, and when
 
     # --- asked from any thread --------------------------------------------------------------------------------------
 
     @property
     def prescan(self) -> PrescanStatus:
         """As it is now."""
-        return replace(self._prescan_job.status(**self._conditions()), is_frequency_only=self._is_frequency_only)
+        return replace(
+            self._prescan_job.status(**self._conditions()),
+            is_frequency_only=self._is_frequency_only,
+            frequency_only_by=self._frequency_only_here.get("person", ""),
+        )
 
     @property
     def _is_frequency_only(self) -> bool:
         return self._exam is not None and self._frequency_only_in == self._exam.exam_id
 
+    @property
+    def _frequency_only_here(self) -> Mapping[str, str]:
+        """Who chose that in this exam, and when; empty for nobody."""
+        return self._frequency_only if self._is_frequency_only else {}
+
     def run_prescan(self) -> None:
         """Measure all steps that do not hold any more, in order."""
         self._ask_prescan(lambda: self._work_prescan((), ""))
 
-    def measure_only_frequency(self) -> None:
+    def measure_only_frequency(self, person: str) -> None:
         """Start measures the frequency only in this exam; a prescan that runs ends before its next measurement."""
         if self._exam is None:
             raise WrongState("Nobody is on the table.", "Register a patient or a phantom first.")
+        if not person.strip():
+            raise WrongState(
+                "Nobody has said who goes on with the frequency only.", "Give the name of the person who is responsible."
+            )
+        self._frequency_only = {"person": person.strip(), "at": now_iso()}
         self._frequency_only_in = self._exam.exam_id
+        self._session.control.note("frequency_only", **self._frequency_only, exam=self._exam.exam_id)
         self._emit(PrescanChanged(prescan=self.prescan))
 
     def retry_prescan(self, step: str) -> None:
@@ -130,6 +148,7 @@ class PrescanService:
             tell=self._tell_prescan,
         )
         session.used_calibrations = lambda: self._snapshot().used
+        session.frequency_only = lambda: self._frequency_only_here
         session.coil.wanted = self._coil_wanted
         session.prepare_aside = lambda *what: self._pool.prepare(*what).result()
         session.run_beside = self._prescan_job.run_beside
@@ -255,11 +274,12 @@ class PrescanService:
             if not self._is_frequency_only:
                 raise self._why_not_ready()
         if self._is_frequency_only:
+            person = self._frequency_only_here["person"]
             self._emit(
                 MessageRaised(
                     health=Health.WARNING,
-                    problem="Power, gain and shim were not all measured in this exam: where they were not, scans use what "
-                    "the hardware file says.",
+                    problem=f"Power, gain and shim were not all measured in this exam, as {person} asked: where they were "
+                    "not, scans use what the hardware file says.",
                     remedy="Contrast and brightness may be off. Press Run prescan before pictures that have to be right.",
                 )
             )

@@ -94,6 +94,8 @@ class PrescanStatus:
         What ended the last run early; empty when nothing did.
     is_frequency_only
         True when Start measures nothing but the frequency in this exam, because somebody asked for that.
+    frequency_only_by
+        Who did; empty for nobody.
     """
 
     steps: tuple[StepStatus, ...] = ()
@@ -104,6 +106,7 @@ class PrescanStatus:
     problem: str = ""
     remedy: str = ""
     is_frequency_only: bool = False
+    frequency_only_by: str = ""
 
     @property
     def current(self) -> StepStatus | None:
@@ -167,12 +170,14 @@ class PrescanControl(Protocol):
         """
         ...
 
-    def measure_only_frequency(self) -> None:
+    def measure_only_frequency(self, person: str) -> None:
         """Until the prescan is run or the exam ends, Start measures the frequency only; ends a prescan that runs, soon.
+
+        The name is recorded in the scanner's journal and with every scan that is made so.
 
         Raises
         ------
         WrongState
-            Nobody is on the table.
+            Nobody is on the table, or nobody was named.
         """
         ...

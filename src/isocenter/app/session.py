@@ -3,7 +3,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -131,6 +131,8 @@ class ScannerSession(ScannerLink):
         How a measurement in the pause of a scan is prepared, and how its step is run and what it found taken into use.
     frequency_history
         What was ever measured of this magnet's frequency.
+    frequency_only
+        Who left out the rest of the prescan, and when; empty for nobody.
     """
 
     def __init__(
@@ -146,6 +148,7 @@ class ScannerSession(ScannerLink):
         self.run_beside: RunStep = take_into_use(self.set_frequency)
         self.used_calibrations: Callable[[], tuple[UsedCalibration, ...]] = tuple  # nothing is known of them here
         self.frequency_history: History = tuple
+        self.frequency_only: Callable[[], Mapping[str, str]] = dict
 
     def forget_frequency(self) -> None:
         """The console was connected anew: whatever happened meanwhile, the frequency is measured again."""
@@ -288,6 +291,7 @@ class ScannerSession(ScannerLink):
             recon=prepared.info.recon,
             pipeline=prepared.info.pipeline,
             calibration_values=() if self._is_prescan else self.used_calibrations(),
+            frequency_only={} if self._is_prescan else self.frequency_only(),
             console=f"{identity.family} {identity.version} ({identity.kind})",
             safety=playing.safety.to_record(),
         )

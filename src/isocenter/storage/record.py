@@ -57,6 +57,8 @@ class ScanRequest:
         Steps of reconstruction that the sequence declared; empty for the usual ones.
     calibration_values
         What ``calibration`` was made of: each measured value with its age, and why others did not hold.
+    frequency_only
+        ``person`` who left out the rest of the prescan, and ``at`` when; empty for nobody.
     safety
         What the last gate said just before the scan: operating mode, who confirmed it, exposures.
     """
@@ -72,6 +74,7 @@ class ScanRequest:
     console: str = ""
     pipeline: tuple[StepOrder, ...] = ()
     calibration_values: tuple[UsedCalibration, ...] = ()
+    frequency_only: Mapping[str, str] = field(default_factory=dict)
     safety: Mapping[str, object] = field(default_factory=dict)
 
 

@@ -220,10 +220,10 @@ def control_actions(commands: Commands) -> tuple[Action, ...]:
             tooltip=translate(
                 "Actions",
                 "In this exam Start measures the frequency and nothing else: scans use the hardware file's power and shim. "
-                "Ends a prescan that runs, within seconds.",
+                "Ends a prescan that runs, within seconds. Asks for your name.",
             ),
             blocked_by=prescan.why_not_only_frequency,
-            run=prescan.only_frequency,
+            run=commands.only_frequency,
         ),
         Action(
             id="control.ready",

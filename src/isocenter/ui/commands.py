@@ -17,7 +17,7 @@ from isocenter.ui.viewmodels.prescan import PrescanViewModel
 from isocenter.ui.viewmodels.scenarios import ScenarioViewModel
 from isocenter.ui.viewmodels.service import ServiceViewModel
 from isocenter.ui.views.exposure import ExposureSheet, FirstLevelSheet
-from isocenter.ui.views.prescan import SkipSheet
+from isocenter.ui.views.prescan import FrequencyOnlySheet, SkipSheet
 from isocenter.ui.views.registration import RegistrationSheet
 from isocenter.ui.views.scenarios import ScenarioSheet
 from isocenter.ui.views.service_sheets import ConfirmPhantomSheet, HistorySheet
@@ -167,6 +167,11 @@ class Commands(QObject):
         if name:
             sheet = SkipSheet(self.shell.area, self.prescan, name)
             self.shell.open_sheet(sheet, sheet.reason)
+
+    def only_frequency(self) -> None:
+        """Ask who leaves out the prescan but for its frequency."""
+        sheet = FrequencyOnlySheet(self.shell.area, self.prescan)
+        self.shell.open_sheet(sheet, sheet.person)
 
     def confirm_phantom(self) -> None:
         """Ask what lies in the magnet, before service calibrations."""

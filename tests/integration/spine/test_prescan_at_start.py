@@ -212,14 +212,17 @@ def test_without_a_frequency_nothing_is_scanned_and_nobody_can_leave_it_out(desk
 @pytest.mark.parametrize("step", ["noise", "linear_shim"])
 def test_frequency_only_ends_the_prescan_soon_scans_and_says_what_is_missing(desk_of, step):
     desks = []
-    desk = desk_of(steps=with_step(step, before=lambda: [one.service.measure_only_frequency() for one in desks]))
+    desk = desk_of(steps=with_step(step, before=lambda: [one.service.measure_only_frequency("A. Person") for one in desks]))
     desks.append(desk)
     done = desk.run()
     assert done.state is ItemState.DONE, done.note
     assert desk.service.prescan.is_frequency_only
     assert desk.verdicts["linear_shim"] is None
     assert desk.verdicts["fine_frequency"] is Verdict.PASS
-    assert any("Power, gain and shim were not all measured" in one.problem for one in desk.messages)
+    assert any("were not all measured in this exam, as A. Person asked" in one.problem for one in desk.messages)
+    chosen = open_scan(done.folder).record.request.frequency_only
+    assert chosen["person"] == "A. Person"
+    assert chosen["at"]
     assert desk.service._session.calibration.measured_at
     if step == "linear_shim":
         stopped = next(one for one in desk.service.prescan.steps if one.name == step)
@@ -235,13 +238,21 @@ def test_frequency_only_ends_the_prescan_soon_scans_and_says_what_is_missing(des
 
 def test_frequency_only_is_for_this_exam_and_needs_one(desk_of):
     desk = desk_of()
-    desk.service.measure_only_frequency()
+    with pytest.raises(WrongState, match="Nobody has said who"):
+        desk.service.measure_only_frequency(" ")
+    assert not desk.service.prescan.is_frequency_only
+    desk.service.measure_only_frequency(" A. Person ")
     assert desk.service.prescan.is_frequency_only
+    assert desk.service.prescan.frequency_only_by == "A. Person"
+    noted = desk.service._session.control._journal.tail[-1]
+    assert "frequency" in noted
+    assert "person: A. Person" in noted
     desk.service.start_exam(phantom_patient(), PatientPosition.HFS, "HEAD")
     assert not desk.service.prescan.is_frequency_only
     desk.service.end_exam()
+    assert desk.service.prescan.frequency_only_by == ""
     with pytest.raises(WrongState, match="Nobody is on the table"):
-        desk.service.measure_only_frequency()
+        desk.service.measure_only_frequency("A. Person")
 
 
 def test_a_measurement_that_makes_no_picture_and_a_service_that_is_told_so_find_the_frequency_only(desk_of):

@@ -110,7 +110,8 @@ class PrescanViewModel(PageViewModel):
                 return "warning", translate("Prescan", "Ready to scan; read what is marked.")
             return "good", translate("Prescan", "Ready to scan.")
         if status.is_frequency_only:
-            words = translate("Prescan", "Start measures the frequency only in this exam, as asked.")
+            words = translate("Prescan", "Start measures the frequency only in this exam, as {0} asked.")
+            words = words.format(status.frequency_only_by)
         else:
             words = translate("Prescan", "Not measured yet. Start does it before the first scan, or press Run prescan.")
         return ("warning", words) if status.is_frequency_only else ("unknown", self._why_not() or words)
@@ -140,7 +141,8 @@ class PrescanViewModel(PageViewModel):
         result = step.result
         text = result.text
         if step.skipped_by:
-            text = f"{text} {translate('Prescan', 'Left out: {0}').format(step.skip_reason)}".strip()
+            said = translate("Prescan", "Left out by {0}: {1}").format(step.skipped_by, step.skip_reason)
+            text = f"{text} {said}".strip()
         is_over = step.state in (StepState.ENDED, StepState.STOPPED)
         is_failed = step.state is StepState.ENDED and result.verdict is Verdict.FAIL
         empty = translate("Prescan", "measuring …") if step.state is StepState.RUNNING else ""
@@ -186,9 +188,12 @@ class PrescanViewModel(PageViewModel):
             return translate("Prescan", "Only the frequency is measured already.")
         return translate("Prescan", "Everything is measured already.") if self.status.is_done else ""
 
-    def only_frequency(self) -> None:
-        """Nothing but the frequency in this exam; ends a prescan that runs, soon."""
-        self._try(self._exam.service.measure_only_frequency)
+    def only_frequency(self, person: str) -> bool:
+        """Nothing but the frequency in this exam; ends a prescan that runs, soon. False when that was refused."""
+        if not self._try(lambda: self._exam.service.measure_only_frequency(person)):
+            return False
+        self._control.person = person
+        return True
 
     def run(self) -> None:
         """Everything that does not hold, in order."""
@@ -225,7 +230,7 @@ class PrescanViewModel(PageViewModel):
 def _verdict(step: StepStatus) -> tuple[str, str, str]:
     """Shape, word, colour."""
     if step.skipped_by:
-        return "▲", translate("Prescan", "left out by {0}").format(step.skipped_by), "warning"
+        return "▲", translate("Prescan", "left out"), "warning"
     if step.state is StepState.RUNNING:
         return "…", translate("Prescan", "running"), "running"
     if step.state is StepState.STOPPED:

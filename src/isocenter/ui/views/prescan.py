@@ -54,6 +54,9 @@ class StepView(QFrame):
         head.addWidget(self.title, 1)
         head.addWidget(self.verdict)
         head.addWidget(self.retry)
+        policy = self.retry.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)  # nothing jumps when a step ends
+        self.retry.setSizePolicy(policy)
         column.addLayout(head)
         self.plot = PlotView()
         column.addWidget(self.plot, 1)
@@ -149,6 +152,29 @@ class SkipSheet(PersonSheet):
 
     def _answer(self, person: str) -> bool:
         return self._model.skip(self._step, self.reason.text().strip(), person)
+
+
+class FrequencyOnlySheet(PersonSheet):
+    """Who leaves out the prescan but for its frequency; recorded with each scan that is made so."""
+
+    def __init__(self, over: QWidget, model: PrescanViewModel) -> None:
+        super().__init__(translate("Prescan", "Measure the frequency only?"), over, model.person, 520)
+        self._model = model
+        self.add_text(
+            translate(
+                "Prescan",
+                "In this exam scans use the hardware file's power, gain and shim where they were not measured. Contrast and "
+                "brightness may be off, and your name is kept with each scan.",
+            )
+        )
+        self.add_person()
+        self.add_answer(translate("Prescan", "Frequency only"))
+
+    def _what_is_missing(self) -> str:
+        return self._model.why_not_only_frequency()
+
+    def _answer(self, person: str) -> bool:
+        return self._model.only_frequency(person)
 
 
 class ValueCell(QWidget):
