@@ -35,6 +35,8 @@ _FEW_RMS: Final = 0.02
 _REACHED: Final = 0.98  # of 90 degrees, the largest angle of the sweep
 _COMPRESSION_SEEN: Final = 2.6  # angle up to which the series must go to tell anything about 180 degrees [rad]
 _MODEL_ERROR: Final = 1e-3  # no coil and no amplifier is known better
+_WANDERS: Final = 0.02  # rms of complex signals, above which the phase may be what does not fit
+_SMOOTH: Final = 1.2
 _FLAT: Final = 0.35  # spread of the magnitudes over their mean, below which nothing follows the pulses
 
 
@@ -106,6 +108,19 @@ def fit_nutation(
     scale = float(np.abs(y).max())
     if np.isfinite(noise) and scale < _MIN_SNR * noise:
         return _no_signal(scale / noise)
+    found = _judged(x, y, scale, noise, is_recovered=is_recovered)
+    is_doubtful = isinstance(found, Refusal) or found.rms > _WANDERS
+    if is_doubtful and np.iscomplexobj(y) and _is_smooth(x, np.abs(y)):
+        # The receiver's phase may wander from pulse to pulse; how strong the signal is does not depend on it.
+        steady = _judged(x, np.abs(y), scale, noise, is_recovered=is_recovered)
+        if isinstance(steady, Nutation) and (isinstance(found, Refusal) or steady.a90_sd < found.a90_sd):
+            return steady
+    return found
+
+
+def _judged(
+    x: NDArray[np.float64], y: NDArray[np.inexact], scale: float, noise: float, *, is_recovered: bool
+) -> Nutation | Refusal:
     fit = fit_series(x / x.max(), y / scale, is_recovered=is_recovered)
     return _refuse(fit, x, y / scale, noise / scale) or _result(fit, float(x.max()), scale)
 
@@ -116,18 +131,22 @@ def _refuse(fit: Fit, x: NDArray[np.float64], y: NDArray[np.inexact], noise: flo
     is_weak = snr < _MIN_SNR or fit.floor > 0.8 * fit.peak
     max_rms = MAX_RMS if len(x) - len(fit.outliers) >= _FEW else _FEW_RMS
     if fit.r2 < MIN_R2 or fit.rms > max_rms or is_weak:
-        if np.std(magnitude) < _FLAT * np.mean(magnitude) and not _has_node(magnitude):
-            return _flat(float(np.ptp(magnitude) / magnitude.max()))
-        if snr < 2 * _MIN_SNR:
-            return _no_signal(snr)
-        return _poor(fit, max_rms)
-    if fit.largest_rad < _REACHED * np.pi / 2 or fit.a90_sd > MAX_SD * fit.a90:
+        return _unlike(fit, x, magnitude, snr, max_rms)
+    if fit.largest_rad < _REACHED * np.pi / 2 or fit.a90_sd > MAX_SD * fit.a90 or fit.is_extreme:
         return _range(fit)
     off = abs(fit.ratio / 2 - 1)
     is_seen = fit.largest_rad >= _COMPRESSION_SEEN
     if is_seen and off > MAX_RATIO_ERROR and off > 1.25 * fit.ratio_sd:
         return _compressing(fit.ratio)
     return None
+
+
+def _unlike(fit: Fit, x: NDArray[np.float64], magnitude: NDArray[np.float64], snr: float, max_rms: float) -> Refusal:
+    if np.std(magnitude) < _FLAT * np.mean(magnitude) and not _has_node(magnitude):
+        if fit.r2 >= MIN_R2 and fit.rms <= max_rms and _is_smooth(x, magnitude):
+            return _range(fit)  # it does follow the pulses
+        return _flat(float(np.ptp(magnitude) / magnitude.max()))
+    return _no_signal(snr) if snr < 2 * _MIN_SNR else _poor(fit, max_rms)
 
 
 def _result(fit: Fit, x_scale: float, y_scale: float) -> Nutation:
@@ -147,6 +166,12 @@ def _result(fit: Fit, x_scale: float, y_scale: float) -> Nutation:
         curve_x=curve_x * x_scale,
         curve_y=fit.curve(curve_x) * y_scale,
     )
+
+
+def _is_smooth(x: NDArray[np.float64], magnitude: NDArray[np.float64]) -> bool:
+    """True when neighbours are more alike than those of noise, which differ by twice their variance."""
+    steps = np.diff(magnitude[np.argsort(x)])
+    return bool(np.mean(steps**2) < _SMOOTH * np.var(magnitude))
 
 
 def _has_node(magnitude: NDArray[np.float64]) -> bool:
@@ -190,6 +215,13 @@ def _poor(fit: Fit, max_rms: float) -> Refusal:
 
 
 def _range(fit: Fit) -> Refusal:
+    if fit.floor > 0.8 * fit.peak:
+        return Refusal(
+            doubt=Doubt.RANGE,
+            problem=f"The series covers too few degrees: 90° can be told to {100 * fit.a90_sd / fit.a90:.0f} % only, needed "
+            f"{100 * MAX_SD:.0f} %.",
+            remedy="Repeat with pulses from a tenth of the strongest upwards, up to twice what makes 90° or more.",
+        )
     if fit.largest_rad < 2.0:
         return Refusal(
             doubt=Doubt.RANGE,

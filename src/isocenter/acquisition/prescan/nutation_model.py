@@ -17,7 +17,12 @@ _OUTLIER: Final = 6.0  # residual over the spread of the others
 _RIDGE: Final = 1e-12
 _SMALL: Final = 0.05  # of the largest magnitude: below, the noise of a square does not get smaller any more
 _MANY: Final = 9  # points from which a magnitude's constant may have any phase
-_PLAUSIBLE: Final = 4.0  # a model whose criterion is worse by less may be the true one
+_CAUTION: Final = 0.5  # of what the criterion says, since none of the models is quite true
+_PRICE: Final = 6.0  # by so much is a model less likely beforehand for each parameter, in the unit of the criterion
+_USUAL_SPREAD: Final = 0.15  # of B1 over an object
+_USUAL_COMPRESSION: Final = 0.05  # of an amplifier at its end
+_UNEVEN: Final = 0.05  # of the spread of B1, what the mean of B1 is off by when its distribution leans to one side
+_EXTREME: Final = 0.9  # of the way to a bound: a parameter out there says that the model does not hold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +41,8 @@ class Fit:
         Angle of the largest amplitude.
     b1_spread, saturation
         Of the model.
+    is_extreme
+        The model needs values that no coil and no amplifier has.
     outliers
         Places that were left out.
     curve
@@ -54,6 +61,7 @@ class Fit:
     largest_rad: float
     b1_spread: float
     saturation: float
+    is_extreme: bool
     outliers: tuple[int, ...]
     curve: Callable[[Floats], Floats]
 
@@ -182,14 +190,14 @@ def fit_series(x: Floats, y: Series, *, is_recovered: bool) -> Fit:
     a90 = _coarse(problem)
     weight = np.ones(len(x))
     shapes = _candidates(len(x), is_recovered=is_recovered)
-    found, doubt = _choose(problem, weight, a90, shapes)
+    found, tried = _choose(problem, weight, a90, shapes)
     for _ in range(max(1, len(x) // 10)):
         dropped = _worst(problem, weight, found)
         if dropped is None:
             break
         weight[dropped] = 0.0
-        found, doubt = _choose(problem, weight, a90, shapes)
-    return _describe(problem, weight, found, doubt, is_recovered=is_recovered)
+        found, tried = _choose(problem, weight, a90, shapes)
+    return _describe(problem, weight, found, tried, is_recovered=is_recovered)
 
 
 def _candidates(n: int, *, is_recovered: bool) -> list[_Shape]:
@@ -231,6 +239,25 @@ class _Found:
     parameters: Floats  # log a90, extras
     cost: float  # sum of squares
     criterion: float
+    covariance: Floats  # of the parameters
+
+    @property
+    def is_extreme(self) -> bool:
+        """True when a parameter is where no coil, amplifier or sequence is."""
+        low, high = (np.array(bound) for bound in self.shape.bounds())
+        extra = self.parameters[1:]
+        return bool(np.any((extra > _EXTREME * high) | (extra < _EXTREME * low - 1e-9)))
+
+    @property
+    def strangeness(self) -> float:
+        """How unusual its parameters are, as minus twice the logarithm of how likely they are beforehand."""
+        spread, compression, _ = self.shape.unpack(self.parameters[1:])
+        return (spread / _USUAL_SPREAD) ** 2 + (compression / _USUAL_COMPRESSION) ** 2
+
+    @property
+    def is_idle(self) -> bool:
+        """True when a parameter came out as nothing: a simpler model says the same."""
+        return bool(np.any(np.abs(self.parameters[1:]) < 1e-4))
 
 
 def _solve(problem: _Problem, weight: Floats, start: float, shape: _Shape) -> _Found:
@@ -256,11 +283,13 @@ def _solve(problem: _Problem, weight: Floats, start: float, shape: _Shape) -> _F
     n = float(np.count_nonzero(weight)) * problem.parts
     floor = 1e-6 * float(np.sum(np.abs(problem.y) ** 2))  # what numbers are worth; no model is better than that
     criterion = n * float(np.log(max(cost, floor) / n)) + (1 + shape.n) * float(np.log(n))
-    return _Found(shape, best.x, cost, criterion)
+    free = max(n - problem.parts * problem.n_nuisance - 1 - shape.n, 1.0)
+    covariance = np.asarray(cost / free * np.linalg.pinv(best.jac.T @ best.jac), dtype=np.float64)
+    return _Found(shape, best.x, cost, criterion, covariance)
 
 
-def _choose(problem: _Problem, weight: Floats, start: float, shapes: list[_Shape]) -> tuple[_Found, float]:
-    """The best model, and by how much ``a90`` differs between those that may be true, relative."""
+def _choose(problem: _Problem, weight: Floats, start: float, shapes: list[_Shape]) -> tuple[_Found, list[_Found]]:
+    """The best model, and all that were tried."""
     best = _solve(problem, weight, start, shapes[0])
     tried = [best]
     for shape in shapes[1:]:
@@ -269,8 +298,21 @@ def _choose(problem: _Problem, weight: Floats, start: float, shapes: list[_Shape
         price = _BETTER * max(shape.n - best.shape.n, 0) + 1e-3
         if other.criterion < best.criterion - price:
             best = other
-    near = [one.parameters[0] for one in tried if one.criterion < best.criterion + _PLAUSIBLE]
-    return best, float(np.abs(np.array(near) - best.parameters[0]).max()) if best.shape.n else 0.0
+    return best, tried
+
+
+def _average(best: _Found, tried: list[_Found]) -> tuple[float, float]:
+    """``log a90`` over the models, each as likely as the data make it, and its standard deviation.
+
+    A series of a few points cannot tell a little unevenness from a little compression, and each moves ``a90`` its own way.
+    """
+    held = [best, *(one for one in tried if one is not best and not one.is_extreme and not one.is_idle)]
+    cost = np.array([_CAUTION * one.criterion + _PRICE * one.shape.n + one.strangeness for one in held])
+    share = np.exp(-0.5 * (cost - cost.min()))
+    share /= share.sum()
+    each = np.array([one.parameters[0] for one in held])
+    mean = float(share @ each)
+    return mean, float(np.sqrt(share @ (np.array([one.covariance[0, 0] for one in held]) + (each - mean) ** 2)))
 
 
 def _worst(problem: _Problem, weight: Floats, found: _Found) -> int | None:
@@ -284,8 +326,9 @@ def _worst(problem: _Problem, weight: Floats, found: _Found) -> int | None:
     return place if left[place] > limit else None
 
 
-def _describe(problem: _Problem, weight: Floats, found: _Found, doubt: float, *, is_recovered: bool) -> Fit:
+def _describe(problem: _Problem, weight: Floats, found: _Found, tried: list[_Found], *, is_recovered: bool) -> Fit:
     shape, parameters = found.shape, found.parameters
+    log_a90, log_sd = _average(found, tried)
     a90 = float(np.exp(parameters[0]))
     wave = _response(shape, problem.x, a90, parameters[1:])
     n = float(weight.sum()) * problem.parts
@@ -304,8 +347,8 @@ def _describe(problem: _Problem, weight: Floats, found: _Found, doubt: float, *,
         return problem.magnitude(_response(shape, at, a90, parameters[1:]), wave, weight)
 
     return Fit(
-        a90=a90,
-        a90_sd=a90 * float(np.sqrt(variance * _covariance(problem, weight, found)[0, 0] + doubt**2)),
+        a90=float(np.exp(log_a90)),
+        a90_sd=float(np.exp(log_a90) * np.hypot(log_sd * _memory(problem, wave, weight), _UNEVEN * spread)),
         ratio=ratio,
         ratio_sd=ratio_sd,
         peak=top,
@@ -316,24 +359,19 @@ def _describe(problem: _Problem, weight: Floats, found: _Found, doubt: float, *,
         largest_rad=float(flip_rad(np.array([problem.x.max()]), a90, compression)[0]),
         b1_spread=spread,
         saturation=e,
+        is_extreme=found.is_extreme,
         outliers=tuple(np.flatnonzero(weight == 0).tolist()),
         curve=curve,
     )
 
 
-def _covariance(problem: _Problem, weight: Floats, found: _Found) -> Floats:
-    """Of the parameters, for residuals of variance 1."""
-    columns = []
-    for index in range(len(found.parameters)):
-        step = np.zeros(len(found.parameters))
-        step[index] = 1e-5
-        ends = [
-            problem.residual(_response(found.shape, problem.x, float(np.exp(p[0])), p[1:]), weight)
-            for p in (found.parameters + step, found.parameters - step)
-        ]
-        columns.append((ends[0] - ends[1]) / 2e-5)
-    jacobian = np.stack(columns, axis=1)
-    return np.asarray(np.linalg.pinv(jacobian.T @ jacobian), dtype=np.float64)
+def _memory(problem: _Problem, wave: Floats, weight: Floats) -> float:
+    """By how much a spread grows because neighbours are off alike, as they are when a model does not quite hold."""
+    order = np.argsort(problem.x)
+    left = problem.left(wave, weight)[order][weight[order] > 0]
+    alike = float(np.sum(left[1:] * left[:-1].conj()).real / max(float(np.sum(np.abs(left) ** 2)), 1e-300))
+    alike = min(max(alike, 0.0), 0.8)
+    return float(np.sqrt((1 + alike) / (1 - alike)))
 
 
 def _ratio(problem: _Problem, weight: Floats, found: _Found, *, is_recovered: bool) -> tuple[float, float]:
@@ -343,9 +381,8 @@ def _ratio(problem: _Problem, weight: Floats, found: _Found, *, is_recovered: bo
     shape = _Shape(has_spread=found.shape.has_spread, has_compression=True)
     bent = found if found.shape.has_compression else _solve(problem, weight, float(np.exp(found.parameters[0])), shape)
     compression = bent.parameters[-1]
-    variance = bent.cost / max(float(weight.sum()) * problem.parts - problem.n_nuisance - 1 - shape.n, 1.0)
     slope = (a180_over_a90(0.01) - a180_over_a90(-0.01)) / 0.02
-    sd = slope * float(np.sqrt(variance * _covariance(problem, weight, bent)[-1, -1]))
+    sd = slope * float(np.sqrt(bent.covariance[-1, -1]))
     ratio = a180_over_a90(compression)
     if not found.shape.has_compression and abs(ratio - 2) < 3 * sd:
         return 2.0, sd

@@ -147,3 +147,49 @@ def test_a_sweep_that_stays_below_ninety_degrees_says_how_far_it_came(seen):
 
 def test_too_few_points():
     assert refused(X[:4], series(X[:4], 0.4)).doubt is Doubt.RANGE
+
+
+def true_or_refused(x, y, a90, **options):
+    got = fit_nutation(x, y, **options)
+    if isinstance(got, Nutation):
+        assert abs(got.a90 - a90) < 3 * got.a90_sd + 0.005 * a90, got
+    return got
+
+
+@pytest.mark.parametrize("turns_rad", [1.0, 3.0, 10.0])
+def test_a_receiver_whose_phase_drifts_through_the_series_does_no_harm(turns_rad):
+    y = series(X, 0.3) * np.exp(1j * turns_rad * X)
+    assert fitted(X, y).a90 == pytest.approx(0.3, rel=0.005)
+
+
+@pytest.mark.parametrize("spread_rad", [0.3, 20.0])
+def test_a_console_that_starts_each_shot_at_another_phase_does_no_harm(spread_rad):
+    y = series(X, 0.3) * np.exp(1j * spread_rad * np.random.default_rng(2).normal(size=len(X)))
+    assert fitted(X, y).a90 == pytest.approx(0.3, rel=0.005)
+
+
+def test_a_series_that_a_little_unevenness_would_explain_as_well_says_so():
+    for seed in range(3):
+        got = true_or_refused(X, series(X, 0.41, spread=0.1, seed=seed, sigma=0.01), 0.41)
+        assert not isinstance(got, Nutation) or got.a90_sd > 0.002 * 0.41
+
+
+@pytest.mark.parametrize("compression", [0.1, 0.15])
+def test_an_amplifier_that_gives_way_is_never_taken_for_an_uneven_coil(seen, compression):
+    for seed in range(2):
+        true_or_refused(X, seen(series(X, 0.41, compression=compression, seed=seed, sigma=0.01)), 0.41)
+
+
+def test_a_pulse_that_begins_late_is_no_coil_with_half_its_field_missing():
+    """Shaped as a recorded series of pulse lengths: a fifth of the way to 90° passes before the pulse has begun."""
+    x = np.linspace(1.0, 15.0, 60)
+    theta = np.pi / 2 * np.maximum(x - 1.7, 0.2) / (9.2 - 1.7)
+    y = np.abs(np.sin(theta) + noise(60, 0.004))
+    true_or_refused(x, y, 9.2)
+
+
+def test_a_series_around_ninety_degrees_only_is_too_narrow_and_not_flat():
+    x = np.linspace(6.0, 11.0, 10)
+    problem = refused(x, np.abs(series(x, 7.5, sigma=0.002)))
+    assert problem.doubt in {Doubt.RANGE, Doubt.POOR_FIT, Doubt.SATURATED}
+    assert "can be told to" in problem.problem or "° only" in problem.problem
