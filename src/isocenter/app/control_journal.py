@@ -9,6 +9,7 @@ import os
 import queue
 import threading
 from collections import deque
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +19,7 @@ MAX_BYTES: Final = 5_000_000
 """Then the file is set aside, in place of the one that was set aside before."""
 _TAIL: Final = 200
 _CLOSE_S: Final = 5.0
+_STATES: Final = {"off": "OFF", "ready": "READY", "armed": "ARMED", "scanning": "SCANNING", "safe": "STOPPED"}
 
 
 class ControlJournal:
@@ -54,8 +56,7 @@ class ControlJournal:
         """Add an entry; returns at once."""
         now = datetime.now().astimezone()
         plain = {name: value if isinstance(value, int | float | bool) else str(value) for name, value in details.items()}
-        said = ", ".join(f"{name}: {value}" for name, value in plain.items() if value != "")
-        self._tail.append(f"{now:%H:%M:%S} {event} {said}".rstrip())
+        self._tail.append(f"{now:%H:%M:%S} {_in_words(event, plain)}")
         if self._folder is None or self._is_closed:
             return
         entry: dict[str, Any] = {"at": now.isoformat(timespec="milliseconds"), "kind": event, **plain}
@@ -102,3 +103,22 @@ class ControlJournal:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def _in_words(event: str, details: Mapping[str, object]) -> str:
+    """One entry for a person at the scanner; the file keeps every name and value."""
+    rest = {name: value for name, value in details.items() if value != ""}
+    if event == "state":
+        before, after = (_STATES.get(str(rest.pop(name, "")), "?") for name in ("before", "after"))
+        head = f"{before} → {after}: {str(rest.pop('event', '')).replace('_', ' ')}"
+    elif event == "output":
+        sure = "" if rest.pop("verified", False) else "NOT CONFIRMED, "
+        head = f"{rest.pop('name', '')}: {sure}{rest.pop('text', '')}"
+    else:
+        head = event.replace("_", " ")
+    said = ", ".join(f"{name.replace('_', ' ')}: {_word(value)}" for name, value in rest.items())
+    return f"{head}{', ' if event in ('state', 'output') and said else ' ' if said else ''}{said}"
+
+
+def _word(value: object) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value).replace("_", " ")

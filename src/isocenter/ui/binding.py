@@ -41,6 +41,7 @@ class ShellBinding(QObject):
         health, word, meaning = self._control.state
         self._shell.bar.set_state(health, word, meaning)
         self._shell.messages.set_room(1 if self._control.is_stopped else 3)  # the banner of a stop needs room too
+        self._on_status()
 
     @Slot()
     def _on_scanner(self) -> None:
@@ -75,7 +76,9 @@ class ShellBinding(QObject):
             bar.set_activity(translate("ScanBar", "Stopping …"), translate("ScanBar", "Outputs go to zero."), None)
             return
         if not status.is_running:
-            bar.set_activity(status.activity, self._idle_text(), None)
+            idle = translate("ScanBar", "Idle")
+            is_over = self._control.is_stopped or status.is_restarting  # made ready, it is not stopped any more
+            bar.set_activity(status.activity if is_over else idle, self._idle_text(), None)
             return
         item = exam.running
         progress = item.progress if item else None

@@ -4,8 +4,10 @@
 It imports widgets only, so that it is on the screen before anything else of the program is loaded.
 """
 
+from typing import Final
+
 from PySide6.QtCore import QObject, QSize, Qt, Signal
-from PySide6.QtGui import QCloseEvent
+from PySide6.QtGui import QCloseEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QButtonGroup,
     QHBoxLayout,
@@ -22,6 +24,10 @@ from isocenter.ui.widgets.bars import Banner, ScanBar, panel
 from isocenter.ui.widgets.labels import styled
 from isocenter.ui.widgets.messages import MessageBar
 from isocenter.ui.widgets.sheet import Sheet
+
+_SIDEBAR_PX: Final = 136
+_NARROW_SIDEBAR_PX: Final = 100
+_ROOMY_PX: Final = 1180
 
 
 class Shell(QMainWindow):
@@ -73,8 +79,8 @@ class Shell(QMainWindow):
         self.centralWidget().installEventFilter(watcher)  # type: ignore[union-attr]
 
     def _make_sidebar(self) -> QWidget:
-        sidebar = panel()
-        sidebar.setFixedWidth(136)
+        sidebar = self._sidebar = panel()
+        sidebar.setFixedWidth(_SIDEBAR_PX)
         column = QVBoxLayout(sidebar)
         column.setContentsMargins(8, 12, 8, 10)
         column.setSpacing(4)
@@ -89,6 +95,11 @@ class Shell(QMainWindow):
         self._group = QButtonGroup(self)
         self._group.setExclusive(True)
         return sidebar
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802  Qt's name
+        """A narrow screen has room for everything, too: Stop must never lie outside of it."""
+        super().resizeEvent(event)
+        self._sidebar.setFixedWidth(_SIDEBAR_PX if self.width() >= _ROOMY_PX else _NARROW_SIDEBAR_PX)
 
     # --- places -----------------------------------------------------------------------------------------------------
 

@@ -42,6 +42,22 @@ def test_the_journal_has_every_entry_in_order_from_all_threads(tmp_path: Path) -
     assert len(journal.tail) == 200
 
 
+def test_the_journal_speaks_in_words() -> None:
+    journal = ControlJournal()
+    journal.note("state", {"before": "safe", "event": "reset", "after": "off", "person": "A. Technologist"})
+    journal.note("output", {"name": "Console", "verified": True, "text": "every output is at zero"})
+    journal.note("output", {"name": "gradient amplifier", "verified": False, "text": "no answer"})
+    journal.note("fault", {"name": "door_open", "role": "", "action": "trip"})
+    journal.note("first_level_confirmed", {})
+    assert [line.partition(" ")[2] for line in journal.tail] == [
+        "STOPPED → OFF: reset, person: A. Technologist",
+        "Console: every output is at zero",
+        "gradient amplifier: NOT CONFIRMED, no answer",
+        "fault name: door open, action: trip",
+        "first level confirmed",
+    ]
+
+
 def test_the_journal_is_set_aside_when_it_is_large(tmp_path: Path) -> None:
     for part in range(3):
         journal = ControlJournal(tmp_path, max_bytes=300)
@@ -59,7 +75,7 @@ def test_a_journal_that_cannot_be_written_keeps_nobody_waiting_and_says_so(tmp_p
     journal.note("state", {"after": "safe"})
     journal.close()
     assert "cannot be written" in journal.problem
-    assert "safe" in journal.tail[-1]
+    assert "STOPPED" in journal.tail[-1]
 
 
 def test_a_stop_without_devices_claims_nothing_of_a_real_amplifier() -> None:

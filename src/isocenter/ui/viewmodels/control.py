@@ -278,7 +278,8 @@ def _device_line(device: DeviceStatus, now_s: float) -> DeviceLine:
         LinkState.LOST: ("bad", translate("Control", "not connected")),
     }[device.link]
     age_s = now_s - device.answered_s
-    if device.link is LinkState.CONNECTED and not age_s < _STALE_S:
+    is_silent = device.link is LinkState.CONNECTED and not age_s < _STALE_S
+    if is_silent:
         link_health, link_text = "warning", translate("Control", "silent")
     condition = device.condition if link_health == "good" else Condition.UNKNOWN
     health, word = {
@@ -290,7 +291,7 @@ def _device_line(device: DeviceStatus, now_s: float) -> DeviceLine:
     reading = device.reading if link_health == "good" else None
     answered = translate("Control", "never")
     if math.isfinite(device.answered_s):
-        answered = age_text(age_s)
+        answered = translate("Control", "{0} s ago").format(round(age_s)) if is_silent and age_s < 100 else age_text(age_s)
     return DeviceLine(
         name=f"{device.name[:1].upper()}{device.name[1:]}",
         link_health=link_health,
@@ -314,10 +315,14 @@ def _words(word: str, text: str) -> str:
     return f"{word}: {text}"
 
 
+_FLAGS: Final = ("emergency_stop", "door_open")
 _UNITS: Final = {"c": "°C", "w": "W", "v": "V", "a": "A", "db": "dB", "s": "s", "hz": "Hz"}
 
 
 def _measured(name: str, value: float) -> str:
+    if name in _FLAGS and value in (0.0, 1.0):
+        answer = translate("Control", "yes") if value else translate("Control", "no")
+        return f"{name.replace('_', ' ')}: {answer}"
     words, _, unit = name.rpartition("_")
     shown = _UNITS.get(unit)
     if shown is None or not words:

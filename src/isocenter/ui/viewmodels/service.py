@@ -189,8 +189,8 @@ class ServiceViewModel(PageViewModel):
             return "warning", translate("Service", "{0}: say whether the new value is taken into use.").format(pending.title)
         if status.problem:
             return "bad", f"{status.problem} {translate('Service', 'What to do: {0}').format(status.remedy)}"
-        if status.confirmation is None and not self.why_not_confirm():
-            return "unknown", translate(
+        if status.confirmation is None:
+            return "unknown", self._control.status.why_no_start or self.why_not_confirm() or translate(
                 "Service", "Lay the phantom into the coil and see that nobody is in the magnet; then press Phantom …"
             )
         if why_not := self._why_not():

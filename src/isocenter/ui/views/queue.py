@@ -4,6 +4,7 @@
 import math
 
 from PySide6.QtCore import QItemSelectionModel, QModelIndex, Qt, Slot
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QFrame,
@@ -22,6 +23,15 @@ from isocenter.ui.text import duration_text, translate
 from isocenter.ui.viewmodels.exam import ExamViewModel
 from isocenter.ui.widgets.card import CardDelegate
 from isocenter.ui.widgets.labels import styled
+
+
+class _CardList(QListView):
+    """Cards; the selected one stays in sight when the room changes, as under the banner of a stop."""
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802  Qt's name
+        super().resizeEvent(event)
+        if self.currentIndex().isValid():
+            self.scrollTo(self.currentIndex())
 
 
 class QueuePanel(QFrame):
@@ -67,7 +77,7 @@ class QueuePanel(QFrame):
         self._sync()
 
     def _make_list(self) -> QListView:
-        view = QListView()
+        view = _CardList()
         view.setModel(self._exam.queue)
         view.setItemDelegate(CardDelegate(view))
         view.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)

@@ -100,8 +100,8 @@ class ReadySheet(PersonSheet):
         self.add_text(
             translate(
                 "Control",
-                "With your name you say that the patient is well and that the cause is gone. Latches of the devices are "
-                "then cleared and every device is asked again. No amplifier is switched on by this.",
+                "With your name you say that the patient is well and that the cause is gone. Devices that hold their "
+                "outputs off are then released, and every device is asked again. No amplifier is switched on by this.",
             )
         )
         self.add_person()

@@ -7,12 +7,12 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from isocenter.ui.text import translate
-from isocenter.ui.widgets.labels import ElidedLabel, set_health, state_text, styled
+from isocenter.ui.widgets.labels import ElidedLabel, elided, set_health, state_text, styled
 
 _LIGHT_WIDTH_PX: Final = 210
 _LIGHT_TEXT_PX: Final = 170
-_LIGHT_LEAST_PX: Final = 84
-_ACTIVITY_PX: Final = 210
+_LIGHT_LEAST_PX: Final = 60
+_ACTIVITY_PX: Final = 150
 _BAR_PX: Final = 64
 _SCENARIO_WIDTH_PX: Final = 200
 
@@ -74,9 +74,7 @@ class LightLabel(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(1)
-        self._name = styled(QLabel(), "small")
-        self._text = ElidedLabel()
-        self._text.setObjectName("muted")
+        self._name, self._text = elided("small"), elided("muted")
         column.addWidget(self._name)
         column.addWidget(self._text)
         self.setMaximumWidth(_LIGHT_WIDTH_PX)
@@ -120,10 +118,10 @@ class ScanBar(QFrame):
         self.state.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.state.setVisible(False)
         row.addWidget(self.state)
-        row.addLayout(texts, 3)
+        row.addLayout(texts, 4)
         self._lights_row = QHBoxLayout()
-        self._lights_row.setSpacing(14)
-        row.addLayout(self._lights_row, 5)
+        self._lights_row.setSpacing(10)
+        row.addLayout(self._lights_row, 7)
         self._lights: list[LightLabel] = []
         self.stop = QPushButton(translate("ScanBar", "■  STOP  (Esc)"))
         self.stop.setObjectName("stop")

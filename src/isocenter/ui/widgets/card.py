@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from isocenter.ui import theme
 from isocenter.ui.viewmodels.queue_model import ROW_ROLE, QueueRow
+from isocenter.ui.widgets.labels import cut_text
 
 _HEIGHT_PX: Final = 74
 _TONES: Final = {
@@ -44,7 +45,11 @@ class CardDelegate(QStyledItemDelegate):
         painter.drawRoundedRect(card, 7, 7)
         inner = card.adjusted(11, 4, -11, -4)
         line = QRect(inner.left(), inner.top(), inner.width(), 20)
-        self._text(painter, line, f"{row.number}  {row.name}", theme.TEXT, is_bold=True)
+        number = f"{row.number}  "
+        self._text(painter, line, number, theme.TEXT, is_bold=True)
+        width = painter.fontMetrics().horizontalAdvance(number)
+        name = painter.fontMetrics().elidedText(row.name, Qt.TextElideMode.ElideMiddle, line.width() - width)
+        self._text(painter, line.adjusted(width, 0, 0, 0), name, theme.TEXT, is_bold=True)  # long names differ at the end
         second = line.translated(0, 20)
         self._text(painter, second, row.state, _TONES[row.tone])
         if row.progress is None:
@@ -60,7 +65,7 @@ class CardDelegate(QStyledItemDelegate):
         font.setWeight(QFont.Weight.DemiBold if is_bold else QFont.Weight.Normal)
         painter.setFont(font)
         painter.setPen(QColor(colour))
-        cut = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, box.width())
+        cut = cut_text(text, painter.fontMetrics(), box.width())
         painter.drawText(box, int(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft), cut)
 
     @staticmethod

@@ -32,7 +32,7 @@ class ImagePane(QWidget):
         self._image: QImage | None = None
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.setMinimumSize(200, 160)
+        self.setMinimumSize(120, 120)
         self.setAccessibleName(model.hint)
         self.setToolTip(
             translate("Viewer", "Wheel: slices · Ctrl+wheel: zoom · right drag: window · drag: move · double click: enlarge")

@@ -2,10 +2,25 @@
 """Labels: text that is cut with an ellipsis and told whole in its tooltip, and text with a state."""
 
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtGui import QPainter, QPaintEvent
+from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent
 from PySide6.QtWidgets import QLabel, QSizePolicy, QStyle, QWidget
 
 GLYPHS = {"good": "●", "warning": "▲", "bad": "✕", "unknown": "?"}  # a shape for each state, beside colour and word
+
+
+def cut_text(text: str, metrics: QFontMetrics, width_px: int) -> str:
+    """Text cut to a width with an ellipsis, but never inside a number or its unit: ``z +0.39`` is not ``z +0…``."""
+    cut = metrics.elidedText(text, Qt.TextElideMode.ElideRight, width_px)
+    if cut == text or not cut.endswith("…"):
+        return cut
+    kept = cut[:-1]
+    if not text.startswith(kept) or text[len(kept) : len(kept) + 1].isspace():
+        return cut
+    head, space, _ = kept.rpartition(" ")
+    word = text[len(head) + len(space) :].partition(" ")[0]
+    before = head.rpartition(" ")[2]
+    is_figure = any(letter.isdigit() for letter in word) or (before != "" and before[-1].isdigit())
+    return f"{head} …" if space and is_figure else cut
 
 
 class ElidedLabel(QLabel):
@@ -28,7 +43,7 @@ class ElidedLabel(QLabel):
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802, ARG002  Qt's name
         """Text cut to the width."""
         painter = QPainter(self)
-        text = self.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideRight, self.width())
+        text = cut_text(self.text(), self.fontMetrics(), self.width())
         flags = int(QStyle.visualAlignment(self.layoutDirection(), self.alignment()))
         self.style().drawItemText(painter, self.rect(), flags, self.palette(), self.isEnabled(), text, self.foregroundRole())
 

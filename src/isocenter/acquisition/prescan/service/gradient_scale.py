@@ -47,7 +47,7 @@ class GradientScaleStep(ServiceStep):
         parameters = {"fov_m": field_of_view_m(self._phantom), "averages": self._averages}
         raw, path = measure(bench, "projections", parameters)
         edges = find_edges(raw)
-        plots = (_plot(raw, edges),)
+        plots = _plots(raw, edges)
         tell(self._result("Checking", plots=plots))
         scales, shift_m = by_channel(raw, edges, scanner, self._phantom.diameter_m / 2)
         is_directed = self._check_directions(scanner, shift_m)
@@ -178,13 +178,16 @@ def _percent(scales: NDArray[np.float64]) -> str:
     return ", ".join(f"{name} {signed(100 * (scale - 1), 1)} %" for name, scale in zip("xyz", scales, strict=True))
 
 
-def _plot(raw: RawScan, edges: list[tuple[BallEdges, BallEdges]]) -> Plot:
+def _plots(raw: RawScan, edges: list[tuple[BallEdges, BallEdges]]) -> tuple[Plot, ...]:
+    """One for each logical axis: what was seen forth and back, and the ball that was fitted."""
     nominal = number(raw, "Gradient")
-    curves = []
-    for axis, pair in enumerate(edges):
-        for way, (sign, edge) in enumerate(zip((1, -1), pair, strict=True)):
+    plots = []
+    for axis, pair in zip("xyz", edges, strict=True):
+        curves = []
+        for label, sign, edge in zip(("forth", "back"), (1, -1), pair, strict=True):
             place_mm, top = sign * 1e3 * edge.frequency_hz / nominal, edge.magnitude.max()
-            label = f"{'xyz'[axis]} {'forth' if way == 0 else 'back'}"
             curves.append(Curve(label=label, x=place_mm, y=edge.magnitude / top, is_points=True))
             curves.append(Curve(label=f"{label}, fit", x=place_mm, y=edge.fitted / top))
-    return Plot(title="Projections", x_label="Nominal place [mm]", y_label="Signal", curves=tuple(curves))
+        label = f"Nominal place along {axis} [mm]"
+        plots.append(Plot(title=f"Projection along {axis}", x_label=label, y_label="Signal", curves=tuple(curves)))
+    return tuple(plots)
