@@ -49,11 +49,14 @@ class ScannerControl:
     ----------
     supervisor
         Watches and stops; the guard of the scan runner.
+    folder
+        Where this scanner's things are kept, None for nowhere.
     """
 
     def __init__(self, scanner: Scanner, *, is_virtual: bool) -> None:
         self._scanner, self._is_virtual = scanner, is_virtual
         self._journal = ControlJournal()
+        self.folder: Path | None = None
         self._on_change: OnChange = lambda _: None
         self._lines: tuple[DeviceThread, ...] = ()
         self._told: dict[DeviceRole, tuple[tuple[object, ...], float]] = {}
@@ -117,7 +120,7 @@ class ScannerControl:
             if self._is_begun or self._is_closed:
                 return
             if folder is not None:
-                self._journal = ControlJournal(folder)
+                self._journal, self.folder = ControlJournal(folder), folder
             lines: dict[str, list[tuple[Peripheral, str, str]]] = {}
             for link, device in zip(self._scanner.devices, make_peripherals(self._scanner.devices), strict=True):
                 name, address = name_of(link.role), address_of(link)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from isocenter.app.finding import Finding
 from isocenter.app.lights import disk_light
-from isocenter.app.loop_back_report import confirmation
 from isocenter.app.paths import at_address
 from isocenter.app.service import Health
+from isocenter.app.transmit_phase import confirmation
 from isocenter.config.hardware import load_scanner
 from isocenter.domain.errors import ConsoleError
 from isocenter.domain.scanner import Scanner

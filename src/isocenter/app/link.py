@@ -16,6 +16,7 @@ from isocenter.acquisition.runner import ScanRunner
 from isocenter.app.board_currents import BoardCurrentsLink
 from isocenter.app.coil_settings import CoilSettings
 from isocenter.app.control import ScannerControl
+from isocenter.app.transmit_phase import contradiction
 from isocenter.app.virtual_process import process_at
 from isocenter.devices.marcos.currents import ZERO_TOLERANCE, is_answer
 from isocenter.devices.marcos.driver import MarcosConsole
@@ -128,7 +129,17 @@ class ScannerLink(BoardCurrentsLink):
             self.judge_currents(safe)
             self.supervisor.console_zero(safe.verified, detail=safe.messages[-1].text if safe.messages else "")
             self.coil.settle()
+        self._judge_direction(identity)
         return identity
+
+    def _judge_direction(self, identity: ConsoleIdentity) -> None:
+        """Nobody is scanned whose slices would be taken at the opposite place."""
+        folder = self.control.folder
+        said = contradiction(self.scanner, folder, is_real=identity.is_real) if folder is not None else ""
+        if said:
+            self.supervisor.fault("transmit_mirrored", detail=said)
+        else:
+            self.supervisor.clear("transmit_mirrored")
 
     def _margin_s(self, identity: ConsoleIdentity) -> float:
         if self._segment_margin_s is not None:
@@ -211,7 +222,9 @@ class ScannerLink(BoardCurrentsLink):
             )
         self.coil.settle()  # where that fails, the reset names it and refuses
         self.supervisor.reset(person)
-        if self.identity is None:  # the scan that was stopped failed with its link
+        if self.identity is not None:
+            self._judge_direction(self.identity)  # a person cannot put that right
+        else:  # the scan that was stopped failed with its link
             with contextlib.suppress(ConsoleError):  # the console's light says why; Start tries again
                 self.connect()
 

@@ -5,23 +5,18 @@ import cmath
 import math
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from isocenter.app.finding import Finding
 from isocenter.app.loop_back import SHARES, STEP_RAD, Arrival, attenuator_db, filter_ticks
 from isocenter.app.service import Health
+from isocenter.app.transmit_phase import store_of
 from isocenter.domain.calibration import CalibrationValue, Quantity, RefusedCalibration
-from isocenter.domain.errors import StorageError
 from isocenter.domain.scanner import Scanner
-from isocenter.storage.calibrations import CalibrationStore
 
-DIRECTION: Final = "Direction of the transmit phase"
-"""As it is kept."""
 SEEN: Final = "Loop-back: direction of the phase"
 """As it was seen just now."""
-_CONFIRM: Final = "Run `isocenter doctor --loop-back` once, as docs/conventions.md says."
 HEARD: Final = 10.0
 """Times the noise."""
 CLIPPED: Final = 0.98
@@ -231,46 +226,10 @@ def keep_direction(scanner: Scanner, folder: Path, arrivals: Sequence[Arrival], 
     """
     if why_unusable(arrivals, scanner) is not None:
         return
-    store, quantity, now_s = _store(scanner, folder, is_real=is_real), Quantity.TX_PHASE_SIGN, time.time()
+    store, quantity, now_s = store_of(scanner, folder, is_real=is_real), Quantity.TX_PHASE_SIGN, time.time()
     sign = float(direction_of(arrivals) * scanner.console.tx_phase_sign)
     if sign:
         store.accept(CalibrationValue(quantity=quantity, value=(sign,), sd=(math.nan,), measured_at_s=now_s), by=person)
     else:
         reason = _direction(arrivals, scanner).text
         store.refuse(RefusedCalibration(quantity=quantity, reason=reason, refused_at_s=now_s), by=person)
-
-
-def confirmation(scanner: Scanner, folder: Path, *, is_real: bool) -> Finding:
-    """Whether somebody has confirmed the direction of the transmit phase on this scanner, and whether the file agrees."""
-    try:
-        entries = _store(scanner, folder, is_real=is_real).history(Quantity.TX_PHASE_SIGN)
-    except StorageError as error:
-        return Finding(what=DIRECTION, health=Health.BAD, text=error.problem, remedy=error.remedy)
-    if not entries:
-        return Finding(
-            what=DIRECTION,
-            health=Health.UNKNOWN,
-            text="not confirmed: it follows the console's public design, and nobody has measured this board",
-            remedy=_CONFIRM,
-        )
-    entry = entries[-1]
-    at = datetime.fromtimestamp(entry.written.wall_s, tz=UTC).astimezone()
-    said = f"on {at:%Y-%m-%d %H:%M} by {entry.by or 'somebody'}"
-    if isinstance(entry.content, RefusedCalibration):
-        text = f"not confirmed: the loop-back {said} found it {entry.content.reason}"
-        return Finding(what=DIRECTION, health=Health.UNKNOWN, text=text, remedy=_CONFIRM)
-    sign = round(entry.content.value[0])
-    if sign == scanner.console.tx_phase_sign:
-        return Finding(what=DIRECTION, health=Health.GOOD, text=f"confirmed {said}, with tx_phase_sign {sign}")
-    return Finding(
-        what=DIRECTION,
-        health=Health.BAD,
-        text=f"the loop-back {said} asks for tx_phase_sign {sign}, the hardware file has {scanner.console.tx_phase_sign}: "
-        "slices beside the isocentre would be taken at the opposite place",
-        remedy=f"Scan nobody. Correct tx_phase_sign under [console] of the hardware file '{scanner.name}', then repeat the "
-        "loop-back.",
-    )
-
-
-def _store(scanner: Scanner, folder: Path, *, is_real: bool) -> CalibrationStore:
-    return CalibrationStore(folder, f"{'' if is_real else 'virtual-'}{scanner.name}")

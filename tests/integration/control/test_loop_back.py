@@ -8,22 +8,24 @@ from dataclasses import replace
 import pytest
 from click.testing import CliRunner
 
+from isocenter.acquisition.control.guard import ScanGuard
 from isocenter.app.loop_back import PULSES, attenuator_db, play_loop_back
 from isocenter.app.loop_back_report import (
-    DIRECTION,
     SEEN,
-    confirmation,
     direction_of,
     judge_loop_back,
     keep_direction,
 )
 from isocenter.app.self_test import self_test
 from isocenter.app.service import Health
+from isocenter.app.session import ScannerSession
+from isocenter.app.transmit_phase import DIRECTION, confirmation
 from isocenter.cli.doctor import command
 from isocenter.config.hardware import load_scanner
 from isocenter.config.paths import shipped_dir
 from isocenter.devices.marcos.driver import MarcosConsole
 from isocenter.domain.calibration import Quantity
+from isocenter.domain.errors import WrongState
 from isocenter.storage.calibrations import CalibrationStore
 from isocenter.virtual.console.cable import CableModel
 from isocenter.virtual.console.server import VirtualConsoleServer
@@ -198,3 +200,33 @@ def test_nothing_is_played_before_a_person_has_said_that_the_cable_is_there(tmp_
 def test_the_attenuator_follows_from_the_receivers_full_scale(volts, db):
     scanner = load_scanner("osii-one")
     assert attenuator_db(replace(scanner, receiver=replace(scanner.receiver, volts_per_unit=volts))) == db
+
+
+def test_nobody_is_scanned_while_the_file_contradicts_the_loop_back_and_the_prescan_still_is(tmp_path):
+    scanner, mirrored = heard(CableModel(), MIRRORED)
+    keep_direction(scanner, tmp_path, mirrored, "A. Service", is_real=False)
+    with board(None, MIRRORED) as (_, there):
+        session = ScannerSession(there, is_virtual=True, pace="none")
+        session.control.begin(tmp_path)
+        try:
+            session.connect()
+            guard = ScanGuard(session.supervisor, None, lambda: None)
+            with pytest.raises(WrongState, match=r"opposite place.*blocked.*asks for tx_phase_sign -1[^$]*hardware file"):
+                guard.require()
+            ScanGuard(session.supervisor, None, lambda: None, is_clinical=False).require()
+            session.stop()
+            session.make_ready("A. Person")
+            with pytest.raises(WrongState, match="opposite place"):
+                guard.require()
+        finally:
+            session.close()
+        keep_direction(
+            replace(scanner, console=there.console), tmp_path, heard(CableModel())[1], "A. Service", is_real=False
+        )
+        session = ScannerSession(there, is_virtual=True, pace="none")
+        session.control.begin(tmp_path)
+        try:
+            session.connect()
+            ScanGuard(session.supervisor, None, lambda: None).require()
+        finally:
+            session.close()

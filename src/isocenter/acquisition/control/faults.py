@@ -197,6 +197,13 @@ MATRIX: Final[dict[str, FaultRow]] = {
         problem="The console was restarted or replaced since the prescan.",
         remedy="Repeat the prescan before the next scan.",
     ),
+    "transmit_mirrored": FaultRow(
+        action=A.BLOCK,
+        problem="By the loop-back of this console its transmit phase turns the other way than the hardware file says: "
+        "slices beside the isocentre would be taken at the opposite place. Clinical scans are blocked.",
+        remedy="Correct tx_phase_sign under [console] of the hardware file as `isocenter doctor` says, then start this "
+        "program again.",
+    ),
     "program_fault": FaultRow(
         action=A.TRIP,
         problem="A fault of the program ended the scan. The scanner is stopped.",
