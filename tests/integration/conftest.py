@@ -8,7 +8,10 @@ A test names what it needs with ``@pytest.mark.peer("dciodvfy")``: a program on 
 import importlib.util
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
 
 import pytest
 
@@ -21,6 +24,52 @@ def nothing_is_warmed_up() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(PreparationPool, "warm_up", lambda pool: None)
         yield
+
+
+class Lent:
+    """What a service takes for its own process that builds sequences; all of these tests share one.
+
+    Each of its own would import the compiler anew: 3.5 s of a processor for every service.
+    """
+
+    new: Callable[[], ProcessPoolExecutor]
+    shared: ProcessPoolExecutor | None = None
+
+    def __init__(self) -> None:
+        self._asked: list[Future[Any]] = []
+
+    def submit(self, work: Callable[..., Any], *arguments: object) -> "Future[Any]":
+        Lent.shared = Lent.shared or Lent.new()
+        try:
+            future = Lent.shared.submit(work, *arguments)
+        except BrokenProcessPool:
+            Lent.shared = Lent.new()
+            future = Lent.shared.submit(work, *arguments)
+        self._asked.append(future)
+        return future
+
+    def shutdown(self, *, wait: bool, cancel_futures: bool) -> None:
+        """As of a process of its own: what has begun ends, what waits does not begin."""
+        assert wait
+        assert cancel_futures
+        for future in self._asked:
+            future.cancel()
+        _until_done(self._asked)
+
+
+def _until_done(asked: list["Future[Any]"]) -> None:
+    wait(asked)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_process_builds_sequences() -> Iterator[None]:
+    """For all services of these tests."""
+    Lent.new = staticmethod(PreparationPool._new)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PreparationPool, "_new", staticmethod(Lent))
+        yield
+    if Lent.shared is not None:
+        Lent.shared.shutdown()
 
 
 def is_missing(peer: str) -> bool:
