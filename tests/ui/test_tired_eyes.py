@@ -9,6 +9,8 @@ from PySide6.QtCore import QPoint, QRect
 from PySide6.QtWidgets import QLabel
 
 from isocenter.app.control_status import ControlStatus
+from isocenter.app.prescan_status import ValueInUse
+from isocenter.domain.calibration import CalibrationValue, Quantity
 from isocenter.domain.control import OutputReport, ScannerState, StopReport
 from isocenter.domain.device import Condition, DeviceReading, DeviceRole, DeviceStatus, LinkState
 from isocenter.domain.geometry import PatientPosition
@@ -113,3 +115,14 @@ def test_the_service_page_says_who_is_in_the_way(program):
     health, sentence = program.commands.service.outcome
     assert health == "unknown"
     assert sentence.endswith("is on the table. End the exam first.")
+
+
+def test_what_no_scan_uses_is_not_listed_as_in_use(program):
+    program.exam.register_phantom()
+    model = program.commands.prescan
+    values = tuple(
+        ValueInUse(value=CalibrationValue(quantity=quantity, value=(1.0, 1.0), sd=(), measured_at_s=time.time()))
+        for quantity in (Quantity.LARMOR, Quantity.FLIP_CHECK, Quantity.B1_MAP)
+    )
+    model.status = replace(model.status, values=values)
+    assert [line.name for line in model.values] == ["Frequency"]

@@ -13,6 +13,7 @@ from isocenter.acquisition.prescan.snapshot import judge
 from isocenter.app.prescan_job import is_recent
 from isocenter.app.prescan_status import StepState, ValueInUse
 from isocenter.app.service_status import HistoryEntry, ServiceConfirmation, ServiceRow, phantom_text
+from isocenter.app.service_trend import with_trend
 from isocenter.domain.calibration import CalibrationValue, Quantity, RefusedCalibration
 from isocenter.domain.errors import ConsoleError, ScanAborted, WrongState
 from isocenter.domain.scanner import Scanner
@@ -23,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 QUANTITIES: Final[Mapping[str, tuple[Quantity, ...]]] = {
     "gradient_currents": (Quantity.GRADIENT_CURRENTS,),
-    "flip_check": (),
+    "flip_check": (Quantity.FLIP_CHECK,),
     "gradient_scale": (Quantity.GRADIENT_SCALE,),
     "gradient_delay": (Quantity.GRADIENT_DELAY,),
     "shim_by_map": (Quantity.SHIM,),
@@ -36,6 +37,8 @@ USED: Final = frozenset(
     {Quantity.GRADIENT_CURRENTS, Quantity.GRADIENT_SCALE, Quantity.GRADIENT_DELAY, Quantity.SHIM},
 )
 """What scans use; the rest is kept."""
+CHECKS: Final = frozenset({"flip_check"})
+"""What is kept at once, for later comparison: there is nothing to decide."""
 _BUILDS_ON: Final = {"gradient_scale": "gradient_currents", "shim_by_map": "gradient_scale"}
 _ONE_MEASUREMENT_S: Final = 10.0
 
@@ -72,6 +75,7 @@ class ServiceJob:
                 title=step.title,
                 quantities=QUANTITIES.get(step.name, ()),
                 is_used=bool(USED.intersection(QUANTITIES.get(step.name, ()))),
+                is_check=step.name in CHECKS,
                 state=StepState.WAITING,
                 result=StepResult(step=step.name, title=step.title),
             )
@@ -160,10 +164,20 @@ class ServiceJob:
         )
         if result.verdict is Verdict.FAIL:
             values = ()
+        result = replace(result, values=values)
         is_pending = bool(values) and result.verdict in (Verdict.PASS, Verdict.WARN)
-        self._change(step.name, state=StepState.ENDED, result=replace(result, values=values), is_pending=is_pending)
+        if is_pending and step.name in CHECKS:
+            result, is_pending = self._kept(result, confirmation), False
+        self._change(step.name, state=StepState.ENDED, result=result, is_pending=is_pending)
         if result.verdict is Verdict.FAIL:
             self._refuse(step.name, result.text, bench.now_s(), confirmation)
+
+    def _kept(self, result: StepResult, confirmation: ServiceConfirmation) -> StepResult:
+        """Keep what a check found; its result with what became of it since the first like it."""
+        earlier = [value for entry in self._histories()[result.step] for value in entry.values]
+        for value in result.values:
+            self._store.accept(value, by=confirmation.person)
+        return with_trend(result, earlier)
 
     def begin(self, name: str) -> None:
         """From now on it is being measured."""
@@ -237,7 +251,8 @@ class ServiceJob:
         """
         if not person.strip():
             raise WrongState("Nobody has said who goes back to the older value.", "Give your name, then repeat.")
-        self.row(name)
+        if self.row(name).is_check:
+            raise WrongState("This is a check; nothing of it is in use.", "Measure it again.")
         entry = next((entry for entry in self._histories()[name] if entry.number == number and entry.values), None)
         if entry is None:
             raise WrongState("There is no such value in the history.", "Choose one of those that are listed.")

@@ -67,7 +67,7 @@ def _kept(row: ServiceRow, now_s: float) -> dict[str, Any]:
         "name": row.name,
         "title": row.title,
         "is_used": row.is_used,
-        "is_check": not row.quantities,
+        "is_check": row.is_check,
         "why_again": row.why_again,
         "values": [{**_value(used.value, now_s), "why_not": used.why_not} for used in row.values],
     }
@@ -94,10 +94,8 @@ def _known(number: float) -> float | None:
 def kept_text(kept: dict[str, Any]) -> str:
     """One line of the list for people; numbers are SI, as the quantity's name says."""
     head = f"{kept['name']:18} {kept['title']}"
-    if kept["is_check"]:
-        return f"{head}: a check, nothing is kept"
     if not kept["values"]:
-        return f"{head}: never measured"
+        return f"{head}: a check, not made yet" if kept["is_check"] else f"{head}: never measured"
     lines = [head + (f" (measure again: {kept['why_again']})" if kept["why_again"] else "")]
     for value in kept["values"]:
         numbers = " ".join(f"{number:.6g}" for number in value["value"])

@@ -61,6 +61,8 @@ class ServiceRow:
         Why it should be measured again although it holds, in words; empty when nothing speaks for it.
     why_never
         Why it cannot be measured on this scanner, in words; empty when it can.
+    is_check
+        True when what is measured is only kept: nobody decides, and no scan uses it.
     state, result
         What it did since the program started.
     is_pending
@@ -76,6 +78,7 @@ class ServiceRow:
     values: tuple[ValueInUse, ...] = ()
     why_again: str = ""
     why_never: str = ""
+    is_check: bool = False
     is_pending: bool = False
 
 

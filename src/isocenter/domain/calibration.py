@@ -38,6 +38,8 @@ class Quantity(StrEnum):
     """Peak-to-peak field over the imaging sphere [Hz]; the map itself is in the raw data."""
     B1_MAP = "b1_map"
     """Spread of B1+ over the object, standard deviation over mean [1]."""
+    FLIP_CHECK = "flip_check"
+    """A check, used by no scan: turned over asked angle, and B1+ at full scale over the hardware file's by that [1]."""
     TX_PHASE_SIGN = "tx_phase_sign"
     """How the console's transmit mixer was seen to turn: as ``ConsoleLink.tx_phase_sign`` has to be, 1 or -1."""
 

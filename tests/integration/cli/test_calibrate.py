@@ -25,7 +25,7 @@ def test_what_was_never_measured_is_said_to_be_so(isocenter):
     lines = said.out.splitlines()
     assert len(lines) == 8
     assert "gradient_scale     Gradient strength and direction: never measured" in lines
-    assert any("a check, nothing is kept" in line for line in lines)
+    assert any("a check, not made yet" in line for line in lines)
 
 
 def test_what_is_kept_is_listed_with_age_and_phantom(isocenter, folder):

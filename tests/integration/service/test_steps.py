@@ -250,7 +250,10 @@ def test_flip_angles_are_checked(service_bench, scale):
     turned = float(result.text.split(" by ")[1].split("°")[0])
     assert turned == pytest.approx(60 * scale, rel=0.01)
     assert result.verdict is (Verdict.PASS if scale == 1.0 else Verdict.FAIL)
-    assert not result.values
+    if scale == 1.0:
+        assert value_of(result, Quantity.FLIP_CHECK) == pytest.approx((1.0, 1.0), rel=0.01)
+    else:
+        assert not result.values
 
 
 def test_a_phantom_with_a_long_t1_is_refused(service_bench):

@@ -3,6 +3,7 @@
 
 import math
 import time
+from dataclasses import replace
 from threading import Event
 from types import SimpleNamespace
 
@@ -212,3 +213,44 @@ def test_no_channel_is_driven_beyond_what_a_scan_may_ask_for():
     most_a = largest_current_a(SCANNER.gradients)
     for axis in SCANNER.gradients.axes:
         assert most_a / SCANNER.gradients.board_full_scale_a * axis.full_scale_t_per_m <= axis.max_t_per_m * (1 + 1e-9)
+
+
+def flip(share, scale, at_s, **changes):
+    return value(Quantity.FLIP_CHECK, share, share * scale, at_s=at_s, coil=HERE["coil"], **changes)
+
+
+def test_a_check_is_kept_at_once_and_tells_what_became_of_the_transmitter(job, bench, store, clock):
+    said = []
+    for strength in (1.0, 0.97, 0.88):
+        found = flip(1.0, strength, clock.wall_s)
+        run(job, bench, "flip_check", {"verdict": Verdict.PASS, "text": "A pulse turns as asked.", "values": (found,)})
+        assert job.pending is None
+        row = rows(job, clock)["flip_check"]
+        said.append((row.result.verdict, row.result.text.removeprefix("A pulse turns as asked.").strip()))
+        clock.wait(45 * 86_400.0)
+    assert said == [
+        (Verdict.PASS, ""),
+        (Verdict.PASS, "The transmitter needs 3 % more than 45 days ago."),
+        (Verdict.WARN, "The transmitter needs 14 % more than 3 months ago."),
+    ]
+    assert "RF amplifier" in row.result.remedy
+    assert (row.is_check, row.is_used) == (True, False)
+    assert [entry.values[0].value[1] for entry in job.history("flip_check")] == pytest.approx([0.88, 0.97, 1.0])
+    with pytest.raises(WrongState, match="is a check"):
+        job.go_back("flip_check", 0, "A. Service")
+
+
+def test_a_check_is_compared_with_the_same_coil_and_phantom_only(job, bench, store, clock):
+    other = replace(flip(1.0, 2.0, clock.wall_s, phantom="ball 9: 90 mm wide, centre at 0 0 0 mm"), coil="another coil")
+    store.accept(other, by="A. Service")
+    store.accept(replace(other, coil=HERE["coil"]), by="A. Service")
+    found = flip(1.0, 1.0, clock.wall_s)
+    run(job, bench, "flip_check", {"verdict": Verdict.PASS, "text": "As asked.", "values": (found,)})
+    row = rows(job, clock)["flip_check"]
+    assert (row.result.verdict, row.result.text) == (Verdict.PASS, "As asked.")
+
+
+def test_a_check_that_fails_leaves_no_value_but_is_remembered(job, bench, store):
+    run(job, bench, "flip_check", {"verdict": Verdict.FAIL, "text": "A pulse of 60° turns by 50°: −17 %."})
+    (entry,) = job.history("flip_check")
+    assert (entry.values, entry.refused) == ((), "A pulse of 60° turns by 50°: −17 %.")

@@ -22,6 +22,7 @@ _LENGTHS: Final = {
     Quantity.GRADIENT_CURRENTS: 12,
     Quantity.B0_MAP: 1,
     Quantity.B1_MAP: 1,
+    Quantity.FLIP_CHECK: 2,
     Quantity.TX_PHASE_SIGN: 1,
 }
 """Numbers of a value; of those that are not here it may have any number but none."""

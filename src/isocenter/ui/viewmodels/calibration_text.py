@@ -64,6 +64,7 @@ def quantity_text(quantity: Quantity) -> str:
         Quantity.EDDY_B0: translate("Calibration", "Field shift by eddy currents"),
         Quantity.B0_MAP: translate("Calibration", "Field map"),
         Quantity.B1_MAP: translate("Calibration", "B1 map"),
+        Quantity.FLIP_CHECK: translate("Calibration", "Flip angle check"),
         Quantity.TX_PHASE_SIGN: translate("Calibration", "Direction of the transmit phase"),
     }
     return names.get(quantity, quantity.value)
@@ -206,6 +207,11 @@ def _share(value: CalibrationValue) -> str:
     return translate("Calibration", "varies by {0} %").format(_number(value.value[0] * 100))
 
 
+def _flip(value: CalibrationValue) -> str:
+    turned, strength = (_number(number * 100) for number in value.value)
+    return translate("Calibration", "pulses turn {0} % of what is asked; full power gives {1} %").format(turned, strength)
+
+
 def _sign(value: CalibrationValue) -> str:
     if value.value[0] < 0:
         return translate("Calibration", "the other way round")
@@ -272,5 +278,6 @@ _SHOWN: Final[dict[Quantity, Callable[[CalibrationValue], str]]] = {
     Quantity.EDDY_B0: _eddy_b0,
     Quantity.B0_MAP: _hertz,
     Quantity.B1_MAP: _share,
+    Quantity.FLIP_CHECK: _flip,
     Quantity.TX_PHASE_SIGN: _sign,
 }

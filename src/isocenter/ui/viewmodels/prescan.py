@@ -5,15 +5,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from PySide6.QtCore import Slot
 
 from isocenter.app.prescan_status import Plot, PrescanChanged, PrescanStatus, StepState, StepStatus, Verdict
+from isocenter.domain.calibration import Quantity
 from isocenter.ui.text import duration_text, translate
 from isocenter.ui.viewmodels.calibration_text import ValueLine, clock_text, value_line
 from isocenter.ui.viewmodels.control import ControlViewModel
 from isocenter.ui.viewmodels.exam import ExamViewModel
 from isocenter.ui.viewmodels.page import PageViewModel
+
+_KEPT_ONLY: Final = (Quantity.FLIP_CHECK, Quantity.B0_MAP, Quantity.B1_MAP)  # no scan uses them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +82,7 @@ class PrescanViewModel(PageViewModel):
     def values(self) -> tuple[ValueLine, ...]:
         """What scans use now, with its age."""
         now_s = time.time()
-        return tuple(value_line(used, now_s) for used in self.status.values)
+        return tuple(value_line(used, now_s) for used in self.status.values if used.value.quantity not in _KEPT_ONLY)
 
     @property
     def headline(self) -> str:

@@ -203,7 +203,8 @@ class ServiceViewModel(PageViewModel):
         found: list[HistoryEntry] = []
         if row is not None:
             self._try(lambda: found.extend(self._exam.service.service_history(row.name)))
-        return tuple(history_line(entry) for entry in found)
+        is_check = row is not None and row.is_check
+        return tuple(history_line(entry, is_check=is_check) for entry in found)
 
     def _line(self, row: ServiceRow, now_s: float, *, is_selected: bool) -> CalibrationLine:
         health, state = state_of(row)
@@ -263,8 +264,8 @@ class ServiceViewModel(PageViewModel):
     def why_not_history(self) -> str:
         """Something must be selected that has values."""
         row = self.selected
-        if row is None or not row.quantities:
-            return self._why_not_here() or translate("Service", "This is a check; it has no value.")
+        if row is None:
+            return self._why_not_here() or translate("Service", "There is no calibration.")
         return self._why_not_here()
 
     def why_not_go_back(self) -> str:

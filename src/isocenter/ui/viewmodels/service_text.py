@@ -33,7 +33,7 @@ def state_of(row: ServiceRow) -> tuple[str, str]:
     """Colour and word of what is in use."""
     if row.why_never:
         return "unknown", translate("Service", "not on this scanner")
-    if not row.quantities:
+    if row.is_check:
         return _checked(row)
     if not row.values:
         return "unknown", translate("Service", "never measured")
@@ -47,18 +47,18 @@ def state_of(row: ServiceRow) -> tuple[str, str]:
 def _checked(row: ServiceRow) -> tuple[str, str]:
     """Of a check, which has no value."""
     if row.result.verdict is None or row.state is not StepState.ENDED:
-        return "unknown", translate("Service", "not checked yet")
+        return "unknown", translate("Service", "checked before") if row.values else translate("Service", "not checked yet")
     health = {Verdict.PASS: "good", Verdict.WARN: "warning", Verdict.FAIL: "bad"}.get(row.result.verdict, "unknown")
     return health, translate("Service", "checked")
 
 
 def value_of(row: ServiceRow) -> str:
     """Value with its spread, or why there is none."""
-    if row.values:
+    if row.values and not (row.is_check and row.result.text):
         return " · ".join(with_spread(used.value) for used in row.values)
     if row.why_never:
         return f"{row.why_never[:1].upper()}{row.why_never[1:]}."
-    if not row.quantities:
+    if row.is_check:
         return row.result.text or translate("Service", "a check: nothing goes into use")
     if row.is_used:
         return translate("Service", "scans use what the hardware file says")
@@ -95,7 +95,7 @@ def holds_of(row: ServiceRow) -> str:
 
 def old_value(row: ServiceRow) -> str:
     """What is in use until somebody decides otherwise."""
-    if not row.quantities:
+    if row.is_check:
         return ""
     words = value_of(row) if row.values else translate("Service", "never measured; {0}").format(value_of(row))
     return words if row.is_used or not row.values else translate("Service", "{0} (kept, not used by scans)").format(words)
@@ -137,8 +137,8 @@ def purpose_of(name: str) -> str:
     }.get(name, "")
 
 
-def history_line(entry: HistoryEntry) -> HistoryLine:
-    """One moment of a history in words."""
+def history_line(entry: HistoryEntry, *, is_check: bool = False) -> HistoryLine:
+    """One moment of a history in words; one cannot go back to what a check found."""
     when = date_text(entry.written_at_s)
     if not entry.values:
         return HistoryLine(
@@ -150,6 +150,9 @@ def history_line(entry: HistoryEntry) -> HistoryLine:
         )
     value = entry.values[0]
     words = " · ".join(with_spread(one) for one in entry.values)
+    why_not = translate("Service", "This is the newest value already.") if entry.is_newest else ""
+    if is_check:
+        why_not = translate("Service", "This is a check: nothing of it goes into use.")
     parts = [
         translate("Service", "measured {0}").format(date_text(value.measured_at_s)),
         temperature_text(value.temperature_c),
@@ -161,5 +164,5 @@ def history_line(entry: HistoryEntry) -> HistoryLine:
         health="good" if entry.is_newest else "unknown",
         text=f"{when} · {words} · {entry.by}",
         detail="\n".join(part for part in parts if part),
-        why_not=translate("Service", "This is the newest value already.") if entry.is_newest else "",
+        why_not=why_not,
     )

@@ -2,7 +2,8 @@
 """Service steps on the transmitted field: whether 90 degrees are 90 degrees, and how even it is."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from isocenter.acquisition.prescan.contract import Bench, Curve, Plot, StepResult, Tell, Verdict
 from isocenter.acquisition.prescan.service.base import ServicePhantom, ServiceStep, calibrated, measure
 from isocenter.acquisition.prescan.service.double_angle import angle_rad, require_recovery, require_signal, total
-from isocenter.domain.calibration import Quantity
+from isocenter.domain.calibration import CalibrationValue, Quantity
 from isocenter.domain.errors import AcquisitionError
 from isocenter.domain.raw import RawScan
 from isocenter.domain.scanner import Scanner
@@ -29,7 +30,10 @@ _MASK: Final = 0.2
 
 
 class FlipCheckStep(ServiceStep):
-    """Compares the signal after a pulse with that after one of twice the angle; changes nothing."""
+    """Compares the signal after a pulse with that after one of twice the angle; changes nothing.
+
+    What it finds is kept: with the calibration of the power it tells how strong the transmitter is, also over months.
+    """
 
     name = "flip_check"
     title = "Flip angle check"
@@ -39,7 +43,7 @@ class FlipCheckStep(ServiceStep):
 
     def _run(self, bench: Bench, tell: Tell) -> StepResult:
         del tell
-        single, double, plot = two_angles(bench, self._tr_s, self._averages)
+        single, double, plot, path = two_angles(bench, self._tr_s, self._averages)
         ratio = total(single, double)
         angle = float(angle_rad(np.ones(1, np.complex128), np.array([ratio]))[0])
         if not math.isfinite(angle) or abs(ratio.imag) > 0.2:
@@ -55,8 +59,15 @@ class FlipCheckStep(ServiceStep):
             f"{signed(100 * (share - 1), 1)} %.",
             verdict=Verdict.PASS if is_right else Verdict.FAIL,
             remedy="" if is_right else "Repeat the calibration of the transmit power, then this check.",
+            values=(self._value(bench, share, path),) if is_right else (),
             plots=(plot,),
         )
+
+    @staticmethod
+    def _value(bench: Bench, share: float, path: Path) -> CalibrationValue:
+        strength = share * bench.calibration.rf_scale
+        value = calibrated(bench, Quantity.FLIP_CHECK, (share, strength), (math.nan, math.nan), path)
+        return replace(value, coil=bench.scanner.receiver.coil_name)
 
 
 class B1MapStep(ServiceStep):
@@ -175,8 +186,8 @@ def pulse_s(scanner: Scanner, rf_scale: float) -> float:
 
 def two_angles(
     bench: Bench, tr_s: float, averages: int
-) -> tuple[NDArray[np.complexfloating], NDArray[np.complexfloating], Plot]:
-    """Signals after a pulse and one of twice the angle, shape ``(averages, n_samples)``.
+) -> tuple[NDArray[np.complexfloating], NDArray[np.complexfloating], Plot, Path]:
+    """Signals after a pulse and one of twice the angle, shape ``(averages, n_samples)``; and the data of the last.
 
     Raises
     ------
@@ -194,7 +205,7 @@ def two_angles(
             "n_samples": 512,
             "bandwidth_hz": 50e3,
         }
-        raw, _ = measure(bench, "fid", parameters)
+        raw, path = measure(bench, "fid", parameters)
         found.append(raw.samples[:, 0].astype(np.complex128))
         if len(found) == 1:
             require_signal(found[0])
@@ -206,7 +217,7 @@ def two_angles(
         Curve(label=label, x=time_ms, y=np.abs(shots.mean(axis=0)))
         for label, shots in (("one angle", single), ("twice the angle", double), ("half of TR", fast))
     )
-    return single, double, Plot(title="Signals", x_label="Time [ms]", y_label="Signal", curves=curves)
+    return single, double, Plot(title="Signals", x_label="Time [ms]", y_label="Signal", curves=curves), path
 
 
 def _image(raw: RawScan) -> NDArray[np.complexfloating]:
