@@ -9,6 +9,7 @@ that a scan ends as it does with any console that is lost.
 import contextlib
 import multiprocessing.process
 import threading
+import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -20,8 +21,10 @@ _STOPPED_LOOKS: Final = 6
 """So many looks in a row without a beat of a process that the system says is stopped."""
 _SILENT_LOOKS: Final = 300
 """The same of one that runs, as far as anybody knows: a computer that is short of memory may keep it waiting for long."""
-_NAMED_S: Final = 1.0
+_NAMED_S: Final = 0.5
+_GONE_S: Final = 10.0  # by then the thread that watches has seen what the system says already
 _STOPPED: Final = "T"
+_GONE: Final = ("T", "X", "Z")
 _running: dict[tuple[str, int], "VirtualProcess"] = {}
 
 
@@ -84,8 +87,11 @@ class VirtualProcess:
 
     def why_lost(self) -> str:
         """That the process is lost, in words, after a moment in which that may come out; empty when it lives."""
-        self._is_lost.wait(_NAMED_S)
-        return "The virtual scanner's process does not answer." if self._is_lost.is_set() else ""
+        began_s = time.monotonic()
+        while not self._is_lost.wait(_LOOK_S):
+            if time.monotonic() - began_s > (_GONE_S if _state(self._process.pid) in _GONE else _NAMED_S):
+                return ""
+        return "The virtual scanner's process does not answer."
 
     def _watch(self) -> None:
         n_silent = 0
