@@ -2,7 +2,8 @@
 """2D spin echo of several slices, interleaved.
 
 Both pulses are slice-selective sinc pulses. The slices of a TR are excited in the order 0, 2, 4 ... 1, 3, 5 ..., each at its
-own frequency. Crushers of equal area stand on both sides of the 180°. Slice 0 lies furthest towards negative z.
+own frequency. Crushers of equal area stand on both sides of the 180°. Spoilers point in other directions from TR to TR, so
+that none refocuses what one before has left. Slice 0 lies furthest towards negative z.
 """
 
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from isocenter.sequences.kit import (
     plan_turns,
     selective_pulse,
     show,
+    spoil_directions,
     up,
     usual,
 )
@@ -92,8 +94,12 @@ def build(p: Parameters, system: System) -> Any:
     before = system.lobe(max(abs(plan.before_per_m), readout.area_per_m / 2), plan.before_s)
     after = system.lobe(max(plan.crusher_per_m, plan.edge_per_m), plan.lobe_s)
     spoil = system.lobe(max(plan.spoil_per_m, plan.edge_per_m), plan.spoil_s)
+    spoilers = [
+        (once(spoil.make("x", across * plan.spoil_per_m)), once(spoil.make("z", along * plan.spoil_per_m)))
+        for across, _, along in spoil_directions()
+    ]
     gx_pre, gz_pre = once(before.make("x", readout.area_per_m / 2)), once(before.make("z", plan.before_per_m))
-    gz_crush, gz_spoil = once(after.make("z", plan.crusher_per_m)), once(spoil.make("z", plan.spoil_per_m))
+    gz_crush = once(after.make("z", plan.crusher_per_m))
     gx, gz90, gz180 = once(readout.gradient()), once(plan.excite.gradient), once(plan.refocus.gradient)
     lines = [encode(line, p.n_phase, p.fov_phase_m) for line in range(p.n_phase)]
     gy = [(once(after.make("y", area)), once(spoil.make("y", -area))) for area in lines]
@@ -103,7 +109,8 @@ def build(p: Parameters, system: System) -> Any:
 
     shots = [(p.n_phase // 2, -1)] * p.dummy_shots
     shots += [(line, average) for average in range(p.averages) for line in range(p.n_phase)]
-    for line, average in shots:
+    for count, (line, average) in enumerate(shots):
+        gx_spoil, gz_spoil = spoilers[count % len(spoilers)]
         for number_of in turns.order:
             taken = [adcs[average % 2], *player.labels(LIN=line, SLC=number_of, AVG=average)] if average >= 0 else []
             player.block(plan.excite.pulse.block_s, rf90[average % 2][number_of], gz90)
@@ -111,7 +118,7 @@ def build(p: Parameters, system: System) -> Any:
             player.block(plan.refocus.pulse.block_s, rf180[number_of], gz180)
             player.block(plan.after_s, gy[line][0], gz_crush)
             player.block(readout.duration_s, gx, *taken)
-            player.block(plan.spoil_s + turns.fill_s(number_of), gy[line][1], gz_spoil)
+            player.block(plan.spoil_s + turns.fill_s(number_of), gx_spoil, gy[line][1], gz_spoil)
 
     return player.define(
         ScanningSequence="SE",

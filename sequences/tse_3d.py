@@ -7,6 +7,8 @@ Each shot: 90° (phase 0), then a train of 180° pulses (phase 90°, CPMG), one 
 - Phase encodes are rewound before the next 180°; crushers of equal area stand on both sides of each 180°.
 - All shots of a partition measure the same band of lines at the same echo, see ``echo_trains``. SEG counts echoes.
 - Every second average has the 90° and the receiver turned by 180°, which cancels what the 180° pulses alone give.
+- The spoilers behind the trains point in other directions from shot to shot, so that none refocuses what one before has
+  left: fluid would be brighter by it, and by how much depends on every rest being the same to a fraction of a turn.
 - With a TI a 180° pulse and a spoiler come first: T1 weighting, or no fluid (FLAIR).
 - Navigators are one more echo at the end of every train, without phase encoding, of which every so many are received (NAV).
 - Reference shots come first, without phase encoding (REF and NAV): they show how the echoes of a train differ, which would
@@ -38,6 +40,7 @@ from isocenter.sequences.kit import (
     nearest,
     number,
     show,
+    spoil_directions,
     turned,
     up,
     usual,
@@ -288,7 +291,12 @@ class _Shot:
         prephase = system.lobe(max(readout.area_per_m / 2, crusher), timing.prephase_s)
         self._gx_pre, self._gz_pre = once(prephase.make("x", readout.area_per_m / 2)), once(prephase.make("z", crusher))
         self._gx, self._refocus = once(readout.gradient()), once(plan.refocus.event)
-        self._spoil = once(system.lobe(_spoiler(p), plan.spoil_s).make("z", _spoiler(p)))
+        spoiler = system.lobe(_spoiler(p), plan.spoil_s)
+        self._spoil, self._n_shots = once(spoiler.make("z", _spoiler(p))), 0
+        self._spoilers = [
+            [once(spoiler.make(axis, share * _spoiler(p))) for axis, share in zip("xyz", shares, strict=True)]
+            for shares in spoil_directions()
+        ]
         if plan.ti_s:
             self._invert = once(system.hard_pulse(PI, p.rf_s, times=2, use="inversion").event)
         self._turned = [(once(turned(plan.excite.event, phase)), once(readout.adc(system, phase))) for phase in (0.0, PI)]
@@ -316,7 +324,9 @@ class _Shot:
             nav = {"NAV": 1, "SEG": len(train)}
             self._echo(line, par, shift_s, [adc, *player.labels(LIN=line, PAR=par, **labels, **nav)] if navigate else [])
         back = {name: 0 for name in ("NAV", "REF") if name in labels}
-        player.block(plan.last_s, self._spoil, *player.labels(**back))
+        spoilers = self._spoilers[self._n_shots % len(self._spoilers)]
+        player.block(plan.last_s, *spoilers, *player.labels(**back))
+        self._n_shots += 1
 
     def _echo(self, line: int, par: int, shift_s: float, taken: list[Any]) -> None:
         plan, player, timing = self._plan, self._player, self._plan.timing

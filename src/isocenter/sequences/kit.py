@@ -24,6 +24,7 @@ from isocenter.sequences.ordering import (
     interleaved,
     kept_from,
     sphere_directions,
+    spoil_directions,
     spoil_phase_deg,
 )
 from isocenter.sequences.selective import Selective, SpoiledPulses, Turns, plan_turns, selective_pulse, slice_positions
@@ -81,6 +82,7 @@ __all__ = [
     "slice_positions",
     "sphere_directions",
     "spiral_gradient",
+    "spoil_directions",
     "spoil_phase_deg",
     "switch",
     "turned",

@@ -13,6 +13,8 @@ EVERY_ECHO: Final = "every echo"
 EMPTY: Final = -1
 """Marks an echo of a train that measures no line."""
 _GOLDEN: Final = (math.sqrt(5) - 1) / 2
+_SPOILERS: Final = 13
+_LEAST_ALONG: Final = 0.4
 _SPOIL_STEP_DEG: Final = 117
 """Zur, Wood, Neuringer, Magn Reson Med 1991;21:251."""
 
@@ -123,6 +125,21 @@ def interleaved(n_slices: int) -> list[int]:
 def spoil_phase_deg(count: int) -> int:
     """Phase of pulse and receiver for RF spoiling: it grows quadratically in steps of 117° [degrees]."""
     return _SPOIL_STEP_DEG * (count * (count + 1) // 2) % 360
+
+
+def spoil_directions() -> list[tuple[float, float, float]]:
+    """Unit vectors for the spoilers of successive shots, which then come round again; the last part is the largest.
+
+    With spoilers that are all alike the second refocuses what the first has left, and fluid is bright from the shots before
+    as long as all rests are alike to a fraction of a turn. Rests that the host times are not. Of directions spread by the
+    golden ratio few sums of some, forth or back, are near zero.
+    """
+    found = []
+    for number in range(_SPOILERS):
+        along = _LEAST_ALONG + (1 - _LEAST_ALONG) * (number * _GOLDEN % 1)
+        across, angle = math.sqrt(1 - along * along), 2 * math.pi * _GOLDEN * number
+        found.append((across * math.cos(angle), across * math.sin(angle), along))
+    return found
 
 
 def sphere_directions(n: int) -> NDArray[np.float64]:

@@ -18,6 +18,7 @@ from isocenter.sequences.ordering import (
     interleaved,
     kept_from,
     point_trains,
+    spoil_directions,
     spoil_phase_deg,
 )
 
@@ -142,3 +143,17 @@ def test_points_by_hand():
 def test_spoiling_phases_differ_by_a_growing_multiple_of_117_degrees():
     phases = [spoil_phase_deg(count) for count in range(5)]
     assert phases == [0, 117, 351, 702 - 360, 1170 - 3 * 360]
+
+
+def test_spoilers_of_neighbouring_shots_undo_each_other_in_no_combination():
+    """Of three that follow each other no sum, each counted forth, back or not at all, is short.
+
+    Half a spoiler of a turbo spin echo is four turns over a partition, enough to leave nothing of the signal there.
+    """
+    directions = np.array(spoil_directions())
+    np.testing.assert_allclose(np.linalg.norm(directions, axis=1), 1.0)
+    assert directions[:, 2].min() >= 0.4
+    signs = np.array([sign for sign in itertools.product((-1, 0, 1), repeat=3) if any(sign)])
+    for first in range(len(directions)):
+        following = directions[(first + np.arange(3)) % len(directions)]
+        assert np.linalg.norm(signs @ following, axis=1).min() > 0.5
