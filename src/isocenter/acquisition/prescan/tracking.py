@@ -3,7 +3,8 @@
 
 Navigators tell best: each is compared with the first. A scan without them tells too, less surely: lines that are measured
 more than once, and pairs of lines at opposite places of k-space, of which one is the other's mirror image in spin echoes
-(complex conjugate, reversed in time), whatever lies in the scanner, as long as it does not move.
+(complex conjugate, reversed in time), whatever lies in the scanner, as long as it does not move; and in radial and spiral
+scans the centre of k-space, which readouts of many directions pass one after the other (``tracking_centre``).
 
 What is found is a difference of frequencies between two moments. What drifts slowly is taken out by the reconstruction's
 drift step, exactly, as long as it stays within the band of the readout; so the oscillator stays. What drifts farther than
@@ -25,6 +26,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from isocenter.acquisition.prescan.tracking_centre import CentreWindows, Estimate, find_centres
 from isocenter.acquisition.prescan.tracking_pairs import NOBODY, Pairs, find_pairs
 from isocenter.domain.errors import StorageError
 from isocenter.domain.events import CompiledScan, Readouts
@@ -36,6 +38,7 @@ _PART_OF_BAND: Final = 0.1  # in a narrow band less is too much already
 _RECENT: Final = 5  # comparisons that are looked at together
 _ENOUGH: Final = 3  # of them must agree
 _SURE: Final = 0.2  # of the limit; what is less certain does not count
+_SURE_CENTRE: Final = 0.3  # of windows of readouts, three of which are some seconds of a scan
 _USUAL_HZ: Final = 2000.0  # of what a magnet does in one scan; what is measured soon outweighs it
 _BEND_HZ: Final = 500.0
 _CONSISTENT: Final = 3.0
@@ -149,6 +152,9 @@ class FrequencyTracker:
     ) -> None:
         self._note = note
         self._pairs: Pairs = find_pairs(scan)
+        centres = find_centres(scan) if not self._pairs.n_comparisons else None
+        self._centres = None if centres is None else CentreWindows(centres)
+        self._references: dict[int, Estimate] = {}  # the first window of each group
         self._on_jump = on_jump
         self._kept: dict[int, NDArray[np.complex64]] = {}
         self._rows: list[_Row] = []
@@ -165,7 +171,7 @@ class FrequencyTracker:
     @property
     def is_possible(self) -> bool:
         """False for a scan that measures nothing by which the frequency could be followed."""
-        return self._pairs.n_comparisons > 0
+        return self._pairs.n_comparisons > 0 or self._centres is not None
 
     @property
     def n_seen(self) -> int:
@@ -235,6 +241,9 @@ class FrequencyTracker:
         part = slice(first, self._n_seen)
         for row in np.flatnonzero(pairs.is_wanted[part] | (pairs.partner[part] != NOBODY)).tolist():
             self._take(first + row, np.atleast_2d(samples[row])[0])
+        if self._centres is not None:
+            for row in range(len(readouts)):
+                self._take_centre(self._centres, first + row, np.atleast_2d(samples[row])[0])
         if self._note is not None and len(self._rows) > n_before:
             with suppress(StorageError):  # a full disk ends the scan by itself
                 self._note("frequency", **self.details)
@@ -257,6 +266,9 @@ class FrequencyTracker:
         self._shifts = [*((row, hz) for row, hz in self._shifts if row < first), (first, shift_hz)]
         self._rows = [row for row in self._rows if row[5] < first]
         self._kept = {row: line for row, line in self._kept.items() if row < first}
+        self._references = {group: one for group, one in self._references.items() if one.last < first}
+        if self._centres is not None:
+            self._centres.restart()
         self._recent, self._followed, self.jump = [], None, None
 
     def moved(self) -> None:
@@ -282,13 +294,30 @@ class FrequencyTracker:
         change_hz, sd_hz = compare_readouts(line[np.newaxis], earlier[np.newaxis], float(pairs.dwell_s[index]))
         if not np.isfinite(sd_hz) or _likeness(line, earlier, change_hz * pairs.dwell_s[index]) < _ALIKE:
             return
-        partner = int(pairs.partner[index])
-        earlier_s, later_s = float(pairs.time_s[partner]), float(pairs.time_s[index])
+        self._compare(change_hz, sd_hz, int(pairs.partner[index]), index)
+
+    def _take_centre(self, centres: CentreWindows, index: int, line: NDArray[np.complex64]) -> None:
+        """One readout that passes the centre of k-space."""
+        if not centres.uses(index) or len(line) != self._pairs.n_samples[index]:
+            return
+        if (done := centres.add(index, line)) is None:
+            return
+        group, found = done
+        reference = self._references.setdefault(group, found)
+        if reference is not found:
+            sd_hz = float(np.hypot(found.sd_hz, reference.sd_hz))
+            change_hz = found.frequency_hz - reference.frequency_hz
+            # Only what comes before a window is sure: one that holds a jump may be within the limit on the whole.
+            self._compare(change_hz, sd_hz, reference.last, found.first, sure=_SURE_CENTRE)
+
+    def _compare(self, change_hz: float, sd_hz: float, partner: int, index: int, *, sure: float = _SURE) -> None:
+        """Two readouts differ by so much, each at its own oscillator."""
+        earlier_s, later_s = float(self._pairs.time_s[partner]), float(self._pairs.time_s[index])
         change_hz -= _stands(self._moves, index) - _stands(self._moves, partner)
         oscillator_hz = _stands(self._shifts, index) - _stands(self._shifts, partner)
         self._rows.append((earlier_s, later_s, change_hz + oscillator_hz, sd_hz, partner, index))
         self._followed = None
-        if sd_hz < _SURE * self.limit_hz:
+        if sd_hz < sure * self.limit_hz:
             self._judge(change_hz, index)
 
     def _judge(self, change_hz: float, index: int) -> None:
@@ -301,7 +330,7 @@ class FrequencyTracker:
     def _tell(self, change_hz: float, time_s: float) -> None:
         if self.jump is not None:
             return
-        is_encoded = self._pairs.is_encoded
+        is_encoded = self._pairs.is_encoded or self._centres is not None
         self.jump = FrequencyJump(
             change_hz=change_hz,
             time_s=time_s,
