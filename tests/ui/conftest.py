@@ -67,13 +67,13 @@ def quick_steps(scanner):
 
 @pytest.fixture
 def qtbot(qtbot):
-    """Waits longer than five seconds for what comes at once on a machine that does nothing else."""
+    """Waits far longer than five seconds for what comes at once on a machine that does nothing else."""
     plain = qtbot.waitUntil
-    qtbot.waitUntil = lambda callback, *, timeout=30_000: plain(callback, timeout=timeout)
+    qtbot.waitUntil = lambda callback, *, timeout=0: plain(callback, timeout=max(timeout, 150_000))
     return qtbot
 
 
-def wait_until(is_so: Callable[[], bool], timeout_s: float = 20.0) -> None:
+def wait_until(is_so: Callable[[], bool], timeout_s: float = 60.0) -> None:
     end_s = time.monotonic() + timeout_s
     pause = threading.Event()
     while not is_so():

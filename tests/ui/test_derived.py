@@ -76,21 +76,24 @@ def make_window(service: VirtualService) -> Program:
 def scanned(qtbot, ward: VirtualService) -> Iterator[Program]:
     """The window with such a scan done."""
     made = make_window(ward)
-    exam = made.exam
-    exam.register_phantom()
-    exam.add((Protocol(name=NAME, sequence="gre_denoised", parameters={"n_read": 32, "n_phase": 24, "n_slab": 4}),))
-    qtbot.waitUntil(lambda: exam.items[0].check is not None, timeout=30_000)
-    assert exam.items[0].check.is_playable, exam.items[0].check.problem
-    exam.start()
-    ended = (ItemState.DONE, ItemState.FAILED, ItemState.STOPPED)
-    qtbot.waitUntil(lambda: exam.items[0].state in ended and not exam.status.is_running, timeout=60_000)
-    assert exam.items[0].state is ItemState.DONE, exam.items[0].note
-    yield made
-    ward.end_exam()
-    made.detach()
-    made.shell.may_close = True
-    made.shell.close()
-    made.shell.deleteLater()
+    try:
+        exam = made.exam
+        exam.register_phantom()
+        exam.add((Protocol(name=NAME, sequence="gre_denoised", parameters={"n_read": 32, "n_phase": 24, "n_slab": 4}),))
+        qtbot.waitUntil(lambda: exam.items[0].check is not None)
+        assert exam.items[0].check.is_playable, exam.items[0].check.problem
+        exam.start()
+        ended = (ItemState.DONE, ItemState.FAILED, ItemState.STOPPED)
+        qtbot.waitUntil(lambda: exam.items[0].state in ended and not exam.status.is_running)
+        assert exam.items[0].state is ItemState.DONE, exam.items[0].note
+        yield made
+    finally:
+        ward.stop()
+        ward.end_exam()
+        made.detach()
+        made.shell.may_close = True
+        made.shell.close()
+        made.shell.deleteLater()
 
 
 def test_original_and_derived_are_told_apart_compared_and_explained(scanned, qtbot):
