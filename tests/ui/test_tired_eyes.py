@@ -68,6 +68,8 @@ def test_the_window_fits_a_narrow_screen_with_stop_in_it(program, quick, qtbot):
         qtbot.waitUntil(lambda: shell.size().toTuple() == (1024, 700))
         stop = QRect(shell.bar.stop.mapTo(shell, QPoint(0, 0)), shell.bar.stop.size())
         assert shell.rect().contains(stop)
+    keys = shell.sidebar_foot.itemAt(0).widget()
+    assert keys.width() >= keys.minimumSizeHint().width()
 
 
 def test_the_selected_scan_stays_in_sight_under_the_banner_of_a_stop(program, quick, qtbot):
@@ -114,7 +116,7 @@ def test_the_service_page_says_who_is_in_the_way(program):
     program.commands.go_to(program.service)
     health, sentence = program.commands.service.outcome
     assert health == "unknown"
-    assert sentence.endswith("is on the table. End the exam first.")
+    assert sentence.startswith("End the exam first: FEATHERSTONEHAUGH")
 
 
 def test_what_no_scan_uses_is_not_listed_as_in_use(program):

@@ -26,7 +26,7 @@ from isocenter.ui.widgets.messages import MessageBar
 from isocenter.ui.widgets.sheet import Sheet
 
 _SIDEBAR_PX: Final = 136
-_NARROW_SIDEBAR_PX: Final = 100
+_NARROW_SIDEBAR_PX: Final = 120
 _ROOMY_PX: Final = 1180
 
 

@@ -243,7 +243,7 @@ class ServiceViewModel(PageViewModel):
             return why_not
         exam = self._exam.exam
         if exam is not None and not exam.patient.is_phantom:
-            return translate("Service", "{0} is on the table. End the exam first.").format(exam.patient.display_name)
+            return translate("Service", "End the exam first: {0} is on the table.").format(exam.patient.display_name)
         return ""
 
     def why_not_measure(self) -> str:
