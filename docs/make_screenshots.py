@@ -2,7 +2,8 @@
 """Makes docs/screenshots/exam-*.png from the real program: ``python docs/make_screenshots.py [FOLDER]``.
 
 It drives the virtual scanner, takes about five minutes and needs no screen. Each picture is what a person would see;
-nothing in it is drawn by hand.
+nothing in it is drawn by hand. On a computer that is busy with something else a scanner may be stopped, as it should be when
+its devices are not heard in time; that part is then done once more.
 """
 
 import os
@@ -34,6 +35,11 @@ from isocenter.ui.theme import apply_theme
 
 SMALL, LARGE = (1366, 768), (1920, 1080)
 LONGEST_S = 400
+TRIES = 4
+
+
+class Interrupted(Exception):
+    """The scanner was stopped, and not by the walk."""
 
 
 def main(out: Path) -> None:
@@ -45,22 +51,40 @@ def main(out: Path) -> None:
         own = Path(folder) / "config"
         os.environ["XDG_CONFIG_HOME"] = str(own)  # nothing of whoever makes the pictures is seen in them
         walks = (("osii-one-brain", pictures), ("noisy-ward", derived_pictures), ("service-ball", service_pictures))
-        for scenario, walk in walks:
-            shell = Shell()
-            shell.resize(*SMALL)
-            shell.show()
-            if walk is derived_pictures:
-                add_denoising(own / "isocenter" / "sequences")
-            service = open_service(WindowChoice(scenario=scenario), Path(folder))
-            try:
-                program = Program(shell, service)
-                walk(program, partial(save_to, out, shell))
-                program.detach()
-            finally:
-                service.close()
-            shell.may_close = True
-            shell.close()
+        add_denoising(own / "isocenter" / "sequences")
+        for number, (scenario, walk) in enumerate(walks):
+            for one in range(TRIES):
+                try:
+                    take(scenario, walk, Path(folder) / f"{number}-{one}", out)
+                    break
+                except Interrupted:
+                    if one == TRIES - 1:
+                        raise
     make_small(out)
+
+
+def take(scenario: str, walk: Callable[[Program, Callable[[str], None]], None], folder: Path, out: Path) -> None:
+    """One walk in a window of its own, on a scanner that knows nothing of the others."""
+    folder.mkdir()
+    shell = Shell()
+    shell.resize(*SMALL)
+    shell.show()
+    service = open_service(WindowChoice(scenario=scenario), folder)
+    try:
+        program = Program(shell, service)
+        shown[:] = [program]
+        walk(program, partial(save_to, out, shell))
+    finally:
+        for program in shown:
+            program.detach()
+        shown.clear()
+        service.close()
+        shell.may_close = True
+        shell.close()
+
+
+shown: list[Program] = []
+"""What is walked through just now."""
 
 
 def save_to(out: Path, shell: Shell, name: str) -> None:
@@ -189,7 +213,7 @@ def prescan_pictures(program: Program, save: Callable[[str], None]) -> None:
 
 def add_denoising(folder: Path) -> None:
     """A sequence of one's own whose pipeline gives a second series."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     text = (shipped_dir("sequences") / "gre_3d.py").read_text(encoding="utf-8")
     steps = [order.step for order in default_pipeline("cartesian")]
     steps.insert(steps.index("output"), "denoise")
@@ -270,6 +294,9 @@ def until(is_so: Callable[[], bool]) -> None:
     """Wait for something, with the window alive."""
     end_s = time.monotonic() + LONGEST_S
     while not is_so():
+        for program in shown:
+            if (cause := program.exam.service.control.cause) is not None:
+                raise Interrupted(cause.problem, cause.detail)
         if time.monotonic() > end_s:
             raise TimeoutError("The scan did not get there in time.")
         settle(20)
