@@ -188,8 +188,7 @@ def make_gradients(
     interval = interval_ticks(system, clock_hz)
     bounds = np.cumsum([0] + [len(times) for times, _ in channels])
     together = np.concatenate([t for t, _ in channels]), np.concatenate([v for _, v in channels])
-    exact = place_slots(*find_corners(*together, bounds, 1e-7), interval)
-    slots = np.round(exact).astype(np.int64)
+    exact, slots = place_slots(*find_corners(*together, bounds, 1e-7), interval)
     spacing = spacing_ticks(system)
     offsets = channel_offsets(system)
 

@@ -106,15 +106,15 @@ def centre_short(times: Floats, classes: Flags, flags: Flags, interval: float) -
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
-def place_slots(times: Floats, classes: Flags, flags: Flags, interval: float) -> Floats:
-    """Update times common to all channels, at least one interval apart [ticks, not rounded].
+def place_slots(times: Floats, classes: Flags, flags: Flags, interval: float) -> tuple[Floats, NDArray[np.int64]]:
+    """Update times common to all channels, at least one interval apart [ticks], as they are and rounded.
 
     Kept corners are updates; whatever ramps between two of them is filled with equal cells; a ramp shorter than the
     interval gets one cell of one interval.
     """
     n = len(times)
     if n == 0:
-        return np.empty(0)
+        return np.empty(0), np.empty(0, dtype=np.int64)
     times, classes, flags = centre_short(times, classes, flags, interval)
     n = len(times)
     end = times[-1] + 4 * interval  # so that a last corner that was not kept still lies in a cell
@@ -122,17 +122,20 @@ def place_slots(times: Floats, classes: Flags, flags: Flags, interval: float) ->
     flags = np.append(flags, np.int8(0))
     kept = np.flatnonzero(keep_corners(times, classes, interval))
     nothing = np.empty(0)
-    total = len(kept)
+    total, in_gap = len(kept), np.zeros(len(kept), dtype=np.int64)
     for i in range(len(kept) - 1):
-        total += fill_gap(times, flags, kept[i], kept[i + 1], interval, nothing, 0)
-    slots = np.empty(total)
+        in_gap[i] = fill_gap(times, flags, kept[i], kept[i + 1], interval, nothing, 0)
+        total += in_gap[i]
+    exact, rounded = np.empty(total), np.empty(total, dtype=np.int64)
     m = 0
     for i in range(len(kept)):
-        slots[m] = times[kept[i]]
+        exact[m] = times[kept[i]]
         m += 1
-        if i + 1 < len(kept):
-            m += fill_gap(times, flags, kept[i], kept[i + 1], interval, slots, m)
-    return slots
+        if in_gap[i]:
+            m += fill_gap(times, flags, kept[i], kept[i + 1], interval, exact, m)
+    for i in range(total):
+        rounded[i] = int(np.rint(exact[i]))
+    return exact, rounded
 
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)

@@ -2,6 +2,8 @@
 """Text Pulseq files, versions 1.2 to 1.5.1, as arrays."""
 
 import dataclasses
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -31,6 +33,7 @@ _US: Final = 1e-6
 _NS: Final = 1e-9
 _MAX_SCAN_S: Final = 7 * 24 * 3600.0
 _MAX_SAMPLES: Final = 2**24
+_LONG_BYTES: Final = 100_000
 _EDGE_S: Final = 2e-9  # times are given to a nanosecond at best
 
 
@@ -83,8 +86,14 @@ def read_pulseq(data: bytes | Path, *, name: str = "") -> PulseqFile:
     if isinstance(data, Path):
         name = name or data.name
         data = _load(data)
-    head = _read_head(data, name or "The sequence")
-    signature = signature_state(data)
+    if len(data) < _LONG_BYTES:
+        return _read(data, name or "The sequence", lambda: signature_state(data))
+    with ThreadPoolExecutor(1) as pool:  # a long text is hashed while it is read
+        return _read(data, name or "The sequence", pool.submit(signature_state, data).result)
+
+
+def _read(data: bytes, name: str, find_signature: Callable[[], str]) -> PulseqFile:
+    head = _read_head(data, name)
     shapes = Shapes(head.sections.get("SHAPES"), head.version >= (1, 4, 0))
     rf_table, rf, warnings = read_rf(head.sections.get("RF"), head.version, shapes, head.rf_raster_s)
     tables = read_gradients(head.sections, head.version, shapes, head.gradient_raster_s)
@@ -95,6 +104,7 @@ def read_pulseq(data: bytes | Path, *, name: str = "") -> PulseqFile:
     _check_blocks(used, duration_s, ends, sets)
     gradients, rows = _finish_gradients(head, tables, used, duration_s, shapes)
     rf, use_warnings = _finish_use(head, rf, used)
+    signature = find_signature()
     return PulseqFile(
         version=head.version,
         definitions=head.definitions,
