@@ -159,11 +159,11 @@ def initial_words(control: int, lo_step: int = 0) -> tuple[int, ...]:
 
 def _words(queues: Queues, end: int, first: tuple[int, ...]) -> tuple[NDArray[np.uint32], int]:
     """All words, and the cycle of FINISH."""
-    from isocenter.devices.marcos import schedule
+    from isocenter.devices.marcos.schedule import assemble, plan
 
     buffers, room = _buffers(), len(queues.cycles)
     cycles, data = np.empty(room, dtype=np.int64), np.empty(room, dtype=np.uint32)
-    failed, n, finish, n_words = schedule.plan(
+    failed, n, finish, n_words = plan(
         (queues.cycles, queues.values, buffers, queues.first, queues.stop),
         _PREAMBLE_FREE_CYCLE,
         len(first),
@@ -180,28 +180,28 @@ def _words(queues: Queues, end: int, first: tuple[int, ...]) -> tuple[NDArray[np
     _check_size(cycles[:n], n_words, len(first))
     words = np.empty(n_words, dtype=np.uint32)
     words[: len(first)] = first
-    schedule.assemble(cycles[:n], data, len(first), finish, words[len(first) :])
+    assemble(cycles[:n], data, len(first), finish, words[len(first) :])
     return words, finish
 
 
 @functools.cache
 def _buffers() -> NDArray[np.int64]:
     """Numbers of the buffers that are filled."""
-    from isocenter.devices.marcos import fill
+    from isocenter.devices.marcos.fill import BUFFERS
 
-    return np.array(fill.BUFFERS, dtype=np.int64)
+    return np.array(BUFFERS, dtype=np.int64)
 
 
 def _check_size(cycles: NDArray[np.int64], n_words: int, start: int) -> None:
-    from isocenter.devices.marcos import schedule
-
     remedy = "Use a coarser raster for RF or gradients, or cut the scan into shorter segments."
     if n_words > isa.MAX_PROGRAM_WORDS:
         raise CompileError(
             f"The segment needs {n_words} instruction words; the console takes {isa.MAX_PROGRAM_WORDS} at once.", remedy
         )
     if n_words > isa.PROGRAM_MEMORY_WORDS:
-        short = schedule.refill_shortage(
+        from isocenter.devices.marcos.schedule import refill_shortage
+
+        short = refill_shortage(
             cycles, start, n_words, isa.PROGRAM_MEMORY_WORDS, _REFILL_RESERVE_WORDS, _REFILL_WORDS_PER_CYCLE
         )
         if short >= 0:

@@ -90,7 +90,7 @@ def make_table(tracks: Mapping[str, Track], end_tick: int, gradients: GradientSy
     CompileError
         Unless every track is in order, in range, within the segment and zero at its end.
     """
-    from isocenter.devices.marcos import fill
+    from isocenter.devices.marcos.fill import is_sound
 
     ranges, limits = _limits(gradients.board)
     if not tracks.keys() <= ranges.keys():
@@ -106,7 +106,7 @@ def make_table(tracks: Mapping[str, Track], end_tick: int, gradients: GradientSy
         np.array([0, *itertools.accumulate(lengths)], dtype=np.int64),
     )
     is_plain = len(values) == len(ticks) and values.dtype == np.int32
-    if not (is_plain and fill.is_sound(table.ticks, table.values, table.bounds, end_tick, limits)):
+    if not (is_plain and is_sound(table.ticks, table.values, table.bounds, end_tick, limits)):
         for name, track in tracks.items():
             if len(track.ticks) or len(track.values):
                 _check_track(name, track, end_tick, ranges[name])
@@ -151,28 +151,28 @@ def build_queues(segment: Segment, table: Table, lo_hz: float, gradients: Gradie
     CompileError
         When gradient updates are too close for the board, or an event is too early.
     """
-    from isocenter.devices.marcos import fill
+    from isocenter.devices.marcos.fill import BUFFERS, RATE_TWICE, TOO_CLOSE, TOO_EARLY, fill, places
 
     board, divider = gradients.board, gradients.spi_divider
     spacing = isa.gradient_spacing_ticks(board, divider)
-    first = np.zeros(len(fill.BUFFERS), dtype=np.int64)
-    room = fill.places(table.bounds, first)
+    first = np.zeros(len(BUFFERS), dtype=np.int64)
+    room = places(table.bounds, first)
     queues = Queues(np.empty(room, dtype=np.int64), np.empty(room, dtype=np.uint16), first, first.copy())
-    code, where, by = fill.fill(
+    code, where, by = fill(
         (table.ticks, table.values, table.bounds),
         (board is GradientBoard.OCRA1, spacing, isa.gradient_latency_ticks(board, divider)),
         (isa.lo_step(lo_hz), segment.index == 0),
         cic_shift,
         (queues.cycles, queues.values, queues.first, queues.stop),
     )
-    if code == fill.TOO_CLOSE:
+    if code == TOO_CLOSE:
         _refuse_spacing(segment.tracks, board, where, by, spacing)
-    if code == fill.RATE_TWICE:
+    if code == RATE_TWICE:
         length = 2 if cic_shift else 1
         raise CompileError(f"{RATES[by]} changes twice within {length} ticks at {at_time(where)}.", "Move one of them.")
-    if code == fill.TOO_EARLY:  # the first cycles belong to the initial writes and the oscillators
+    if code == TOO_EARLY:  # the first cycles belong to the initial writes and the oscillators
         raise CompileError(
-            f"The first event on {Buffer(fill.BUFFERS[where]).name} must leave {by} ticks before "
+            f"The first event on {Buffer(BUFFERS[where]).name} must leave {by} ticks before "
             "the console is ready to play it.",
             f"Start the segment's events at tick {isa.LEAD_IN_TICKS} or later.",
         )

@@ -28,12 +28,12 @@ def n_receivers(segment: Segment) -> int:
 
 def check_windows(segment: Segment, table: Table) -> None:
     """Raise CompileError unless receive windows, rates and readouts of a segment agree and the FIFOs hold."""
-    from isocenter.devices.marcos import fill
+    from isocenter.devices.marcos.fill import windows_agree
 
     readouts, n = segment.readouts, n_receivers(segment)
     if n > 1:
         _check_sensor(segment.tracks)
-    if not fill.windows_agree(
+    if not windows_agree(
         (table.ticks, table.values, table.bounds),
         readouts.window_tick.astype(np.int64, copy=False),
         readouts.decimation.astype(np.int32, copy=False),
