@@ -19,7 +19,7 @@ _SPEC.loader.exec_module(_SCRIPTED)
 ROLES = (DeviceRole.INTERLOCK, DeviceRole.SAR_MONITOR, DeviceRole.GRADIENT_AMPLIFIER, DeviceRole.RF_AMPLIFIER)
 
 
-def wait_for(condition, timeout_s=2.0):
+def wait_for(condition, timeout_s=10.0):
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
