@@ -21,6 +21,7 @@ from isocenter.app.service import Health
 from isocenter.domain.errors import AcquisitionError, ConsoleError, DeviceError, ScanAborted, ScanEnded
 from isocenter.domain.events import CompiledScan, Readouts
 from isocenter.domain.scanner import Calibration
+from isocenter.domain.units import signed
 from isocenter.recon.receive import Samples
 
 MOST_JUMPS: Final = 2
@@ -194,7 +195,7 @@ class FrequencyFollower:
         """From which readout on lines are measured again; raise ScanEnded for one jump too many."""
         everything = len(self._scan.readouts)
         if jump is not None and abs(change_hz) < jump.limit_hz / 2:
-            self._tell_motion(jump, f"The frequency was measured again and has hardly changed ({change_hz:+.0f} Hz).")
+            self._tell_motion(jump, f"The frequency was measured again and has hardly changed ({signed(change_hz)} Hz).")
             return everything
         self._count_jump(why)
         if jump is None:
@@ -219,7 +220,7 @@ class FrequencyFollower:
 
     def _say_new(self, change_hz: float, again: str) -> None:
         self._say(
-            Health.WARNING, f"The frequency was measured again: {change_hz:+.0f} Hz. The scan goes on with it.{again}", ""
+            Health.WARNING, f"The frequency was measured again: {signed(change_hz)} Hz. The scan goes on with it.{again}", ""
         )
 
     def _tell_motion(self, jump: FrequencyJump, because: str) -> None:
@@ -267,16 +268,16 @@ class FrequencyFollower:
             self._tell_unverified(error, time_s, warmer_hz)
             return Resume(lo_hz=self._calibration.larmor_hz, first_readout=everything)
         if abs(change_hz) > self._tracker.limit_hz:
-            self._count_jump(f"{change_hz:+.0f} Hz within {time_s - since_s:.0f} s")
+            self._count_jump(f"{signed(change_hz)} Hz within {time_s - since_s:.0f} s")
             return self._resume(self._again(self._row(max(since_s, time_s - _REPEATED_S)), change_hz), change_hz)
         at = "the last line" if is_last else f"{time_s:.0f} s"
-        self._say(Health.GOOD, f"The frequency was looked at after {at} of the scan: {change_hz:+.0f} Hz.", "")
+        self._say(Health.GOOD, f"The frequency was looked at after {at} of the scan: {signed(change_hz)} Hz.", "")
         return self._resume(everything, change_hz)
 
     def _tell_unverified(self, error: _NotMeasured, time_s: float, warmer_hz: float) -> None:
         """Nothing was wrong before, so the scan goes on, unless the temperature speaks against it."""
         if abs(warmer_hz) > self._tracker.limit_hz / 2:
-            raise self._not_measured(f"the magnet's temperature says {warmer_hz:+.0f} Hz", error.problem, error.remedy)
+            raise self._not_measured(f"the magnet's temperature says {signed(warmer_hz)} Hz", error.problem, error.remedy)
         self.looks.tried(time_s)
         since = f"{self.looks.verified_s:.0f} s after the start" if self.looks.verified_s else "before the start"
         self._sink.note("not measured", problem=error.problem, at_s=time_s, verified_s=self.looks.verified_s)

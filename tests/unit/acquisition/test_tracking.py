@@ -15,6 +15,7 @@ from isocenter.domain.errors import StorageError
 from isocenter.domain.geometry import Orientation, place
 from isocenter.domain.scanner import nominal_calibration
 from isocenter.domain.scenario import Scenario
+from isocenter.domain.units import signed
 from isocenter.sequences.build import build
 from isocenter.virtual.physics.direct import simulate
 
@@ -105,7 +106,7 @@ def test_one_degree_is_told_once_and_not_before_it_is_there(name):
     assert jump.change_hz < -500
     assert jump.may_be_motion
     assert "the patient has moved" in jump.text
-    assert f"{jump.change_hz:+.0f} Hz after" in jump.text
+    assert f"{signed(jump.change_hz)} Hz after" in jump.text
 
 
 def test_a_steady_temperature_says_that_the_patient_moved():

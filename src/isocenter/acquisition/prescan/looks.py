@@ -20,6 +20,7 @@ from isocenter.acquisition.order import PREPARED_S
 from isocenter.acquisition.prescan.recentre import tolerance_hz
 from isocenter.domain.calibration import CalibrationValue, Quantity
 from isocenter.domain.events import CompiledScan
+from isocenter.domain.units import signed
 
 LEAST_APART_S: Final = 60.0
 """Two measurements of the frequency in one scan are at least so far apart, and shorter scans have none."""
@@ -167,9 +168,9 @@ class Looks:
         if not np.isfinite(limit_hz) or since_s < LEAST_APART_S or self._end_s - time_s < _TOO_LATE_S:
             return ""
         if abs(warmer_hz) > limit_hz:  # false while a temperature is unknown
-            return f"the magnet's temperature says {warmer_hz:+.0f} Hz, and the scan bears {limit_hz:.0f} Hz"
+            return f"the magnet's temperature says {signed(warmer_hz)} Hz, and the scan bears {limit_hz:.0f} Hz"
         if followed is not None and abs(followed[0]) - 2 * followed[1] > limit_hz:
-            return f"its lines say {followed[0]:+.0f} Hz, and the scan bears {limit_hz:.0f} Hz"
+            return f"its lines say {signed(followed[0])} Hz, and the scan bears {limit_hz:.0f} Hz"
         if since_s >= self._spacing_s:
             return f"it was last verified {time_s - self.verified_s:.0f} s ago"
         return ""

@@ -18,6 +18,7 @@ from isocenter.domain.calibration import CalibrationValue, Quantity
 from isocenter.domain.events import CompiledScan
 from isocenter.domain.raw import RawScan
 from isocenter.domain.scan import Protocol
+from isocenter.domain.units import signed
 
 PIXEL_PART: Final = 0.1
 FRESH_S: Final = 60.0
@@ -158,7 +159,7 @@ class Recentre:
         return self._judge(replace(result, values=(value,)), found, found.larmor_hz - calibration.larmor_hz)
 
     def _judge(self, result: StepResult, found: Frequency, change_hz: float) -> StepResult:
-        text = f"{found.larmor_hz / 1e6:.6f} MHz ± {found.sd_hz:.2g} Hz, {change_hz:+.0f} Hz from the last."
+        text = f"{found.larmor_hz / 1e6:.6f} MHz ± {found.sd_hz:.2g} Hz, {signed(change_hz)} Hz from the last."
         if abs(change_hz) > _FAR_HZ:
             remedy = "The magnet's temperature is changing. Images may be shifted or distorted; wait if they are."
             return replace(result, verdict=Verdict.WARN, text=text, remedy=remedy)

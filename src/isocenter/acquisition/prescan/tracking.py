@@ -30,6 +30,7 @@ from isocenter.acquisition.prescan.tracking_centre import CentreWindows, Estimat
 from isocenter.acquisition.prescan.tracking_pairs import NOBODY, Pairs, find_pairs
 from isocenter.domain.errors import StorageError
 from isocenter.domain.events import CompiledScan, Readouts
+from isocenter.domain.units import signed
 from isocenter.recon.correct.drift import Differences, compare_readouts
 from isocenter.recon.receive import Samples
 
@@ -78,7 +79,7 @@ class FrequencyJump:
     @property
     def text(self) -> str:
         """For the operator and the journal."""
-        said = f"{self.change_hz:+.0f} Hz after {self.time_s:.0f} s, the limit is {self.limit_hz:.0f} Hz"
+        said = f"{signed(self.change_hz)} Hz after {self.time_s:.0f} s, the limit is {self.limit_hz:.0f} Hz"
         return f"{said}; or the patient has moved" if self.may_be_motion else said
 
     def is_rather_motion(self, warmer_c: float, slope_hz_per_c: float) -> bool:
