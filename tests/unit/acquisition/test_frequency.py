@@ -182,6 +182,57 @@ def test_a_tone_that_wavers_is_no_signal():
     assert got.doubt is Doubt.SPUR
 
 
+def burst(offset_hz, at, width):
+    return np.exp(-0.5 * ((np.arange(N) - at) / width) ** 2) * tone(offset_hz, 0.12)
+
+
+@pytest.mark.parametrize("n_shots", [2, 4])
+def test_a_burst_in_one_shot_alone_is_no_signal(n_shots):
+    for seed in range(20):
+        shots = noise(seed, n_shots)
+        shots[seed % n_shots] += burst(9000.0 - 700 * seed, 200 + 30 * seed, 20 + 5 * seed)
+        got = measure_frequency(raw_of(shots))
+        assert isinstance(got, Refusal), (seed, got)
+
+
+def test_bursts_at_other_times_and_frequencies_in_each_shot_are_no_signal():
+    rng = np.random.default_rng(5)
+    for seed in range(20):
+        bursts = [burst(rng.uniform(-3e4, 3e4), rng.integers(150, 850), rng.uniform(15, 100)) for _ in range(4)]
+        assert isinstance(measure_frequency(raw_of(bursts + noise(seed, 4))), Refusal), seed
+
+
+@pytest.mark.parametrize("colour", ["falls to both sides", "one over f", "resonance of the coil"])
+def test_noise_that_has_a_colour_is_no_signal(colour):
+    offset_hz = np.fft.fftfreq(N, 1 / BAND_HZ)
+    gain = {
+        "falls to both sides": np.exp(-0.5 * (offset_hz / 8e3) ** 2) + 0.01,
+        "one over f": 1 / np.sqrt(np.abs(offset_hz) / 100 + 1),
+        "resonance of the coil": 0.2 + 3 / (1 + ((offset_hz - 15e3) / 2e3) ** 2),
+    }[colour]
+    for seed in range(20):
+        got = measure_frequency(raw_of(np.fft.ifft(gain * np.fft.fft(noise(seed, 4), axis=1), axis=1)))
+        assert isinstance(got, Refusal), (seed, got)
+
+
+def test_a_single_shot_of_noise_that_has_a_colour_says_that_nothing_stands_out():
+    gain = np.exp(-0.5 * (np.fft.fftfreq(N, 1 / BAND_HZ) / 8e3) ** 2) + 0.01
+    got = [measure_frequency(raw_of(np.fft.ifft(gain * np.fft.fft(noise(seed, 1), axis=1), axis=1))) for seed in range(20)]
+    assert all(isinstance(one, Refusal) for one in got)
+    assert any("uneven noise" in one.problem and "two averages" in one.remedy for one in got)
+
+
+@pytest.mark.parametrize("n_shots", [1, 2, 4])
+@pytest.mark.parametrize("width_hz", [150.0, 800.0])
+def test_a_weak_signal_that_a_person_would_see_is_taken(n_shots, width_hz):
+    strength = 0.0015 * np.sqrt(width_hz) / np.sqrt(n_shots)
+    taken = 0
+    for seed in range(20):
+        got = measure_frequency(raw_of(echo(7000.0, width_hz, strength) + noise(seed, n_shots)))
+        taken += isinstance(got, Frequency) and abs(got.offset_hz - 7000) < width_hz
+    assert taken >= 19
+
+
 def test_a_signal_on_its_way_to_a_steady_state_is_taken():
     strengths = np.array([[1.0], [0.25], [0.3], [0.28]])
     got = measure_frequency(raw_of(strengths * echo(1500.0, 200.0) + noise(7, 4, sigma=0.002)))

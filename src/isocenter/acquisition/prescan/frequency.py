@@ -27,7 +27,11 @@ MAX_SPREAD: Final = 0.10  # of the band, between parts of a line that is to be o
 
 _ZERO_FILL: Final = 4
 _WINDOWS: Final = (None, 1 / 4, 1 / 8, 1 / 16, 1 / 32)  # Gaussian widths as fractions of the readout; None is no window
-_AGREEMENT: Final = 0.9  # of the shots' phases, 1 when equal: a signal starts with the pulse, interference whenever it likes
+_AGREEMENT: Final = (
+    0.95  # of the shots' phases, 1 when equal: a signal starts with the pulse, interference whenever it likes
+)
+_ALIKE: Final = 0.4  # of what the shots have in common over what they have, 1 when their lines are the same
+_WEAKEST: Final = 0.2  # of the strongest shot, what a signal on its way to a steady state still gives
 _FOLLOWS: Final = 0.99  # the same for a tone that would be taken for interference if it did not follow the pulses
 _FLAT: Final = 0.06  # a tone whose strength changes less than this over the readout does not decay
 _BESIDE: Final = 4.0  # so near to such a tone, in resolutions, what is found belongs to it
@@ -141,6 +145,8 @@ def measure_frequency(raw: RawScan) -> Frequency | Refusal:
     resolution_hz = 1 / (raw.dwell_s * len(signal))
     if any(abs(line.peak_hz - spur_hz) < _BESIDE * resolution_hz for spur_hz in spurs):
         return _no_signal(line.snr, spurs, raw)  # what is left of a tone that wavers
+    if len(shots) == 1 and not _stands_out(rest, line, raw.dwell_s):
+        return _no_signal(line.snr, spurs, raw, is_coloured=True)
     return _judge(line, _each_without(shots, spurs, raw.dwell_s), spurs, raw)
 
 
@@ -178,7 +184,13 @@ def _judge(line: _Line, shots: NDArray[np.complex128], spurs: list[float], raw: 
     )
 
 
-def _no_signal(snr: float, spurs: list[float], raw: RawScan) -> Refusal:
+def _no_signal(snr: float, spurs: list[float], raw: RawScan, *, is_coloured: bool = False) -> Refusal:
+    if is_coloured:
+        return Refusal(
+            doubt=Doubt.NO_SIGNAL,
+            problem=f"Near {raw.lo_hz / 1e6:.4f} MHz there is uneven noise, and no signal that stands out from it.",
+            remedy="Measure with two averages or more; check that the patient or phantom is in the coil.",
+        )
     if not spurs:
         return Refusal(
             doubt=Doubt.NO_SIGNAL,
@@ -249,6 +261,26 @@ def _noise(signal: NDArray[np.complex128]) -> float:
     n = len(signal)
     power = np.abs(np.fft.fftshift(np.fft.fft(signal))) ** 2
     return float(np.sqrt(np.median(power[n // 10 : n - n // 10]) / np.log(2) / n))
+
+
+def _stands_out(signal: NDArray[np.complex128], line: _Line, dwell_s: float) -> bool:
+    """False for a peak of noise that has a colour, as a single shot shows it.
+
+    A signal as wide in the spectrum is brief and is compared with other times, a narrow one with other frequencies.
+    """
+    n = len(signal)
+    n_alive = 1 / (line.width_hz * dwell_s)
+    if n_alive > n / 8:
+        power = np.abs(np.fft.fft(signal)) ** 2
+        away = np.abs(np.fft.fftfreq(n, dwell_s) - line.peak_hz) * n_alive * dwell_s
+        beside = power[(away > 1.5) & (away < max(8.0, 12 * n_alive / n))]
+        return bool(power.max() > MIN_SNR**2 * np.median(beside) / np.log(2))
+    time = np.arange(n)
+    demodulated = signal * np.exp(-2j * np.pi * line.peak_hz * dwell_s * time)
+    window = np.exp(-0.5 * ((time - n // 2) / (0.4 * n_alive)) ** 2)
+    strength = np.abs(np.convolve(demodulated, window, mode="same")) ** 2
+    elsewhere = strength[np.abs(time - int(np.argmax(strength))) > 2 * n_alive]
+    return len(elsewhere) < n / 4 or bool(strength.max() > MIN_SNR**2 * np.median(elsewhere) / np.log(2))
 
 
 def _is_constant(signal: NDArray[np.complex128], line: _Line, dwell_s: float) -> bool:
@@ -322,14 +354,45 @@ def _repeats(shots: NDArray[np.complex128], line: _Line, dwell_s: float) -> bool
     """False when shots that are strong enough to tell do not agree in phase."""
     if len(shots) < 2:
         return True
+    if not _is_in_each(shots, line, dwell_s) or not _is_alike(shots, line, dwell_s):
+        return False
     agreement = _agreement(shots, line, dwell_s)
     per_shot_snr = line.snr / np.sqrt(len(shots))
     return bool(agreement > min(_AGREEMENT, 1 - 4 / per_shot_snr**2) or per_shot_snr < MIN_SNR)
 
 
+def _is_in_each(shots: NDArray[np.complex128], line: _Line, dwell_s: float) -> bool:
+    """False for what one shot has alone: without the strongest, the others must show the same, at a part of its strength."""
+    each, noise = _projections(shots, line, dwell_s)
+    first = int(np.argmax(np.abs(each)))
+    others = np.delete(each, first).sum() * np.exp(-1j * np.angle(each[first]))
+    n = len(each) - 1
+    doubt = noise * np.sqrt(n)
+    return bool(others.real > max(_WEAKEST * n * abs(each[first]) - doubt, 1.6 * doubt))
+
+
+def _is_alike(shots: NDArray[np.complex128], line: _Line, dwell_s: float) -> bool:
+    """False when the shots' spectra around the line have little in common, as those of noise that has a colour."""
+    n = shots.shape[1]
+    around = np.abs(np.fft.fftfreq(n, dwell_s) - line.offset_hz) <= max(line.width_hz, 3 / (n * dwell_s))
+    spectra = np.fft.fft(shots, axis=1)[:, around]
+    noise = np.array([_noise(shot) for shot in shots]) ** 2 * n
+    common = np.real(spectra @ spectra.conj().T)
+    own = np.sqrt(np.maximum(np.diag(common) - noise * around.sum(), 0))
+    pairs = np.triu_indices(len(shots), 1)
+    doubt = float(noise.mean()) * np.sqrt(around.sum() * len(pairs[0])) + float(np.sqrt(noise.mean()) * own.sum())
+    return bool(common[pairs].sum() > _ALIKE * np.outer(own, own)[pairs].sum() - doubt)
+
+
 def _agreement(shots: NDArray[np.complex128], line: _Line, dwell_s: float) -> float:
     """Of the shots' phases only, 1 when equal: strength changes on the way to a steady state."""
-    strength = np.abs(shots.mean(axis=0)) ** 2  # weight: when the signal is there
-    wave = np.exp(-2j * np.pi * line.offset_hz * dwell_s * np.arange(shots.shape[1]))
-    each = (shots * wave * strength).sum(axis=1)
+    each, _ = _projections(shots, line, dwell_s)
     return float((abs(each.sum()) / np.sum(np.abs(each))) ** 2)
+
+
+def _projections(shots: NDArray[np.complex128], line: _Line, dwell_s: float) -> tuple[NDArray[np.complex128], float]:
+    """How much of the line each shot has, and the noise of one of its parts; weighted with when the signal is there."""
+    strength = np.abs(shots.mean(axis=0)) ** 2
+    wave = np.exp(-2j * np.pi * line.offset_hz * dwell_s * np.arange(shots.shape[1]))
+    noise = float(np.mean([_noise(shot) for shot in shots])) / np.sqrt(2)
+    return (shots * wave * strength).sum(axis=1), noise * float(np.sqrt(np.sum(strength**2)))
