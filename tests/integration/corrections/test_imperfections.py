@@ -32,7 +32,7 @@ WITHOUT = {name: tuple(order for order in CARTESIAN if order.step != name) for n
 
 @pytest.fixture(scope="module")
 def ideal():
-    return reconstruct(scans.measured("tse_3d", scans.TSE))[0]
+    return reconstruct(scans.measured("tse_3d", scans.TSE, n_spins=32_000))[0]
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_a_kelvin_of_drift_leaves_less_than_a_tenth_of_a_voxel(true_mm):
 
 def test_bent_gradients_are_straightened_by_80_percent(true_mm):
     shares, radius_m = (0.2, 0.15, 0.1), scans.SCANNER.magnet.imaging_diameter_m / 2
-    raw = scans.measured("tse_3d", scans.TSE, gradients=GradientFaults(nonlinearity=shares))
+    raw = scans.measured("tse_3d", scans.TSE, n_spins=32_000, gradients=GradientFaults(nonlinearity=shares))
     step = StepOrder(
         step="gradients",
         parameters={"x_share": shares[0], "y_share": shares[1], "z_share": shares[2], "radius_m": radius_m},
