@@ -52,7 +52,7 @@ def _release(targets: NDArray[np.int64], first: int, k: int, floor: int) -> int:
     return release
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, inline="always")
 def _issue_two(  # noqa: PLR0915  one loop; everything in it stays in registers
     queues: Queues, pair: tuple[int, int], state: State, limit: int, floor: int, out: Words, slot: int, at: int
 ) -> tuple[int, int, int]:
@@ -118,7 +118,7 @@ def _issue_two(  # noqa: PLR0915  one loop; everything in it stays in registers
     return slot, at, failed
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, inline="always")
 def _sink(order: Ints, deadlines: Ints, place: int) -> None:
     """Move a buffer whose deadline is earlier now to its place among the less urgent."""
     buffer = order[place]
@@ -159,8 +159,8 @@ def issue(queues: Queues, floor: int, out: Words) -> int:
         _sink(order, deadlines, b)
     slot, at = 1 << 62, len(cycles) - 1
     while at >= 0:
-        slot, limit = min(slot, deadlines[order[0]]), deadlines[order[2]]
-        if limit < slot:
+        slot, limit, k = min(slot, deadlines[order[0]]), deadlines[order[2]], heads[order[0]]
+        if limit < slot and k > first[order[0]] and targets[k - 1] - 4 > limit:  # else it would not be for long
             state = (heads, releases, deadlines)
             slot, at, failed = _issue_two(queues, (order[0], order[1]), state, limit, floor, out, slot, at)
             if failed >= 0:
