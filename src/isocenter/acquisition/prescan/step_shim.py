@@ -25,7 +25,8 @@ TR_S: Final = 0.2
 GROWTH: Final = 1.03
 """The peak must be higher by this factor for the shim to have changed anything."""
 GROWTH_AT_LIMIT: Final = 1.5
-"""The same for a shim at its limit, which heats its coil all the time for little."""
+"""The same for a shim at its limit, which heats its coil all the time for little, and for a line that stays wide: what a
+linear shim seems to win there is another part of a field that it cannot even out."""
 LOSS: Final = 0.8
 """Below, something else has changed: the patient moved, or the sweeps were misled."""
 STILL_WIDE: Final = 8.0
@@ -205,7 +206,8 @@ class _Shimming:
                 ),
             )
         is_limited = bool(np.any(np.abs(self._shim) > 0.98 * self._limits))
-        is_worth_it = growth > (GROWTH_AT_LIMIT if is_limited else GROWTH)
+        widest_hz = STILL_WIDE * _BAND_HZ / _SAMPLES
+        is_worth_it = growth > (GROWTH_AT_LIMIT if is_limited or after.spread_hz > widest_hz else GROWTH)
         shim = self._shim if is_worth_it else self._old
         values_mt = ", ".join(f"{_AXES[n]} {signed(1e3 * value, 3)}" for n, value in enumerate(shim.tolist()))
         text = f"{values_mt} mT/m; the peak grew to {100 * growth:.0f} %, line {after.width_hz:.0f} Hz wide"
@@ -214,8 +216,7 @@ class _Shimming:
         if is_limited and not is_worth_it:
             text += f"; all that the gradients can do would raise the peak to {100 * growth:.0f} % only"
         notes = list(self._twins) if is_worth_it else []
-        resolution_hz = _BAND_HZ / _SAMPLES
-        if (after if is_worth_it else before).spread_hz > STILL_WIDE * resolution_hz:
+        if (after if is_worth_it else before).spread_hz > widest_hz:
             notes.append("what is left needs shims of higher order: linear ones are not the limit")
         remedy = ""
         if is_limited and is_worth_it:
