@@ -156,13 +156,14 @@ class Bench:
         return worst_time, worst_phase, uncovered
 
     def _k(self, times_s):
-        """k since the last excitation [1/m], one row for each time; a refocusing pulse inverts it."""
+        """k since the last excitation [1/m], one row for each time; a refocusing pulse inverts it.
+
+        Before the first excitation nothing is encoded, and k counts from the start of the scan.
+        """
         at_s, k = self._k_of_pulses
-        if not len(at_s):
-            return np.zeros((len(times_s), 3))
+        at_s, k = np.append(0.0, at_s), np.concatenate([np.zeros((1, 3)), k.reshape(-1, 3)])
         last = np.searchsorted(at_s, times_s, side="right") - 1
-        known = np.maximum(last, 0)
-        return np.where(last[:, None] >= 0, k[known] + self._area(at_s[known], times_s), 0.0)
+        return k[last] + self._area(at_s[last], times_s)
 
     @cached_property
     def _k_of_pulses(self):
