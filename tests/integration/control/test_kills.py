@@ -111,7 +111,7 @@ def _begin(scene: Scene, n_segments: int) -> None:
 
 
 def _begun(scene: Scene) -> int:
-    return sum("event: play," in line for line in scene.session.control.status.journal)
+    return sum(line.endswith(": play") for line in scene.session.control.status.journal)
 
 
 @contextmanager

@@ -58,7 +58,7 @@ def test_a_detuned_coil_is_tuned_and_the_next_time_one_look_is_enough(bench):
     seen = []
     first = TuneStep().run(bench, seen.append)
     assert first.verdict is Verdict.PASS, first.text
-    assert float(first.text.split("S11 ")[1].split(" dB")[0]) <= -20.0
+    assert float(first.text.split("S11 ")[1].split(" dB")[0].replace("−", "-")) <= -20.0
     assert first.values[0].quantity is Quantity.TUNING
     assert first.values[0].coil == bench.scanner.receiver.coil_name
     assert len(seen) > 1

