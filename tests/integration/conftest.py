@@ -61,13 +61,19 @@ def _until_done(asked: list["Future[Any]"]) -> None:
     wait(asked)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def one_process_builds_sequences() -> Iterator[None]:
-    """For all services of these tests."""
-    Lent.new = staticmethod(PreparationPool._new)
+@pytest.fixture(scope="module", autouse=True)
+def one_process_builds_sequences(shared_process: None) -> Iterator[None]:
+    """For all services of these tests, and of no others: the window's have sequences of their own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(PreparationPool, "_new", staticmethod(Lent))
         yield
+
+
+@pytest.fixture(scope="session")
+def shared_process() -> Iterator[None]:
+    """It ends with the last test."""
+    Lent.new = staticmethod(PreparationPool._new)
+    yield
     if Lent.shared is not None:
         Lent.shared.shutdown()
 

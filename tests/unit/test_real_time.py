@@ -16,7 +16,7 @@ def run(name):
     return len(path.read_text())
 
 def steal():
-    sum(range(3_000_000))  # nobody else runs in this process meanwhile
+    sum(range(15_000_000))  # nobody else runs in this process meanwhile
 
 @pytest.fixture
 def fresh():

@@ -134,8 +134,7 @@ def stolen() -> Iterator[Callable[[float, float], float]]:
 KILLS = [
     ("petra_3d", signal.SIGSTOP, 0.02),  # as early as can be: everything of the segment is still to come
     ("bssfp_3d", signal.SIGSTOP, 0.5),
-    ("gre_3d", signal.SIGSTOP, 0.95),
-    ("tse_3d", signal.SIGSTOP, 0.02),
+    ("tse_3d", signal.SIGSTOP, 0.95),
     ("petra_3d", signal.SIGKILL, 0.5),
     ("gre_3d", signal.SIGKILL, 0.02),
 ]

@@ -66,7 +66,7 @@ def test_the_queue_refuses_with_wait_shows_exposures_and_looks_again_when_the_wa
     wait_for(service, lambda: entry(service, first).state is ItemState.DONE and not service.status.is_running)
     forget()
     shown = [one.fraction for exposures in live for one in exposures if one.title == "head SAR in 6 min"]
-    assert max(shown) == pytest.approx(0.55, abs=0.03)
+    assert 0.47 < max(shown) < 0.58, "shown from time to time, so perhaps not at its very end"
     assert min(shown) < 0.3, "it grows while the scan is played"
 
     clock = service._session.exposure_log.clock

@@ -78,7 +78,7 @@ def test_the_mark_is_where_it_should_be_in_every_position_and_orientation(virtua
             _assert_true(bench.picture(_protocol(orientation=orientation)))
 
 
-@pytest.mark.parametrize("position", ["HFS", "FFDL"])
+@pytest.mark.parametrize("position", [pytest.param("HFS", marks=pytest.mark.slow), "FFDL"])
 def test_a_shifted_field_of_view_shows_the_same_place(virtual_bench, position) -> None:
     with virtual_bench("ideal-block", position, n_spins=30_000) as bench:
         for orientation in (Orientation.AXIAL, Orientation.SAGITTAL):

@@ -96,7 +96,7 @@ def test_radial(scanner, placement, changes):
 @pytest.mark.parametrize(
     ("scanner", "placement"),
     [
-        ("osii-one", place(Orientation.AXIAL)),
+        pytest.param("osii-one", place(Orientation.AXIAL), marks=pytest.mark.slow),
         ("physio-72mT", place(Orientation.AXIAL, centre_lps_m=(0.03, -0.02, 0.01))),
         pytest.param(
             "osii-mini",
